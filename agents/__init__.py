@@ -1,0 +1,1 @@
+"""Faust agents and the console: the I/O around the pure core."""

@@ -1,0 +1,1 @@
+"""The built-in page and JSON API over the KPI store."""

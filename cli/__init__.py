@@ -1,0 +1,1 @@
+"""The csf command: the composition root."""

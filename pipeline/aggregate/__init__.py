@@ -1,0 +1,1 @@
+"""Aggregators: pure folds with versioned, mergeable state."""

@@ -1,0 +1,1 @@
+"""CSFs, KPIs, targets, services and goals as data."""

@@ -1,0 +1,1 @@
+"""Ingest and rollup as pure state machines over positions in a log."""

@@ -1,0 +1,65 @@
+"""Every error a person can meet, as one tree.
+
+    CsfError                     anything this program reports in one sentence
+    ├── ConfigError              a file, key, option or environment variable is wrong (exit code 2)
+    │   ├── CatalogueError       ... in the KPI catalogue
+    │   └── MappingError         ... in an import mapping
+    ├── InvalidEvent             an event breaks the rules of its family: dead letter, with the reason
+    ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
+    │   └── StoreUnavailable     ... the KPI store
+    └── StoreRejected            the KPI store refuses what was written; trying again will not help
+
+A message names the thing (file, field, address), what was wrong and what to do.
+"""
+
+from __future__ import annotations
+
+
+class CsfError(Exception):
+    """Base of all errors that are shown to a person as one sentence."""
+
+
+class ConfigError(CsfError):
+    """A file, key, option or environment variable is wrong; nothing was done."""
+
+
+class CatalogueError(ConfigError):
+    """The KPI catalogue is wrong; the message names file, key and allowed values."""
+
+
+class MappingError(ConfigError):
+    """An import mapping is wrong; the message names file, key and allowed values."""
+
+
+class InvalidEvent(CsfError):
+    """An event breaks the rules of its family.
+
+    Attributes:
+        reason: a short, bounded code such as ``malformed-json``; used as a metric label.
+        detail: one sentence for people.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class ServiceUnavailable(CsfError):
+    """A broker, store or address does not answer; trying again may help.
+
+    Attributes:
+        retry_after_s: seconds the other side asked to be left alone, if it said so.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class StoreUnavailable(ServiceUnavailable):
+    """The KPI store does not answer or is overloaded."""
+
+
+class StoreRejected(CsfError):
+    """The KPI store refuses what was written; trying again will not help."""

@@ -1,0 +1,1 @@
+"""CloudEvents envelope, event families and their validation."""

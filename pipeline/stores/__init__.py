@@ -1,0 +1,1 @@
+"""The KPI store port and its adapters."""

@@ -1,0 +1,111 @@
+"""What the pipeline says: KPI values, CSF statuses, and everything a value carries with it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Status = Literal["on_target", "amber", "red", "unknown"]
+CsfState = Literal["aligned", "at_risk", "concern", "unknown"]
+PeriodKind = Literal["hour", "day", "month"]
+
+#: Rolling windows and their lengths in seconds.
+WINDOWS: dict[str, int] = {
+    "5m": 300,
+    "30m": 1800,
+    "1h": 3600,
+    "6h": 21600,
+    "24h": 86400,
+    "3d": 259200,
+    "7d": 604800,
+    "30d": 2592000,
+}
+
+
+class KpiValue(msgspec.Struct, kw_only=True):
+    """One KPI of one scope over one period or rolling window.
+
+    Attributes:
+        scope: ``org``, ``team:ID`` or ``service:ID``.
+        period: ``hour``, ``day``, ``month``, or a window name such as ``1h`` (a live value).
+        start: start of the period (for a live value: start of the window), epoch seconds, UTC.
+        end: end of the period or window, epoch seconds, UTC.
+        value: the value in the KPI's unit; None is *unknown*, never zero.
+        numerator, denominator: the sums the value is the ratio of, where it is one.
+        count: sample size (records, or checks, or seconds observed for availability).
+        coverage: share 0-1 of the elapsed period its sources delivered; None where no source says.
+        target: target in force; status: judged against target and thresholds.
+        score: 0-100, None where unknown.
+        state: ``live``, ``to_date``, ``closed`` or ``restated``; revision: 0 until closed, then 1, 2 ...
+        definition_version: the KPI's version whose formula made the value.
+        reported: the value was brought from elsewhere (``kpi.reported``), not computed from events.
+        previous: value of the period before, where known.
+    """
+
+    csf: str
+    kpi: str
+    scope: str
+    period: str
+    start: int
+    end: int
+    value: float | None
+    unit: str
+    numerator: float | None = None
+    denominator: float | None = None
+    count: int = 0
+    coverage: float | None = None
+    target: float | None = None
+    status: Status = "unknown"
+    score: float | None = None
+    state: Literal["live", "to_date", "closed", "restated"] = "to_date"
+    revision: int = 0
+    definition_version: int = 1
+    reported: bool = False
+    previous: float | None = None
+    reason: str = ""
+
+
+class CsfStatus(msgspec.Struct, kw_only=True):
+    """Status and score of one CSF for one scope and period or window."""
+
+    csf: str
+    scope: str
+    period: str
+    start: int
+    end: int
+    status: CsfState
+    score: float | None
+    known_weight: float
+    total_weight: float
+    worst_service: str | None = None
+
+
+class KpiRevision(msgspec.Struct, kw_only=True):
+    """A superseded value of a closed period."""
+
+    csf: str
+    kpi: str
+    scope: str
+    period: str
+    start: int
+    revision: int
+    value: float | None
+    reason: str
+    replaced_by: float | None = None
+
+
+class Exits(msgspec.Struct, kw_only=True):
+    """How many events of one source partition ended in each of the five exits (in = sum of the five)."""
+
+    topic: str
+    partition: int
+    received: int = 0
+    kpi: int = 0
+    dead_letter: int = 0
+    duplicate: int = 0
+    unmapped: int = 0
+    ignored: int = 0
+    reasons: dict[str, int] = {}
+    truncated: int = 0
+    clock: float = 0.0
