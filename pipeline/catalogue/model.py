@@ -140,14 +140,14 @@ class Forecast(Records, tag="forecast", frozen=True, forbid_unknown_fields=True,
     stat: Literal["accuracy", "bias"]
     predicted: str = "predicted"
     actual: str = "actual"
-    group: list[str] = ["model", "unit"]
+    group: tuple[str, ...] = ("model", "unit")
 
 
 class Peak(Measure, tag="peak", frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The busiest local clock hour of the period: its p95 latency, busiest minute per second, or error share."""
 
     stat: Literal["p95", "throughput", "error_rate"]
-    events: list[str] = ["request.measured"]
+    events: tuple[str, ...] = ("request.measured",)
     latency: str = "latency_ms"
     count: str = "count"
     error: str = "status >= 500"
