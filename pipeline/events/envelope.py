@@ -8,6 +8,7 @@ names the team that owns the subject: an importer sets it to register a service 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
@@ -25,7 +26,7 @@ class Envelope(msgspec.Struct):
     id: str
     source: str
     type: str
-    time: datetime
+    time: Annotated[datetime, msgspec.Meta(tz=True)]
     subject: str = ""
     data: msgspec.Raw = msgspec.Raw(b"{}")
     datacontenttype: str = "application/json"

@@ -16,6 +16,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Count = Annotated[int, Meta(ge=0)]
 PositiveCount = Annotated[int, Meta(ge=1)]
 NonNegative = Annotated[float, Meta(ge=0)]
+#: A point in time; one without an offset is refused.
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class UptimeChecked(msgspec.Struct):
@@ -32,10 +34,10 @@ class UptimeChecked(msgspec.Struct):
 class MaintenanceScheduled(msgspec.Struct):
     """Planned maintenance of the subject; one announced after its start excludes nothing without a reason."""
 
-    starts_at: datetime
-    ends_at: datetime
+    starts_at: Instant
+    ends_at: Instant
     id: str = ""
-    announced_at: datetime | None = None
+    announced_at: Instant | None = None
     reason: str = ""
     cancelled: bool = False
 
@@ -45,12 +47,12 @@ class IncidentUpdated(msgspec.Struct):
 
     number: Name
     state: Literal["new", "in_progress", "on_hold", "resolved", "closed", "cancelled"]
-    opened_at: datetime
-    updated_at: datetime
+    opened_at: Instant
+    updated_at: Instant
     priority: Annotated[int, Meta(ge=1, le=5)] | None = None
-    acknowledged_at: datetime | None = None
-    resolved_at: datetime | None = None
-    closed_at: datetime | None = None
+    acknowledged_at: Instant | None = None
+    resolved_at: Instant | None = None
+    closed_at: Instant | None = None
     reopen_count: Count = 0
     made_sla: bool | None = None
     major: bool = False
@@ -61,25 +63,25 @@ class SecurityIncidentUpdated(msgspec.Struct):
     """The state of one security incident after an update."""
 
     number: Name
-    detected_at: datetime
-    updated_at: datetime
+    detected_at: Instant
+    updated_at: Instant
     severity: Literal["low", "medium", "high", "critical"] = "medium"
     breach: bool = False
     cancelled: bool = False
-    occurred_at: datetime | None = None
-    responded_at: datetime | None = None
-    contained_at: datetime | None = None
-    resolved_at: datetime | None = None
+    occurred_at: Instant | None = None
+    responded_at: Instant | None = None
+    contained_at: Instant | None = None
+    resolved_at: Instant | None = None
 
 
 class VulnerabilityUpdated(msgspec.Struct):
     """The state of one vulnerability: overdue from ``due_at`` until ``fixed_at``."""
 
     number: Name
-    due_at: datetime
-    updated_at: datetime
-    found_at: datetime | None = None
-    fixed_at: datetime | None = None
+    due_at: Instant
+    updated_at: Instant
+    found_at: Instant | None = None
+    fixed_at: Instant | None = None
     severity: Literal["low", "medium", "high", "critical"] | None = None
 
 
@@ -102,7 +104,7 @@ class SessionEnded(msgspec.Struct):
     pages: Count
     duration_s: NonNegative
     engaged: bool | None = None
-    started_at: datetime | None = None
+    started_at: Instant | None = None
 
 
 class TaskFinished(msgspec.Struct):
@@ -138,10 +140,10 @@ class ChangeUpdated(msgspec.Struct):
     """The state of one change (deployment) after an update."""
 
     number: Name
-    updated_at: datetime
-    deployed_at: datetime | None = None
-    committed_at: datetime | None = None
-    commits: list[datetime] | None = None
+    updated_at: Instant
+    deployed_at: Instant | None = None
+    committed_at: Instant | None = None
+    commits: list[Instant] | None = None
     outcome: Literal["planned", "successful", "failed", "rolled_back", "cancelled"] = "planned"
 
 
@@ -149,9 +151,9 @@ class FeatureUpdated(msgspec.Struct):
     """The state of one requested feature after an update."""
 
     number: Name
-    updated_at: datetime
-    requested_at: datetime
-    delivered_at: datetime | None = None
+    updated_at: Instant
+    requested_at: Instant
+    delivered_at: Instant | None = None
     outcome: Literal["planned", "delivered", "cancelled"] = "planned"
 
 
@@ -159,8 +161,8 @@ class ScalingCompleted(msgspec.Struct, rename={"from_": "from"}):
     """One scaling action of a platform."""
 
     direction: Literal["up", "down"]
-    requested_at: datetime
-    ready_at: datetime | None = None
+    requested_at: Instant
+    ready_at: Instant | None = None
     from_: Count | None = None
     to: Count | None = None
     outcome: Literal["successful", "failed"] = "successful"
@@ -191,8 +193,8 @@ class RecordSynced(msgspec.Struct, rename={"from_": "from"}):
 
     from_: Name
     to: Name
-    changed_at: datetime
-    available_at: datetime | None = None
+    changed_at: Instant
+    available_at: Instant | None = None
     ok: bool = True
 
 
@@ -214,8 +216,8 @@ class SourcePolled(msgspec.Struct, rename={"from_": "from"}):
     """A source was read for [from, to): ``types`` it delivers, ``services`` it covers (none: all)."""
 
     source: Name
-    from_: datetime
-    to: datetime
+    from_: Instant
+    to: Instant
     types: list[str]
     complete: bool = True
     truncated: Count = 0
@@ -226,7 +228,7 @@ class ClockTicked(msgspec.Struct):
     """Time passed in a partition, though nothing else happened."""
 
     partition: Count
-    time: datetime
+    time: Instant
 
 
 class MonthClosed(msgspec.Struct):
