@@ -1,0 +1,97 @@
+"""Distinct counts: exact up to 4,096 values, then HyperLogLog read only through a union.
+
+The state is a function of the set of values alone, so order and split do not matter. HyperLogLog: Flajolet,
+Fusy, Gandouet, Meunier 2007, with linear counting in the small range; p = 12 gives a standard error of 1.6 %.
+"""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+from typing import Any
+
+EXACT_LIMIT = 4096
+P = 12
+M = 1 << P
+_ALPHA = 0.7213 / (1 + 1.079 / M)
+_REST_BITS = 64 - P
+
+Distinct = set[int] | bytearray
+
+
+def hash64(text: str) -> int:
+    """Return the 64-bit hash of a value's text."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _register(registers: bytearray, value: int) -> None:
+    index = value >> _REST_BITS
+    rest = value & ((1 << _REST_BITS) - 1)
+    rank = _REST_BITS - rest.bit_length() + 1
+    registers[index] = max(registers[index], rank)
+
+
+def _to_registers(values: set[int]) -> bytearray:
+    registers = bytearray(M)
+    for value in values:
+        _register(registers, value)
+    return registers
+
+
+class DistinctAggregator:
+    """State: a set of hashes, or a bytearray of registers; contribution: one hash."""
+
+    def add(self, state: Distinct | None, contribution: int, sign: int) -> Distinct:
+        """Add one hash, in place.
+
+        Raises:
+            ValueError: a distinct count cannot take a value back.
+        """
+        if sign < 0:
+            raise ValueError("a distinct count cannot take a value back")
+        if state is None:
+            return {contribution}
+        if isinstance(state, set):
+            state.add(contribution)
+            return state if len(state) <= EXACT_LIMIT else _to_registers(state)
+        _register(state, contribution)
+        return state
+
+    def merge(self, left: Distinct | None, right: Distinct | None) -> Distinct | None:
+        """Return the union."""
+        if left is None:
+            return right
+        if right is None:
+            return left
+        if isinstance(left, set) and isinstance(right, set):
+            both = left | right
+            return both if len(both) <= EXACT_LIMIT else _to_registers(both)
+        a = _to_registers(left) if isinstance(left, set) else left
+        b = _to_registers(right) if isinstance(right, set) else right
+        return bytearray(map(max, a, b))
+
+    def pack(self, state: Distinct) -> Any:
+        """Return sorted 8-byte hashes (True) or registers (False)."""
+        if isinstance(state, set):
+            return [True, b"".join(v.to_bytes(8, "little") for v in sorted(state))]
+        return [False, bytes(state)]
+
+    def unpack(self, data: Any) -> Distinct:
+        """Return the set or the registers."""
+        exact, raw = data
+        if exact:
+            return {int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)}
+        return bytearray(raw)
+
+
+def cardinality(state: Distinct | None) -> float:
+    """Return the number of distinct values (an estimate above the exact limit)."""
+    if state is None:
+        return 0.0
+    if isinstance(state, set):
+        return float(len(state))
+    estimate = _ALPHA * M * M / sum(2.0**-r for r in state)
+    zeros = state.count(0)
+    if estimate <= 2.5 * M and zeros:
+        return M * math.log(M / zeros)
+    return estimate

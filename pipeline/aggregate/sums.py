@@ -1,0 +1,37 @@
+"""Sums: (sample, numerator, denominator) as integers; counts, means, shares, ratios and stocks are made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.aggregate.base import pack_int
+
+Sums = tuple[int, int, int]
+
+
+class SumsAggregator:
+    """State: (n, numerator, denominator); all integers, values in millionths."""
+
+    def add(self, state: Sums | None, contribution: Sums, sign: int) -> Sums:
+        """Add or take back one (n, numerator, denominator)."""
+        n, num, den = contribution
+        if state is None:
+            return (sign * n, sign * num, sign * den)
+        return (state[0] + sign * n, state[1] + sign * num, state[2] + sign * den)
+
+    def merge(self, left: Sums | None, right: Sums | None) -> Sums | None:
+        """Add up."""
+        if left is None:
+            return right
+        if right is None:
+            return left
+        return (left[0] + right[0], left[1] + right[1], left[2] + right[2])
+
+    def pack(self, state: Sums) -> Any:
+        """Return a list of three integers."""
+        return [pack_int(x) for x in state]
+
+    def unpack(self, data: Any) -> Sums:
+        """Return the tuple of integers."""
+        n, num, den = data
+        return (int(n), int(num), int(den))
