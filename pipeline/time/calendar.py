@@ -22,6 +22,7 @@ class Calendar:
     def __init__(self, zone: str = "UTC") -> None:
         self.zone = ZoneInfo(zone)
         self._day_of_quarter: dict[int, int] = {}
+        self._hour_of_quarter: dict[int, int] = {}
         self._month_of_day: dict[int, int] = {}
 
     def local(self, at_s: float) -> datetime:
@@ -44,6 +45,18 @@ class Calendar:
                 self._day_of_quarter.clear()
             found = self.start_of(self.local(at_s).date())
             self._day_of_quarter[quarter] = found
+        return found
+
+    def hour_start(self, at_s: int) -> int:
+        """Return the start of the local clock hour that holds an instant."""
+        quarter = at_s // _QUARTER
+        found = self._hour_of_quarter.get(quarter)
+        if found is None:
+            if len(self._hour_of_quarter) > 100_000:
+                self._hour_of_quarter.clear()
+            start = quarter * _QUARTER
+            found = start - self.local(start).minute * 60
+            self._hour_of_quarter[quarter] = found
         return found
 
     def next_day(self, day_start: int) -> int:
@@ -111,3 +124,8 @@ MICROSECOND = timedelta(microseconds=1)
 def to_ms(at: datetime) -> int:
     """Return epoch milliseconds of an aware datetime (rounded down)."""
     return (at - EPOCH) // _MILLISECOND
+
+
+def from_ms(at_ms: int) -> datetime:
+    """Return the aware UTC datetime of epoch milliseconds."""
+    return EPOCH + timedelta(milliseconds=at_ms)

@@ -1,0 +1,90 @@
+"""Which events a partition has seen: an exact set of 128-bit ids over a bounded horizon of arrival.
+
+Kept in segments ``d|hour|tier|number``, appended to and never rewritten; eight segments of a tier become one
+of the next, so that the work a new id causes stays logarithmic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+
+#: An id is remembered for this long after the end of the arrival hour it came in, hours.
+HORIZON_HOURS = 48
+_FAN = 8
+_SIZE = 16
+
+Segment = tuple[int, int, int]  # (arrival hour, tier, number)
+
+
+def event_key(source: str, event_id: str) -> bytes:
+    """Return the 128-bit key of an event's identity."""
+    return blake2b(f"{source}\x00{event_id}".encode(), digest_size=_SIZE).digest()
+
+
+def _name(segment: Segment) -> bytes:
+    return "d|{}|{}|{}".format(*segment).encode()
+
+
+class SeenIds:
+    """The ids of one source partition."""
+
+    def __init__(self) -> None:
+        self._ids: set[bytes] = set()
+        self._segments: dict[Segment, list[bytes]] = {}
+        self._fresh: dict[int, list[bytes]] = {}
+        self._gone: list[Segment] = []
+        self._number = 0
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take a recovered segment."""
+        _, hour, tier, number = key.decode().split("|")
+        ids = [value[i : i + _SIZE] for i in range(0, len(value), _SIZE)]
+        self._segments[(int(hour), int(tier), int(number))] = ids
+        self._ids.update(ids)
+        self._number = max(self._number, int(number) + 1)
+
+    def add(self, key: bytes, clock_ms: int) -> bool:
+        """Remember an id; return whether it was new."""
+        if key in self._ids:
+            return False
+        self._ids.add(key)
+        self._fresh.setdefault(clock_ms // 3_600_000, []).append(key)
+        return True
+
+    def expire(self, clock_ms: int) -> None:
+        """Forget the hours that are over."""
+        oldest = clock_ms // 3_600_000 - HORIZON_HOURS
+        for segment in [s for s in self._segments if s[0] < oldest]:
+            self._ids.difference_update(self._segments.pop(segment))
+            self._gone.append(segment)
+        for hour in [h for h in self._fresh if h < oldest]:
+            self._ids.difference_update(self._fresh.pop(hour))
+
+    def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yield the segments that are new or gone since the last call."""
+        for hour, ids in self._fresh.items():
+            new = (hour, 0, self._number)
+            self._number += 1
+            self._segments[new] = ids
+            yield from self._compact(new)
+        self._fresh = {}
+        for segment in self._gone:
+            yield _name(segment), None
+        self._gone = []
+
+    def _compact(self, new: Segment) -> Iterator[tuple[bytes, bytes | None]]:
+        hour, tier, _ = new
+        while True:
+            same = [s for s in self._segments if s[0] == hour and s[1] == tier]
+            if len(same) < _FAN:
+                break
+            merged = [i for s in same for i in self._segments.pop(s)]
+            for old in same:
+                if old != new:
+                    yield _name(old), None
+            tier += 1
+            new = (hour, tier, self._number)
+            self._number += 1
+            self._segments[new] = merged
+        yield _name(new), b"".join(self._segments[new])
