@@ -1,6 +1,6 @@
 """Entities: incidents, changes, surveys ... whose last state counts.
 
-"Last" is the greatest (sequence, updated_at); an older update is superseded, yet may still tell when an
+"Last" is the greatest (sequence, updated_at, event time); an older update is superseded, yet may still tell when an
 incident was first acknowledged or how often it was reopened. Kept in chunks ``e|type|month|n`` by the month
 the entity was first seen in, so that live updates rewrite little.
 """
@@ -54,11 +54,11 @@ class Entity:
     reopened: int = 0
     held: records.Contributions = field(default_factory=dict)
 
-    def newer(self, sequence: int | None, updated_ms: int) -> bool:
-        """Return whether an update with this order replaces the state."""
-        if sequence is not None and self.sequence is not None and sequence != self.sequence:
-            return sequence > self.sequence
-        return updated_ms > self.updated_ms
+    def superseded_by(self, data: Any, t_ms: int, sequence: int | None, updated_ms: int) -> bool:
+        """Return whether an update replaces the state: a total order, so that arrival order does not matter."""
+        mine = (-1 if self.sequence is None else self.sequence, self.updated_ms, self.t_ms)
+        other = (-1 if sequence is None else sequence, updated_ms, t_ms)
+        return other > mine or (other == mine and _json.encode(data) > _json.encode(self.data))
 
 
 class Entities:
@@ -82,7 +82,7 @@ class Entities:
             entity = self._new(key, service, data, t_ms, sequence, updated_ms)
             newest = True
         else:
-            newest = entity.newer(sequence, updated_ms)
+            newest = entity.superseded_by(data, t_ms, sequence, updated_ms)
             if newest:
                 entity.service, entity.t_ms, entity.data = service, t_ms, data
                 entity.sequence, entity.updated_ms = sequence, updated_ms
