@@ -17,12 +17,14 @@ import msgspec
 from pipeline.engine import records
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
+from pipeline.events.families import SessionEnded
 from pipeline.time.calendar import from_ms
 
 #: How long after the arrival of its last event a session still takes more, ms.
 HOLD_MS = 25 * 3_600_000
 #: A session counts as engaged from this length, seconds, or two pages, or a finished task.
 ENGAGED_S = 10
+ENGAGED_PAGES = 2
 _SPREAD = 8
 _encoder = msgspec.msgpack.Encoder()
 
@@ -52,7 +54,7 @@ class SessionRecord:
         return from_ms(self.ended_ms)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Session:
     start: int
     end: int
@@ -104,6 +106,15 @@ class Sessions:
             if session.start <= at_ms <= session.end:
                 self._refold(visitor, visits, session, session.held, clock_ms)
 
+    @staticmethod
+    def reported(data: SessionEnded, start_ms: int) -> SessionRecord:
+        """Return a session its source counted as a record."""
+        engaged = data.engaged
+        if engaged is None:
+            engaged = data.duration_s >= ENGAGED_S or data.pages >= ENGAGED_PAGES
+        end = start_ms + int(data.duration_s * 1000)
+        return SessionRecord(data.user, start_ms, end, data.duration_s, data.pages, 0, engaged)
+
     def _of(self, visitor: Visitor, clock_ms: int) -> _Visits:
         visits = self._visits.get(visitor)
         if visits is None:
@@ -142,7 +153,7 @@ class Sessions:
             duration,
             session.pages,
             tasks,
-            duration >= ENGAGED_S or session.pages >= 2 or tasks >= 1,  # noqa: PLR2004 - the definition
+            duration >= ENGAGED_S or session.pages >= ENGAGED_PAGES or tasks >= 1,
         )
         new = records.contributions_of(self._session_bases, record, visitor[0], session.start, visitor[1])
         session.held = records.replace(self._cells, self._bases, before, new, clock_ms)

@@ -1,0 +1,249 @@
+"""Ingest: one source partition as a state machine over the positions of its log.
+
+The state after a position is a function of the log up to it and of nothing else: not of how it was fetched,
+nor of the clock on the wall. So a crash, a replay or a second worker ends in the same numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from pipeline.engine import wire
+from pipeline.engine.cells import Cells
+from pipeline.engine.control import Control
+from pipeline.engine.entities import Entities, entity_id
+from pipeline.engine.plan import ENTITY_TYPES, SESSION, Plan
+from pipeline.engine.seen import SeenIds, event_key
+from pipeline.engine.services import ServiceBook
+from pipeline.engine.sessions import Sessions
+from pipeline.errors import InvalidEvent
+from pipeline.events.envelope import Envelope
+from pipeline.events.families import SessionEnded, event_topic
+from pipeline.events.validate import decode_data, decode_envelope, split_message
+from pipeline.time.calendar import from_ms, to_ms
+from pipeline.values import Exits
+
+#: Bytes of a bad event that its dead letter keeps.
+DEAD_LETTER_BYTES = 65_536
+_CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kpi.reported"})
+
+
+@dataclass
+class IngestOutput:
+    """What changed since the last take, to be made durable in this order.
+
+    Attributes:
+        partials: (CSF id, message key, message) for ``csf.partials``.
+        dead_letters: (key, message) for ``csf.dead-letters``.
+        chunks: (key, value or None) of durable state, to be kept atomically with ``position``.
+        exits: absolute exit counts of this partition.
+    """
+
+    partials: list[tuple[str, bytes, bytes]]
+    dead_letters: list[tuple[bytes, bytes]]
+    chunks: list[tuple[bytes, bytes | None]]
+    exits: Exits
+
+
+class IngestPartition:
+    """One (topic, partition): folds messages, yields partials, dead letters and durable state."""
+
+    def __init__(self, plan: Plan, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        #: last offset folded, -1 before the first
+        self.position = -1
+        self._plan = plan
+        self._clock_ms = 0
+        self._head: list[Any] = []
+        organisation = plan.catalogue.organisation
+        self._services = ServiceBook(plan.catalogue)
+        self._cells = Cells(plan.bases, plan.calendar)
+        self._entities = Entities(plan.by_type, plan.bases, self._cells)
+        gap_ms = organisation.session_gap_minutes * 60_000
+        self._sessions = Sessions(plan.by_type.get(SESSION, ()), plan.bases, self._cells, gap_ms)
+        self._seen = SeenIds()
+        self._control = Control(plan)
+        self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
+        self._counts = {"received": 0, "kpi": 0, "dead_letter": 0, "duplicate": 0, "unmapped": 0, "ignored": 0}
+        self._reasons: dict[str, int] = {}
+        self._counted = False
+        self._partials: list[tuple[str, bytes, bytes]] = []
+        self._dead: list[tuple[bytes, bytes]] = []
+
+    def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take recovered state: all chunks as of ``position``."""
+        self.position = position
+        parts = {b"c": self._cells, b"d": self._seen, b"e": self._entities, b"s": self._sessions, b"p": self._control}
+        for key, value in chunks:
+            if key == b"meta":
+                self._clock_ms, self._counts, self._reasons, services = msgspec.msgpack.decode(value)
+                self._services.restore(services)
+            else:
+                parts[key[:1]].restore(key, value)
+
+    def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
+        """Fold messages (offset, arrival in epoch ms, value); those at or below ``position`` are skipped."""
+        for offset, arrival_ms, value in records:
+            if offset <= self.position:
+                continue
+            self._clock_ms = max(self._clock_ms, arrival_ms)
+            try:
+                events = split_message(value)
+            except InvalidEvent as e:
+                self._count("dead_letter", e.reason)
+                self._bury(e, offset, 0, arrival_ms, value or b"")
+            else:
+                for index, raw in enumerate(events):
+                    self._one(raw, offset, index, arrival_ms)
+            self.position = offset
+        self._cells.settle()
+        self._cells.expire(self._clock_ms)
+        self._seen.expire(self._clock_ms)
+        self._sessions.expire(self._clock_ms)
+
+    def take(self) -> IngestOutput:
+        """Return what changed since the last call."""
+        self._emit_cells()
+        exits = Exits(
+            topic=self.topic, partition=self.partition, **self._counts, reasons=dict(self._reasons),
+            truncated=self._control.truncated, clock=self._clock_ms / 1000,
+        )  # fmt: skip
+        chunks: list[tuple[bytes, bytes | None]] = []
+        if self._counted:
+            self._counted = False
+            self._say(next(iter(self._plan.catalogue.csfs)), "exits", wire.EXITS, self._counts, self._reasons)
+            meta = [self._clock_ms, self._counts, self._reasons, self._services.discovered]
+            chunks.append((b"meta", msgspec.msgpack.encode(meta)))
+        for part in (self._cells, self._seen, self._entities, self._sessions, self._control):
+            chunks.extend(part.chunks())
+        output = IngestOutput(self._partials, self._dead, chunks, exits)
+        self._partials, self._dead = [], []
+        return output
+
+    def _one(self, raw: bytes | msgspec.Raw, offset: int, index: int, arrival_ms: int) -> None:
+        """Lead one event to its exit."""
+        try:
+            event = decode_envelope(raw)
+            data, at_ms = decode_data(event, self.topic, arrival_ms)
+            if event.type in _CONTROL_TYPES:
+                self._controlled(event, data)
+                return
+        except InvalidEvent as e:
+            self._count("dead_letter", e.reason)
+            self._bury(e, offset, index, arrival_ms, bytes(raw))
+            return
+        if at_ms < self._horizon_ms:
+            self._count("ignored", "beyond-horizon")
+        elif not self._seen.add(event_key(event.source, event.id), self._clock_ms):
+            self._count("duplicate", "")
+        elif event.type not in self._plan.wanted_types:
+            self._count("unmapped", "no-kpi")
+        elif (service := self._services.find(event.subject, event.csfteam)) is None:
+            self._count("unmapped", "unknown-service")
+        else:
+            self._fact(event, data, at_ms, service)
+
+    def _fact(self, event: Envelope, data: Any, at_ms: int, service: str) -> None:
+        """Fold one fact about a known service."""
+        if event.type in ENTITY_TYPES:
+            key = (event.type, event.source, entity_id(event.type, data, event.id))
+            sequence = _integer(event.sequence)
+            kept = self._entities.update(key, service, data, at_ms, sequence, self._clock_ms)
+            self._count(*(("kpi", "") if kept else ("ignored", "superseded")))
+            return
+        reported = self._services.reports_sessions(service)
+        if event.type == "session.ended":
+            if not reported:
+                self._count("ignored", "not-required")
+                return
+            self._reported_session(data, at_ms, service)
+        elif not reported:
+            if event.type == "page.viewed":
+                self._sessions.view(service, data.user, at_ms, self._clock_ms)
+            elif event.type == "task.finished" and data.completed:
+                self._sessions.task(service, data.user, at_ms, self._clock_ms)
+        gather = self._cells.gather
+        for base in self._plan.by_type.get(event.type, ()):
+            for dated_ms, contribution in base.extract(data, at_ms, ""):
+                gather(base, service, dated_ms, self._clock_ms, contribution)
+        self._count("kpi", "")
+
+    def _reported_session(self, data: SessionEnded, at_ms: int, service: str) -> None:
+        start = at_ms - int(data.duration_s * 1000) if data.started_at is None else to_ms(data.started_at)
+        record = self._sessions.reported(data, start)
+        for base in self._plan.by_type.get(SESSION, ()):
+            for dated_ms, contribution in base.extract(record, start, ""):
+                self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)
+
+    def _controlled(self, event: Envelope, data: Any) -> None:
+        """Act on a control event."""
+        for said in self._control.act(event.type, data):
+            if said.kind == wire.BARRIER:  # what was folded so far lies before the barrier
+                self._cells.settle()
+                self._emit_cells()
+            for csf in said.shards:
+                self._say(csf, said.key, said.kind, *said.body)
+        if event.type == "clock.ticked" and self.topic == event_topic("control"):
+            for csf in self._plan.catalogue.csfs:
+                self._say(csf, "clock", wire.CLOCK)
+        self._count("ignored", "control")
+
+    def _emit_cells(self) -> None:
+        """Queue the changed states for rollup, each to the CSFs that read its base."""
+        for (level, start, service), states in self._cells.changed():
+            by_csf: dict[str, dict[str, Any]] = {}
+            for key, packed in states.items():
+                for csf in self._plan.bases[key].shards:
+                    by_csf.setdefault(csf, {})[key] = packed
+            team = self._services.team(service)
+            for csf in sorted(by_csf):
+                self._say(csf, f"c|{level}|{start}|{service}", wire.CELL, service, team, level, start, by_csf[csf])
+
+    def _say(self, csf: str, key: str, kind: str, *body: Any) -> None:
+        head = [kind, self.topic, self.partition, self.position, self._clock_ms]
+        message_key = f"{self.topic}|{self.partition}|{csf}|{key}".encode()
+        self._partials.append((csf, message_key, wire.encode([*head, *body])))
+
+    def _count(self, exit_name: str, reason: str) -> None:
+        self._counts["received"] += 1
+        self._counts[exit_name] += 1
+        if reason:
+            label = f"{exit_name}:{reason}"
+            self._reasons[label] = self._reasons.get(label, 0) + 1
+        self._counted = True
+
+    def _bury(self, why: InvalidEvent, offset: int, index: int, arrival_ms: int, raw: bytes) -> None:
+        """Queue the dead letter of a bad event."""
+        kept = raw[:DEAD_LETTER_BYTES]
+        try:
+            text = {"event": kept.decode()}
+        except UnicodeDecodeError:
+            text = {"event_base64": b64encode(kept).decode()}
+        letter = {
+            "reason": why.reason,
+            "detail": why.detail,
+            "topic": self.topic,
+            "partition": self.partition,
+            "offset": offset,
+            "index": index,
+            "time": from_ms(arrival_ms).isoformat(),
+            "sha256": sha256(raw).hexdigest(),
+            "size": len(raw),
+            **text,
+        }
+        key = f"{self.topic}|{self.partition}|{offset}|{index}".encode()
+        self._dead.append((key, json.dumps(letter, ensure_ascii=True).encode()))
+
+
+def _integer(sequence: int | str | None) -> int | None:
+    """Return a CloudEvents sequence where it is an integer, also as text."""
+    if isinstance(sequence, str):
+        return int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) <= 18 else None
+    return sequence

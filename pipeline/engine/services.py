@@ -1,0 +1,59 @@
+"""Which service an event's subject means, and which team owns it."""
+
+from __future__ import annotations
+
+import re
+
+from pipeline.catalogue.model import Catalogue
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_OTHER = re.compile(r"[^a-z0-9._-]+")
+
+
+def service_id(subject: str) -> str | None:
+    """Return a subject as a service id, None where nothing usable is left of it."""
+    cleaned = _OTHER.sub("-", subject.lower()).strip("-._")[:64]
+    return cleaned if _ID.fullmatch(cleaned) else None
+
+
+class ServiceBook:
+    """Services of the catalogue, and those that importers registered in this partition."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._services = catalogue.services
+        self._limit = catalogue.organisation.discovered_services
+        self._known = {s: s for s in catalogue.services}
+        for service in catalogue.services.values():
+            for vendor_id in service.vendor_ids:
+                self._known.setdefault(vendor_id, service.id)
+        #: service id → team, of services the catalogue does not name
+        self.discovered: dict[str, str] = {}
+
+    def restore(self, discovered: dict[str, str]) -> None:
+        """Take the recovered registrations."""
+        self.discovered = discovered
+
+    def find(self, subject: str, team: str | None) -> str | None:
+        """Return the service a subject means; with a team an unknown one is registered, within the limit."""
+        found = self._known.get(subject)
+        if found is not None or not team:
+            return found
+        name = service_id(subject)
+        if name is None:
+            return None
+        if name not in self._services and name not in self.discovered:
+            owner = service_id(team)
+            if len(self.discovered) >= self._limit or owner is None:
+                return None
+            self.discovered[name] = owner
+        return name
+
+    def team(self, service: str) -> str:
+        """Return the team of a service."""
+        known = self._services.get(service)
+        return known.team if known else self.discovered.get(service, "unassigned")
+
+    def reports_sessions(self, service: str) -> bool:
+        """Return whether a service's own ``session.ended`` events are its sessions."""
+        known = self._services.get(service)
+        return known is not None and known.sessions == "reported"
