@@ -118,11 +118,11 @@ class Cells:
             self._dirty.pop(cell, None)
             self._unsaved.discard(cell)
 
-    def changed(self) -> Iterator[tuple[CellId, dict[str, Any]]]:
+    def changed(self) -> Iterator[tuple[CellId, dict[str, bytes]]]:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():
             states = self._states(cell)
-            yield cell, {k: self._bases[k].aggregator.pack(states[k]) for k in sorted(keys)}
+            yield cell, {k: _encoder.encode(self._bases[k].aggregator.pack(states[k])) for k in sorted(keys)}
         self._dirty = {}
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:

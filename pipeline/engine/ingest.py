@@ -207,7 +207,7 @@ class IngestPartition:
                 self._say(csf, f"c|{level}|{start}|{service}", wire.CELL, service, team, level, start, by_csf[csf])
 
     def _say(self, csf: str, key: str, kind: str, *body: Any) -> None:
-        head = [kind, self.topic, self.partition, self.position, self._clock_ms]
+        head = [kind, self.topic, self.partition, self.position, self._clock_ms, csf]
         message_key = f"{self.topic}|{self.partition}|{csf}|{key}".encode()
         self._partials.append((csf, message_key, wire.encode([*head, *body])))
 

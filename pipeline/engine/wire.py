@@ -1,6 +1,6 @@
 """What ingest tells rollup over ``csf.partials``: absolute statements, each replacing the one before of its key.
 
-Every message starts with its kind and where it comes from: [kind, topic, partition, position, clock ms, ...].
+Every message starts with its kind and where it comes from: [kind, topic, partition, position, clock ms, CSF, ...].
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(list[Any]).decode
 
 #: kinds and what follows the common head
-CELL = "cell"  # service, team, level, start, {base key: packed state}
+CELL = "cell"  # service, team, level, start, {base key: packed state as bytes}
 POLLED = "polled"  # source, [types], [services] or None, [[from s, to s], ...], truncated
 REPORTED = "reported"  # kpi, scope, month, value, target, numerator, denominator, count
 BARRIER = "barrier"  # month, id, number of barriers in all

@@ -1,0 +1,84 @@
+"""Coverage: the share of a period for which the sources a KPI needs really delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import msgspec
+
+from pipeline.time.intervals import Intervals, clip, total, union
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+@dataclass
+class _Polled:
+    source: str
+    types: frozenset[str]
+    services: frozenset[str] | None
+    intervals: Intervals
+
+
+class CoverageBook:
+    """What each source said it delivered, from every control partition."""
+
+    def __init__(self) -> None:
+        self._polled: dict[str, _Polled] = {}
+        self._dirty: set[str] = set()
+        self._unions: dict[tuple[str, frozenset[str], str], Intervals] = {}
+
+    def put(self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals) -> bool:
+        """Put what a source delivered, absolutely; return whether it changed anything."""
+        known = self._polled.get(key)
+        fresh = _Polled(source, frozenset(types), None if services is None else frozenset(services), spans)
+        if known == fresh:
+            return False
+        self._polled[key] = fresh
+        self._dirty.add(key)
+        self._unions.clear()
+        return True
+
+    def of(self, types: frozenset[str], service: str, start: int, end: int) -> float | None:
+        """Return the least share of [start, end) that a source of these types covers a service, None without one."""
+        if end <= start:
+            return None
+        by_source: dict[str, list[tuple[int, int]]] = {}
+        for entry in self._polled.values():
+            if entry.types & types and (entry.services is None or service in entry.services):
+                key = (entry.source, types, service)
+                known = self._unions.get(key)
+                if known is None:
+                    known = self._unions[key] = self._union(*key)
+                by_source[entry.source] = known
+        if not by_source:
+            return None
+        return min(total(clip(spans, start, end)) for spans in by_source.values()) / (end - start)
+
+    def _union(self, source: str, types: frozenset[str], service: str) -> Intervals:
+        return union(
+            span
+            for e in self._polled.values()
+            if e.source == source and e.types & types and (e.services is None or service in e.services)
+            for span in e.intervals
+        )
+
+    def mean(self, types: frozenset[str], services: Iterable[str], start: int, end: int) -> float | None:
+        """Return the mean coverage of the services that any source covers, None without one."""
+        shares = [c for s in services if (c := self.of(types, s, start, end)) is not None]
+        return sum(shares) / len(shares) if shares else None
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take a recovered chunk."""
+        source, types, services, spans = msgspec.msgpack.decode(value)
+        name = key.decode().removeprefix("p|")
+        covered = None if services is None else frozenset(services)
+        self._polled[name] = _Polled(source, frozenset(types), covered, [(a, b) for a, b in spans])
+
+    def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """Yield the chunks that changed since the last call."""
+        for key in self._dirty:
+            e = self._polled[key]
+            services = None if e.services is None else sorted(e.services)
+            yield f"p|{key}".encode(), _encoder.encode([e.source, sorted(e.types), services, e.intervals])
+        self._dirty = set()

@@ -1,0 +1,240 @@
+"""Facts: the merged cells rollup reads, by scope and span, with what was merged before kept for reuse."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+
+import msgspec
+
+from pipeline.aggregate.base import State
+from pipeline.engine.bases import Base
+from pipeline.engine.plan import Plan
+from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover, expired
+
+CellId = tuple[int, int, str]
+#: (source partition, position, packed state)
+Entry = tuple[str, int, bytes]
+
+_encoder = msgspec.msgpack.Encoder()
+_decode = msgspec.msgpack.Decoder().decode
+_CACHE_LIMIT = 60_000
+
+
+class Facts:
+    """Cells of all source partitions, merged on demand to services, teams and the organisation."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.calendar = plan.calendar
+        self._cells: dict[CellId, dict[str, list[Entry]]] = {}
+        self._dirty: set[CellId] = set()
+        self._dropped: list[CellId] = []
+        self._teams = {s.id: s.team for s in plan.catalogue.services.values()}
+        self._by_team: dict[str, list[str]] = {}
+        self._services: list[str] = []
+        self._merged: dict[tuple[str, str, int, int], State | None] = {}
+        self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
+        #: days on which a base of a service has a cell, in order
+        self._days: dict[tuple[str, str], list[int]] = {}
+
+    # --- taking ---
+
+    def put(self, cell: CellId, team: str, base_key: str, entry: Entry) -> Entry | None | bool:
+        """Put a source's state of a cell.
+
+        Returns:
+            the entry it replaced, None where it is the first, or False where it is older than the one held.
+        """
+        self.know(cell[2], team)
+        held = self._cells.setdefault(cell, {})
+        entries = held.get(base_key)
+        before: Entry | None = None
+        if entries is None:
+            held[base_key] = [entry]
+            self._note_day(cell, base_key)
+        else:
+            for i, known in enumerate(entries):
+                if known[0] == entry[0]:
+                    if known[1] > entry[1]:
+                        return False
+                    if known[2] == entry[2]:
+                        entries[i] = entry
+                        return known
+                    before, entries[i] = known, entry
+                    break
+            else:
+                entries.append(entry)
+        self._dirty.add(cell)
+        self._forget(cell, base_key)
+        return before
+
+    def swap(self, cell: CellId, base_key: str, entry: Entry | None, source: str) -> Entry | None:
+        """Set a source's state of a cell to another for a while (None: take it out); return the one it had."""
+        entries = self._cells[cell][base_key]
+        before = next((e for e in entries if e[0] == source), None)
+        kept = [e for e in entries if e[0] != source]
+        self._cells[cell][base_key] = kept if entry is None else [*kept, entry]
+        self._forget(cell, base_key)
+        return before
+
+    def know(self, service: str, team: str) -> None:
+        """Note a service and its team."""
+        if service not in self._teams:
+            self._teams[service] = team
+        mine = self._by_team.setdefault(self._teams[service], [])
+        if service not in mine:
+            insort(mine, service)
+            insort(self._services, service)
+            self._merged.clear()
+            self._spans.clear()
+
+    def _note_day(self, cell: CellId, base_key: str) -> None:
+        if cell[0] == DAY:
+            days = self._days.setdefault((base_key, cell[2]), [])
+            if not days or cell[1] > days[-1]:
+                days.append(cell[1])
+            elif cell[1] not in days:
+                insort(days, cell[1])
+
+    def _forget(self, cell: CellId, base_key: str) -> None:
+        level, start, service = cell
+        for scope in (f"service:{service}", f"team:{self._teams[service]}", "org"):
+            self._merged.pop((base_key, scope, level, start), None)
+            spans = self._spans.get((base_key, scope))
+            if spans:
+                pane = (level, start)
+                for span in [k for k, (panes, last, _) in spans.items() if pane != last and pane in panes]:
+                    del spans[span]
+
+    def expire(self, clock_s: float) -> None:
+        """Drop fine panes that can change no more."""
+        for cell in [c for c in self._cells if c[0] != DAY and expired(c[0], c[1], clock_s)]:
+            for base_key in self._cells.pop(cell):
+                self._forget(cell, base_key)
+            self._dirty.discard(cell)
+            self._dropped.append(cell)
+
+    # --- durable state ---
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take a recovered chunk."""
+        _, level, start, service = key.decode().split("|", 3)
+        cell = (int(level), int(start), service)
+        team, states = _decode(value)
+        self.know(service, team)
+        self._cells[cell] = {base: [(s, p, b) for s, p, b in entries] for base, entries in states.items()}
+        for base_key in self._cells[cell]:
+            self._note_day(cell, base_key)
+
+    def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """Yield the chunks that changed since the last call (None: dropped)."""
+        for cell in self._dirty:
+            yield _key(cell), _encoder.encode([self._teams[cell[2]], self._cells[cell]])
+        self._dirty = set()
+        for cell in self._dropped:
+            yield _key(cell), None
+        self._dropped = []
+
+    # --- reading ---
+
+    def team(self, service: str) -> str:
+        """Return the team of a service."""
+        return self._teams.get(service, "unassigned")
+
+    def services(self, scope: str) -> list[str]:
+        """Return the known services of a scope, in order."""
+        if scope == "org":
+            return self._services
+        kind, _, name = scope.partition(":")
+        return self._by_team.get(name, []) if kind == "team" else [name]
+
+    def scopes(self) -> list[str]:
+        """Return every scope with known services."""
+        teams = [f"team:{t}" for t in sorted(self._by_team)]
+        return ["org", *teams, *(f"service:{s}" for s in self._services)]
+
+    def has(self, base_key: str, service: str, pane: Pane) -> bool:
+        """Return whether a base of a service has a cell in a pane."""
+        cell = self._cells.get((*pane, service))
+        return cell is not None and base_key in cell
+
+    def days_of(self, base_key: str, service: str) -> list[int]:
+        """Return the days on which a base of a service has a cell, in order."""
+        return self._days.get((base_key, service), [])
+
+    def at(self, base: Base, scope: str, pane: Pane) -> State | None:
+        """Return the merged state of a scope in one pane."""
+        key = (base.key, scope, *pane)
+        if key in self._merged:
+            return self._merged[key]
+        merge, unpack = base.aggregator.merge, base.aggregator.unpack
+        state: State | None = None
+        if scope.startswith("service:"):
+            cell = self._cells.get((*pane, scope[8:]))
+            for _, _, raw in cell.get(base.key, ()) if cell else ():
+                state = merge(state, unpack(_decode(raw)))
+        else:
+            for service in self.services(scope):
+                if self.has(base.key, service, pane):
+                    state = merge(state, self.at(base, f"service:{service}", pane))
+        if len(self._merged) > _CACHE_LIMIT:
+            self._merged.clear()
+        self._merged[key] = state
+        return state
+
+    def panes(self, period: str, start: int, end: int) -> list[Pane]:
+        """Return the panes that make up a period or window."""
+        if period == "hour":
+            return [(HOUR, start)]
+        if period == "day":
+            return [(DAY, start)]
+        if period == "month":
+            return [(DAY, d) for d in self.calendar.days(start, end)]
+        return cover(start, end, SLIDE[period], self.calendar)
+
+    def span(self, base: Base, scope: str, panes: list[Pane]) -> State | None:
+        """Return the merged state of a scope over panes; all but the newest pane are kept merged."""
+        if len(panes) == 1:
+            return self.at(base, scope, panes[0])
+        if not panes:
+            return None
+        merge = base.aggregator.merge
+        cached = self._spans.setdefault((base.key, scope), {})
+        key = (panes[0][1], len(panes)) if panes[0][0] == DAY else (panes[0][1] * 4 + panes[0][0], len(panes))
+        known = cached.get(key)
+        if known is not None and known[1] == panes[-1]:
+            stable = known[2]
+        else:
+            stable = None
+            for pane in panes[:-1]:
+                stable = merge(stable, self.at(base, scope, pane))
+            if len(cached) > 64:  # noqa: PLR2004 - windows and months in use at once; older spans are over
+                cached.clear()
+            cached[key] = (frozenset(panes), panes[-1], stable)
+        return merge(stable, self.at(base, scope, panes[-1]))
+
+    def until(self, base: Base, scope: str, at_s: int) -> State | None:
+        """Return the merged state of everything dated before an instant (a whole minute)."""
+        today = self.calendar.day_start(at_s)
+        merge = base.aggregator.merge
+        state: State | None = None
+        for service in self.services(scope):
+            for day in self.days_of(base.key, service):
+                if day >= today:
+                    break
+                state = merge(state, self.at(base, f"service:{service}", (DAY, day)))
+        if at_s > today:
+            for pane in cover(today, at_s, MINUTE, self.calendar):
+                state = merge(state, self.at(base, scope, pane))
+        return state
+
+
+def _key(cell: CellId) -> bytes:
+    return f"c|{cell[0]}|{cell[1]}|{cell[2]}".encode()
+
+
+def source_name(topic: str, partition: int) -> str:
+    """Return the short name of a source partition."""
+    return f"{topic.removeprefix('csf.events.')}|{partition}"
+

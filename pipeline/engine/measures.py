@@ -1,0 +1,247 @@
+"""From merged states to a KPI's value: one function a kind of measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.aggregate.base import MICRO
+from pipeline.aggregate.distinct import cardinality
+from pipeline.aggregate.groups import weighted
+from pipeline.aggregate.peak import busiest
+from pipeline.aggregate.quantiles import exact_quantile, sketch_quantile
+from pipeline.catalogue import model
+from pipeline.engine.bases import Base
+from pipeline.engine.facts import Facts
+from pipeline.engine.uptime import Uptime, seconds
+from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, cover
+from pipeline.values import WINDOWS
+
+_DAY_S = 86_400
+_WEEK_S = 7 * _DAY_S
+_PEAK_FROM_S = 21_600
+
+
+@dataclass(frozen=True)
+class Span:
+    """A period or window of a scope: [start, end), and the instant up to which time has passed."""
+
+    period: str
+    start: int
+    end: int
+    now: float
+
+    @property
+    def elapsed_end(self) -> int:
+        """End of what has passed of it, seconds."""
+        return max(self.start, min(self.end, int(self.now)))
+
+    @property
+    def stock_at(self) -> int:
+        """The instant a stock is counted at: its end, or the end of the running minute."""
+        return min(self.end, int(self.now) // 60 * 60 + 60)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A measured value; ``count`` is the sample, ``is_count`` says that zero needs coverage to be known."""
+
+    value: float | None
+    count: int = 0
+    numerator: float | None = None
+    denominator: float | None = None
+    is_count: bool = False
+
+
+UNKNOWN = Outcome(None)
+
+
+def measure(
+    kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime, scope: str, span: Span
+) -> Outcome:
+    """Return the outcome of a KPI for a scope and span."""
+    how, main = kpi.measure, roles["main"]
+    match how:
+        case model.Availability():
+            return _availability(kpi, how, roles, facts, uptime, scope, span)
+        case model.Freshness():
+            return _freshness(main, facts, scope, span)
+        case model.Stickiness():
+            return _stickiness(main, facts, scope, span)
+        case model.PerUserDay():
+            return _per_user_day(how, roles, facts, scope, span)
+        case model.Stock():
+            state = facts.until(main, scope, span.stock_at)
+            if state is None:
+                return Outcome(0.0, 0, is_count=True)
+            return Outcome(float(state[1] - state[2]), state[0], is_count=True)
+        case model.Peak():
+            return _peak(how, main, facts, scope, span)
+    state = facts.span(main, scope, facts.panes(span.period, span.start, span.end))
+    return _from_state(how, main, state, span)
+
+
+def _from_state(how: model.AnyMeasure, main: Base, state: Any, span: Span) -> Outcome:
+    """Return the outcome of a measure that reads one merged state."""
+    match how:
+        case model.Count():
+            n = state[0] if state else 0
+            days = (span.elapsed_end - span.start) / _DAY_S if how.per == "day" else 1.0
+            return Outcome(n / days if days > 0 else None, n, float(n), days if how.per == "day" else None, True)
+        case model.Distinct():
+            n = cardinality(state)
+            return Outcome(n, round(n), is_count=True)
+        case model.Sum():
+            if not state or not state[0]:
+                return Outcome(0.0, 0, is_count=True)
+            return Outcome(state[1] / MICRO / model.SCALE_SECONDS[how.scale], state[0])
+    if not state:
+        return UNKNOWN
+    match how:
+        case model.Mean():
+            n, num, den = state
+            unit = MICRO * model.SCALE_SECONDS[how.scale]
+            return Outcome(num / den / unit, n, num / unit, float(den)) if den else UNKNOWN
+        case model.Share():
+            n, num, den = state
+            return Outcome(100 * num / den, n, float(num), float(den)) if den else UNKNOWN
+        case model.Ratio():
+            n, num, den = state
+            return Outcome(how.factor * num / den, n, num / MICRO, den / MICRO) if den else UNKNOWN
+        case model.Quantile():
+            scale = model.SCALE_SECONDS[how.scale]
+            n = sum(state.values())
+            found = (exact_quantile if main.spec.state == "multiset" else sketch_quantile)(state, how.q)
+            if found is None:
+                return UNKNOWN
+            return Outcome(found / (MICRO * scale if main.spec.state == "multiset" else scale), n)
+        case model.Forecast():
+            value, n = weighted(state, how.stat)
+            return Outcome(value, n)
+    return UNKNOWN
+
+
+def _by_day(base: Base, facts: Facts, scope: str, span: Span) -> list[Any]:
+    """Return the merged state of each elapsed local day of a span (edges of a window: the part inside)."""
+    finest = SLIDE.get(span.period, MINUTE)
+    states = []
+    last = max(span.elapsed_end, span.start + 1)
+    for day in facts.calendar.days(span.start, last):
+        start, end = max(day, span.start), min(facts.calendar.next_day(day), span.end)
+        whole = start == day and end == facts.calendar.next_day(day)
+        panes = [(DAY, day)] if whole else [(HOUR, start)] if span.period == "hour" else cover(
+            start, end, finest, facts.calendar
+        )  # fmt: skip
+        states.append(facts.span(base, scope, panes))
+    return states
+
+
+def _stickiness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
+    if span.end - span.start < _WEEK_S:
+        return UNKNOWN
+    daily = [cardinality(s) for s in _by_day(base, facts, scope, span)]
+    period = cardinality(facts.span(base, scope, facts.panes(span.period, span.start, span.end)))
+    if not period or not daily:
+        return UNKNOWN
+    mean = sum(daily) / len(daily)
+    return Outcome(100 * mean / period, round(period), mean, period)
+
+
+def _per_user_day(how: model.PerUserDay, roles: dict[str, Base], facts: Facts, scope: str, span: Span) -> Outcome:
+    state = facts.span(roles["main"], scope, facts.panes(span.period, span.start, span.end))
+    user_days = sum(cardinality(s) for s in _by_day(roles["users"], facts, scope, span))
+    if not user_days or not state or not state[0]:
+        return UNKNOWN
+    total = state[1] / MICRO / model.SCALE_SECONDS[how.scale]
+    return Outcome(total / user_days, state[0], total, user_days)
+
+
+def _peak(how: model.Peak, base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
+    if span.period in WINDOWS:
+        if span.end - span.start < _PEAK_FROM_S:
+            return UNKNOWN
+        first = span.start // 3600 * 3600
+        panes = [(HOUR, h) for h in range(first, span.end, 3600)]
+    elif span.period == "hour":
+        return UNKNOWN
+    else:
+        panes = facts.panes(span.period, span.start, span.end)
+    state = facts.span(base, scope, panes)
+    hour = busiest(state) if state else None
+    if hour is None:
+        return UNKNOWN
+    requests, errors, latencies, minutes = hour
+    match how.stat:
+        case "p95":
+            return Outcome(sketch_quantile(latencies, 0.95), sum(latencies.values()))
+        case "throughput":
+            return Outcome(max(minutes.values()) / 60, requests)
+        case "error_rate":
+            return Outcome(100 * errors / requests, requests, float(errors), float(requests))
+
+
+def _availability(
+    kpi: model.Kpi, how: model.Availability, roles: dict[str, Base], facts: Facts, uptime: Uptime,
+    scope: str, span: Span,
+) -> Outcome:  # fmt: skip
+    now_ms, start, end = int(span.now * 1000), span.start * 1000, span.end * 1000
+    up = down = 0.0
+    outages = 0
+    majors = False
+    for service in facts.services(scope):
+        up_time, down_time = uptime.times(roles["main"], roles["maintenance"], service, start, end, now_ms)
+        up += seconds(up_time)
+        down += seconds(down_time)
+        if "major" in roles:
+            outages += uptime.outages(roles, service, start, end, now_ms)
+            majors = majors or bool(facts.days_of(roles["major"].key, service))
+    observed = up + down
+    if how.stat == "outages":
+        return Outcome(float(outages), max(1, int(observed))) if observed or outages else Outcome(0.0, 0, is_count=True)
+    if not observed:
+        return UNKNOWN
+    if how.stat == "mtbf":
+        return Outcome(up / 3600 / outages, int(observed), up / 3600, float(outages)) if outages else UNKNOWN
+    share = up / observed
+    if how.stat == "availability":
+        return Outcome(100 * share, int(observed), up, observed)
+    target = _availability_target(kpi, facts, scope, span)
+    if target is None:
+        return UNKNOWN
+    allowed = 1 - target / 100
+    return Outcome(100 * (1 - (1 - share) / allowed), int(observed), down, allowed * observed)
+
+
+def _availability_target(kpi: model.Kpi, facts: Facts, scope: str, span: Span) -> float | None:
+    """Return the availability target in force, percent: what the error budget is spent against."""
+    catalogue = facts.plan.catalogue
+    for other in catalogue.kpis.values():
+        if other.csf == kpi.csf and isinstance(other.measure, model.Availability) and other.measure.stat == "availability":
+            day = facts.calendar.local(span.start).date()
+            team = facts.team(scope.partition(":")[2]) if scope.startswith("service:") else None
+            return catalogue.target_for(other.id, scope, team, day)
+    return None
+
+
+def _freshness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
+    """Return the mean age of the last success: the integral of (t - last) over the observed time."""
+    start, end = span.start * 1000, min(span.end * 1000, int(span.now * 1000))
+    aged = observed = 0
+    pairs = 0
+    for service in facts.services(scope):
+        by_pair: dict[str, list[int]] = {}
+        for day in facts.days_of(base.key, service):
+            if day * 1000 >= end:
+                break
+            for pair, points in (facts.at(base, f"service:{service}", (DAY, day)) or {}).items():
+                by_pair.setdefault(pair, []).extend(sorted(points))
+        for times in by_pair.values():
+            pairs += 1
+            for i, at in enumerate(times):
+                x, y = max(at, start), min(times[i + 1] if i + 1 < len(times) else end, end)
+                if x < y:
+                    aged += (y - at) ** 2 - (x - at) ** 2
+                    observed += y - x
+    if not observed:
+        return UNKNOWN
+    return Outcome(aged / 2 / observed / 1000, pairs, aged / 2e6, observed / 1000)

@@ -1,0 +1,127 @@
+"""Availability: what checks, maintenance and major incidents say about a service's time.
+
+All times in milliseconds. Days are worked out once and kept while nothing in or before them changes.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Any
+
+from pipeline.aggregate.points import DOWN, UNTIL_NEXT, UP
+from pipeline.engine.bases import Base
+from pipeline.engine.facts import Facts
+from pipeline.time.intervals import Intervals, clip, subtract, total, union
+from pipeline.time.panes import DAY
+
+#: Shorter down intervals are no outage, ms.
+MIN_OUTAGE_MS = 60_000
+_DAY_MS = 86_400_000
+
+
+class Uptime:
+    """Up and down time of services, from the cells of the check, maintenance and major-incident bases."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        #: (service, day start) → (worked out until ms, up, down), before maintenance
+        self._days: dict[tuple[str, int], tuple[int, Intervals, Intervals]] = {}
+
+    def forget(self, service: str, from_day: int) -> None:
+        """Drop what was worked out for a service from a day on: a point there changed."""
+        for key in [k for k in self._days if k[0] == service and k[1] >= from_day]:
+            del self._days[key]
+
+    def _series(self, base: Base, service: str, day: int) -> dict[str, dict[int, tuple[int, int]]]:
+        return self._facts.at(base, f"service:{service}", (DAY, day)) or {}
+
+    def _carried(self, base: Base, service: str, day: int, wanted: set[str] | None) -> dict[str, tuple[int, int, int]]:
+        """Return the last point before a day of each check: (time, code, good for)."""
+        days = self._facts.days_of(base.key, service)
+        found: dict[str, tuple[int, int, int]] = {}
+        oldest = day * 1000
+        for earlier in reversed(days[: bisect_left(days, day)]):
+            for check, points in self._series(base, service, earlier).items():
+                if check not in found and points:
+                    at = max(points)
+                    found[check] = (at, *points[at])
+            if wanted is not None and wanted <= found.keys():
+                break
+            if oldest - earlier * 1000 > 400 * _DAY_MS:
+                break
+        return found
+
+    def _day(self, base: Base, service: str, day: int, now_ms: int) -> tuple[Intervals, Intervals]:
+        """Return (up, down) of a service within a local day."""
+        day_end = self._facts.calendar.next_day(day) * 1000
+        until = min(day_end, now_ms)
+        known = self._days.get((service, day))
+        if known is not None and known[0] == until:
+            return known[1], known[2]
+        series = self._series(base, service, day)
+        service_entry = self._facts.plan.catalogue.services.get(service)
+        required = set(service_entry.required_checks) if service_entry else set()
+        carried = self._carried(base, service, day, required or None)
+        up: list[tuple[int, int]] = []
+        down: list[tuple[int, int]] = []
+        for check in series.keys() | carried.keys():
+            if required and check not in required:
+                continue
+            points = [(at, code, good) for at, (code, good) in sorted(series.get(check, {}).items())]
+            if check in carried:
+                points.insert(0, carried[check])
+            for i, (at, code, good_for) in enumerate(points):
+                end = points[i + 1][0] if i + 1 < len(points) else until
+                if good_for != UNTIL_NEXT:
+                    end = min(end, at + good_for)
+                start, end = max(at, day * 1000), min(end, until)
+                if start < end and code in {UP, DOWN}:
+                    (up if code == UP else down).append((start, end))
+        down_time = union(down)
+        result = (subtract(union(up), down_time), down_time)
+        self._days[(service, day)] = (until, *result)
+        return result
+
+    def times(
+        self, base: Base, maintenance: Base | None, service: str, start_ms: int, end_ms: int, now_ms: int
+    ) -> tuple[Intervals, Intervals]:
+        """Return (up, down) of a service in [start, end), planned maintenance taken out."""
+        end_ms = min(end_ms, now_ms)
+        days = self._facts.days_of(base.key, service)
+        if not days or end_ms <= start_ms:
+            return [], []
+        up: list[tuple[int, int]] = []
+        down: list[tuple[int, int]] = []
+        first = max(start_ms // 1000, days[0])
+        if first * 1000 >= end_ms:
+            return [], []
+        for day in self._facts.calendar.days(first, -(-end_ms // 1000)):
+            day_up, day_down = self._day(base, service, day, now_ms)
+            up += day_up
+            down += day_down
+        planned = self.windows(maintenance, service, now_ms) if maintenance else []
+        inside_up = clip(union(up), start_ms, end_ms)
+        inside_down = clip(union(down), start_ms, end_ms)
+        return subtract(inside_up, planned), subtract(inside_down, planned)
+
+    def windows(self, base: Base, service: str, now_ms: int) -> Intervals:
+        """Return the union of all windows (maintenance, major incidents) of a service; open ones end now."""
+        parts: list[tuple[int, int]] = []
+        for day in self._facts.days_of(base.key, service):
+            state: dict[str, Any] = self._facts.at(base, f"service:{service}", (DAY, day)) or {}
+            parts += [(start, now_ms if end < 0 else end) for start, end in state.values()]
+        return union(parts)
+
+    def outages(self, roles: dict[str, Base], service: str, start_ms: int, end_ms: int, now_ms: int) -> int:
+        """Return how many outages of a service start in [start, end)."""
+        _, down = self.times(
+            roles["main"], roles["maintenance"], service, start_ms - _DAY_MS, end_ms + _DAY_MS, now_ms
+        )
+        long = [(a, b) for a, b in down if b - a >= MIN_OUTAGE_MS]
+        majors = self.windows(roles["major"], service, now_ms)
+        return sum(start_ms <= a < end_ms and a < now_ms for a, _ in union([*long, *majors]))
+
+
+def seconds(parts: Intervals) -> float:
+    """Return the summed length in seconds."""
+    return total(parts) / 1000
