@@ -163,6 +163,11 @@ class Facts:
         """Return the days on which a base of a service has a cell, in order."""
         return self._days.get((base_key, service), [])
 
+    def extents(self) -> Iterable[tuple[str, str, list[int]]]:
+        """Yield (base key, service, days with a cell)."""
+        for (base_key, service), days in self._days.items():
+            yield base_key, service, days
+
     def at(self, base: Base, scope: str, pane: Pane) -> State | None:
         """Return the merged state of a scope in one pane."""
         key = (base.key, scope, *pane)

@@ -26,30 +26,34 @@ class Uptime:
         self._facts = facts
         #: (service, day start) → (worked out until ms, up, down), before maintenance
         self._days: dict[tuple[str, int], tuple[int, Intervals, Intervals]] = {}
+        #: (service, day start) → the last point of each check up to the end of that day
+        self._carry: dict[tuple[str, int], dict[str, tuple[int, int, int]]] = {}
 
     def forget(self, service: str, from_day: int) -> None:
         """Drop what was worked out for a service from a day on: a point there changed."""
         for key in [k for k in self._days if k[0] == service and k[1] >= from_day]:
             del self._days[key]
+        for key in [k for k in self._carry if k[0] == service and k[1] >= from_day]:
+            del self._carry[key]
 
     def _series(self, base: Base, service: str, day: int) -> dict[str, dict[int, tuple[int, int]]]:
         return self._facts.at(base, f"service:{service}", (DAY, day)) or {}
 
-    def _carried(self, base: Base, service: str, day: int, wanted: set[str] | None) -> dict[str, tuple[int, int, int]]:
+    def _carried(self, base: Base, service: str, day: int) -> dict[str, tuple[int, int, int]]:
         """Return the last point before a day of each check: (time, code, good for)."""
         days = self._facts.days_of(base.key, service)
-        found: dict[str, tuple[int, int, int]] = {}
-        oldest = day * 1000
-        for earlier in reversed(days[: bisect_left(days, day)]):
+        here = bisect_left(days, day)
+        known = here
+        while known > 0 and (service, days[known - 1]) not in self._carry:
+            known -= 1
+        carry = dict(self._carry[(service, days[known - 1])]) if known > 0 else {}
+        for earlier in days[known:here]:
             for check, points in self._series(base, service, earlier).items():
-                if check not in found and points:
+                if points:
                     at = max(points)
-                    found[check] = (at, *points[at])
-            if wanted is not None and wanted <= found.keys():
-                break
-            if oldest - earlier * 1000 > 400 * _DAY_MS:
-                break
-        return found
+                    carry[check] = (at, *points[at])
+            self._carry[(service, earlier)] = dict(carry)
+        return carry
 
     def _day(self, base: Base, service: str, day: int, now_ms: int) -> tuple[Intervals, Intervals]:
         """Return (up, down) of a service within a local day."""
@@ -61,7 +65,7 @@ class Uptime:
         series = self._series(base, service, day)
         service_entry = self._facts.plan.catalogue.services.get(service)
         required = set(service_entry.required_checks) if service_entry else set()
-        carried = self._carried(base, service, day, required or None)
+        carried = self._carried(base, service, day)
         up: list[tuple[int, int]] = []
         down: list[tuple[int, int]] = []
         for check in series.keys() | carried.keys():

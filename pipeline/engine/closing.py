@@ -1,0 +1,116 @@
+"""Closing a month: what lies before the barrier of every partition is revision 1, whatever comes after.
+
+While some partitions have passed their barrier and others have not, states that the former change are kept
+as they were; when the last barrier arrives the month is evaluated from those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pipeline.engine.facts import CellId, Entry
+from pipeline.values import KpiRevision, KpiValue
+
+_encoder = msgspec.msgpack.Encoder()
+
+Saved = dict[tuple[CellId, str, str], Entry | None]  # (cell, base, source) → as it was at the barrier
+
+
+@dataclass
+class Barrier:
+    """A month on its way to be closed, as one CSF sees it."""
+
+    need: int
+    sources: set[str] = field(default_factory=set)
+    saved: Saved = field(default_factory=dict)
+
+
+class ClosedMonths:
+    """Barriers under way and the values of closed months, a CSF."""
+
+    def __init__(self) -> None:
+        #: (month start, CSF) → barrier
+        self.open: dict[tuple[int, str], Barrier] = {}
+        #: (month start, CSF) → {"kpi|scope": [revision, value]}
+        self._closed: dict[tuple[int, str], dict[str, list[float | int | None]]] = {}
+        self._dirty: set[tuple[int, str]] = set()
+
+    def is_closed(self, month: int, csf: str) -> bool:
+        """Return whether a month was closed."""
+        return (month, csf) in self._closed
+
+    def arrive(self, month: int, csf: str, source: str, need: int) -> bool:
+        """Note a partition's barrier; return whether it was the last. A closed month stays closed."""
+        if self.is_closed(month, csf):
+            return False
+        barrier = self.open.setdefault((month, csf), Barrier(need))
+        barrier.need = max(barrier.need, need)
+        barrier.sources.add(source)
+        self._dirty.add((month, csf))
+        return len(barrier.sources) >= barrier.need
+
+    def keep(self, month_ends: dict[int, int], csf: str, cell: CellId, base: str, source: str, was: Entry | None) -> None:
+        """Keep a state that a partition past its barrier is about to change."""
+        for (month, of), barrier in self.open.items():
+            if of == csf and source in barrier.sources and cell[1] < month_ends[month]:
+                barrier.saved.setdefault((cell, base, source), was)
+                self._dirty.add((month, of))
+
+    def close(self, month: int, csf: str) -> None:
+        """Mark a month closed; its values follow by ``settle``."""
+        self._closed[(month, csf)] = {}
+        self.open.pop((month, csf), None)
+        self._dirty.add((month, csf))
+
+    def settle(self, month: int, value: KpiValue, *, closing: bool) -> KpiRevision | None:
+        """Give a month's value its state and revision; return the revision it supersedes, if it does."""
+        held = self._closed.get((month, value.csf))
+        if held is None:
+            return None
+        name = f"{value.kpi}|{value.scope}"
+        known = held.get(name)
+        superseded = None
+        if known is None:
+            known = held[name] = [1 if closing else 2, value.value]
+            self._dirty.add((month, value.csf))
+        elif known[1] != value.value:
+            revision = int(known[0] or 1)
+            superseded = KpiRevision(
+                csf=value.csf, kpi=value.kpi, scope=value.scope, period="month", start=month, revision=revision,
+                value=known[1], replaced_by=value.value,
+                reason="events arrived after the month was closed",
+            )  # fmt: skip
+            known[0], known[1] = revision + 1, value.value
+            self._dirty.add((month, value.csf))
+        value.revision = int(known[0] or 1)
+        value.state = "closed" if value.revision == 1 else "restated"
+        value.reason = "" if value.revision == 1 else "events arrived after the month was closed"
+        return superseded
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take a recovered chunk."""
+        _, month, csf = key.decode().split("|", 2)
+        at = (int(month), csf)
+        closed, barrier = msgspec.msgpack.decode(value)
+        if closed is not None:
+            self._closed[at] = closed
+        if barrier is not None:
+            need, sources, saved = barrier
+            kept: Saved = {
+                ((c[0], c[1], c[2]), b, s): None if e is None else (e[0], e[1], e[2]) for c, b, s, e in saved
+            }
+            self.open[at] = Barrier(need, set(sources), kept)
+
+    def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
+        """Yield the chunks that changed since the last call."""
+        for at in self._dirty:
+            barrier = self.open.get(at)
+            packed = None
+            if barrier is not None:
+                saved = [[c, b, s, e] for (c, b, s), e in barrier.saved.items()]
+                packed = [barrier.need, sorted(barrier.sources), saved]
+            yield f"m|{at[0]}|{at[1]}".encode(), _encoder.encode([self._closed.get(at), packed])
+        self._dirty = set()

@@ -1,0 +1,433 @@
+"""Rollup: partials of all source partitions merged to services, teams and the organisation, and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pipeline.catalogue.model import Kpi, Stock
+from pipeline.engine import wire
+from pipeline.engine.agenda import Agenda, Card
+from pipeline.engine.closing import ClosedMonths
+from pipeline.engine.coverage import CoverageBook
+from pipeline.engine.facts import Entry, Facts, source_name
+from pipeline.engine.measures import Outcome, Span, measure
+from pipeline.engine.plan import Plan
+from pipeline.engine.uptime import Uptime
+from pipeline.evaluate.judge import judge, judge_csf
+from pipeline.time.panes import DAY, HOUR, window_bounds
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+
+#: Share of changed finished periods worked out a turn while more changes arrive.
+_HISTORY_SHARE = 0.02
+_RUNNING_EVERY_S = 60
+_LIVELY_S = 30 * 86_400
+
+
+@dataclass
+class RollupOutput:
+    """What evaluation found, for the store."""
+
+    values: list[KpiValue] = field(default_factory=list)
+    statuses: list[CsfStatus] = field(default_factory=list)
+    revisions: list[KpiRevision] = field(default_factory=list)
+    exits: list[Exits] = field(default_factory=list)
+
+
+class RollupPartition:
+    """One partition of ``csf.partials``: folds statements, evaluates what they change."""
+
+    def __init__(self, plan: Plan, partition: int) -> None:
+        self.partition = partition
+        #: last offset folded, -1 before the first
+        self.position = -1
+        self._plan = plan
+        self._facts = Facts(plan)
+        self._uptime = Uptime(self._facts)
+        self._coverage = CoverageBook()
+        self._closing = ClosedMonths()
+        self._agenda = Agenda()
+        self._now = 0.0
+        self._running_at = 0.0
+        self._csfs: set[str] = set()
+        #: (kpi, scope, month) → reported value, target, numerator, denominator, count
+        self._reported: dict[tuple[str, str, int], list[float | None]] = {}
+        self._reported_dirty: set[tuple[str, str, int]] = set()
+        self._exits: dict[str, Exits] = {}
+        self._exits_dirty: set[str] = set()
+        self._months: dict[tuple[str, str, int], float | None] = {}
+        self._live_known: set[tuple[str, str, str]] = set()
+        self._statuses_known: set[Card] = set()
+        self._stock_bases = {
+            b.key for k in plan.catalogue.kpis.values() if isinstance(k.measure, Stock)
+            for b in plan.roles[k.id].values()
+        }  # fmt: skip
+        #: (CSF, scope) → first and last day with facts
+        self._extent: dict[tuple[str, str], tuple[int, int]] = {}
+        self._stock_from: dict[tuple[str, str], int] = {}
+        self._unsaved_now = False
+        self._close_now: list[tuple[int, str]] = []
+
+    @property
+    def pending(self) -> int:
+        """How many cards and live entries are still to be evaluated."""
+        return len(self._agenda) + len(self._stock_from) + len(self._close_now) + len(self._exits_dirty)
+
+    @property
+    def clock(self) -> float:
+        """The largest arrival clock heard of, epoch seconds."""
+        return self._now
+
+    # --- folding ---
+
+    def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
+        """Fold messages of ``csf.partials`` (offset, arrival, value).
+
+        A message at or below ``position`` (a replay) changes no state, but what it concerns is evaluated again.
+        """
+        before = self._now
+        for offset, _arrival_ms, value in records:
+            self._one(wire.decode(value))
+            self.position = max(self.position, offset)
+        if self._now > before:
+            self._facts.expire(self._now)
+            self._agenda.slide(before, self._now)
+            if self._now - self._running_at >= _RUNNING_EVERY_S:
+                self._ask_running(self._running_at or self._now)
+                self._running_at = self._now
+
+    def _one(self, message: list[Any]) -> None:
+        kind, topic, partition, position, clock_ms, csf, *body = message
+        self._csfs.add(csf)
+        source = source_name(topic, partition)
+        if clock_ms / 1000 > self._now:
+            self._now = clock_ms / 1000
+            self._unsaved_now = True
+        if kind == wire.CELL:
+            self._cell(csf, source, position, *body)
+        elif kind == wire.POLLED:
+            self._poll(csf, source, *body)
+        elif kind == wire.REPORTED:
+            self._report(csf, *body)
+        elif kind == wire.BARRIER:
+            self._barrier(csf, source, *body)
+        elif kind == wire.EXITS:
+            counts, reasons = body
+            clock = clock_ms / 1000
+            self._exits[source] = Exits(topic=topic, partition=partition, **counts, reasons=reasons, clock=clock)
+            self._exits_dirty.add(source)
+
+    def _cell(
+        self, csf: str, source: str, position: int, service: str, team: str, level: int, start: int,
+        states: dict[str, bytes],
+    ) -> None:  # fmt: skip
+        cell = (level, start, service)
+        ends = {m: self._plan.calendar.next_month(m) for m, _ in self._closing.open} if self._closing.open else {}
+        for base_key, raw in states.items():
+            base = self._plan.bases.get(base_key)
+            if base is None:
+                continue
+            replaced = self._facts.put(cell, team, base_key, (source, position, raw))
+            if replaced is False:
+                continue
+            was: Entry | None = replaced if isinstance(replaced, tuple) else None
+            if ends and (was is None or was[2] != raw):
+                self._closing.keep(ends, csf, cell, base_key, source, was)
+            if base.spec.how == "checks":
+                self._uptime.forget(service, start)
+        self._mark(csf, service, level, start, bool(self._stock_bases & states.keys()))
+
+    def _mark(self, csf: str, service: str, level: int, start: int, stock: bool) -> None:
+        """Put what a changed cell concerns on the agenda."""
+        for scope in self._scopes(service):
+            if level == DAY:
+                first, last = self._extent.get((csf, scope), (start, start))
+                self._extent[(csf, scope)] = (min(first, start), max(last, start))
+                self._ask(csf, scope, "day", start)
+                self._ask(csf, scope, "month", self._plan.calendar.month_start(start))
+                if stock and start < self._now:
+                    known = self._stock_from.get((csf, scope), start)
+                    self._stock_from[(csf, scope)] = min(known, start)
+            elif level == HOUR:
+                self._ask(csf, scope, "hour", start)
+            if start > self._now - _LIVELY_S:
+                self._agenda.live(csf, scope)
+
+    def _scopes(self, service: str) -> tuple[str, str, str]:
+        return f"service:{service}", f"team:{self._facts.team(service)}", "org"
+
+    def _ask(self, csf: str, scope: str, period: str, start: int) -> None:
+        end = self._plan.calendar.period(period, start)[1]
+        self._agenda.card((csf, scope, period, start), running=start <= self._now < end)
+
+    def _ask_running(self, before: float) -> None:
+        """Ask for the running hour, day and month of what has facts, and for those that ended since."""
+        for csf, scope in list(self._extent):
+            for period in ("hour", "day", "month"):
+                if period == "hour" and (csf, scope) not in self._agenda.lively:
+                    continue
+                for at in {int(before), int(self._now)}:
+                    self._ask(csf, scope, period, self._plan.calendar.period(period, at)[0])
+
+    def _ask_stock(self) -> None:
+        """Expand changed stocks: every later day and month that has facts, and the running ones."""
+        calendar = self._plan.calendar
+        for (csf, scope), start in self._stock_from.items():
+            last = min(self._extent[(csf, scope)][1], int(self._now))
+            day = calendar.next_day(start)
+            while day <= last:
+                self._ask(csf, scope, "day", day)
+                day = calendar.next_day(day)
+            month = calendar.next_month(calendar.month_start(start))
+            while month <= last:
+                self._ask(csf, scope, "month", month)
+                month = calendar.next_month(month)
+            for period in ("day", "month"):
+                self._ask(csf, scope, period, calendar.period(period, int(self._now))[0])
+        self._stock_from = {}
+
+    def _poll(self, csf: str, source: str, name: str, types: list[str], services: list[str] | None, spans: Any) -> None:
+        key = f"{source}|{name}|{','.join(types)}|{'*' if services is None else ','.join(services)}"
+        intervals = [(a, b) for a, b in spans]
+        if not self._coverage.put(key, name, types, services, intervals) or not intervals:
+            return
+        for service in services or ():
+            if service in self._plan.catalogue.services:
+                self._facts.know(service, self._plan.catalogue.services[service].team)
+        start, end = intervals[-1]
+        wanted = set(services) if services is not None else None
+        for scope in self._facts.scopes():
+            if wanted is None or wanted & set(self._facts.services(scope)):
+                known = self._extent.get((csf, scope))
+                if known is not None or services is not None:
+                    self._ask_covered(csf, scope, intervals if known is None else [(start, end)])
+
+    def _ask_covered(self, csf: str, scope: str, intervals: list[tuple[int, int]]) -> None:
+        """Ask for the months and days that a poll covered."""
+        calendar = self._plan.calendar
+        for start, end in intervals:
+            day = calendar.day_start(start)
+            month = calendar.month_start(start)
+            first, last = self._extent.get((csf, scope), (day, day))
+            self._extent[(csf, scope)] = (min(first, day), max(last, calendar.day_start(max(start, end - 1))))
+            while month < end:
+                self._ask(csf, scope, "month", month)
+                month = calendar.next_month(month)
+            if end - start <= 40 * 86_400:  # noqa: PLR2004 - a longer span is an import: its days have cells
+                while day < end:
+                    self._ask(csf, scope, "day", day)
+                    day = calendar.next_day(day)
+            if end > self._now - _LIVELY_S:
+                self._agenda.live(csf, scope)
+
+    def _report(self, csf: str, kpi: str, scope: str, month: str, *numbers: float | None) -> None:
+        start = self._plan.calendar.parse_month(month)
+        self._reported[(kpi, scope, start)] = list(numbers)
+        self._reported_dirty.add((kpi, scope, start))
+        self._ask(csf, scope, "month", start)
+
+    def _barrier(self, csf: str, source: str, month: str, _barrier_id: str, need: int) -> None:
+        start = self._plan.calendar.parse_month(month)
+        if self._closing.arrive(start, csf, source, need):
+            self._close_now.append((start, csf))
+
+    # --- evaluating ---
+
+    def evaluate(self, limit: int) -> RollupOutput:
+        """Work out at least what is urgent, then up to about ``limit`` values of what changed."""
+        out = RollupOutput()
+        for at in self._close_now:
+            self._close(*at, out)
+        self._close_now = []
+        self._ask_stock()
+        for window, csf, scope in self._agenda.next_live():
+            self._live(csf, scope, window, out)
+            if len(out.values) >= limit:
+                break
+        else:
+            for card in self._agenda.next_cards(_HISTORY_SHARE):
+                self._card(card, out, closing=False)
+                if len(out.values) >= limit:
+                    break
+        for source in self._exits_dirty:
+            out.exits.append(self._exits[source])
+        self._exits_dirty = set()
+        return out
+
+    def _close(self, month: int, csf: str, out: RollupOutput) -> None:
+        """Evaluate a month from the states before every barrier: revision 1."""
+        barrier = self._closing.open[(month, csf)]
+        later = {
+            at: self._facts.swap(at[0], at[1], was, at[2]) for at, was in barrier.saved.items()
+        }
+        self._closing.close(month, csf)
+        self._forget_uptime(barrier.saved)
+        scopes = self._facts.scopes()
+        reported = {s for k, s, m in self._reported if m == month}
+        for scope in dict.fromkeys([*scopes, *sorted(reported)]):
+            self._card((csf, scope, "month", month), out, closing=True)
+        for at, now_held in later.items():
+            self._facts.swap(at[0], at[1], now_held, at[2])
+        if later:
+            self._forget_uptime(barrier.saved)
+            for scope in scopes:
+                self._ask(csf, scope, "month", month)
+
+    def _forget_uptime(self, saved: Iterable[tuple[tuple[int, int, str], str, str]]) -> None:
+        for cell, _, _ in saved:
+            self._uptime.forget(cell[2], cell[1])
+
+    def _live(self, csf: str, scope: str, window: str, out: RollupOutput) -> None:
+        start, end = window_bounds(window, self._now)
+        values = self._values(csf, scope, Span(window, start, end, self._now))
+        for value in values:
+            value.state = "live"
+            known = (value.kpi, scope, window)
+            if value.value is not None or value.coverage is not None:
+                self._live_known.add(known)
+                out.values.append(value)
+            elif known in self._live_known:
+                self._live_known.discard(known)
+                out.values.append(value)
+        out.statuses.append(self._status(csf, scope, window, start, end, values))
+
+    def _card(self, card: Card, out: RollupOutput, *, closing: bool) -> None:
+        csf, scope, period, start = card
+        end = self._plan.calendar.period(period, start)[1]
+        span = Span(period, start, end, self._now)
+        if start > self._now:
+            return
+        values = self._values(csf, scope, span)
+        told = []
+        for value in values:
+            if period == "month":
+                self._monthly(value, span, closing=closing, out=out)
+            if value.value is not None or value.count or value.coverage is not None or value.revision:
+                told.append(value)
+        out.values += told
+        if period != "hour" and (told or card in self._statuses_known):
+            self._statuses_known.add(card)
+            out.statuses.append(self._status(csf, scope, period, start, end, values))
+
+    def _monthly(self, value: KpiValue, span: Span, *, closing: bool, out: RollupOutput) -> None:
+        """Settle what only months have: reported values, previous value, revision."""
+        kpi = self._plan.catalogue.kpis[value.kpi]
+        reported = self._reported.get((value.kpi, value.scope, span.start))
+        if reported is not None and value.value is None:
+            number, target, num, den, count = reported
+            value.value, value.numerator, value.denominator, value.reported = number, num, den, True
+            value.count = int(count) if count is not None else kpi.min_sample
+            value.target = target if target is not None else value.target
+            value.status, value.score = judge(kpi, number, value.count, value.target)
+        self._months[(value.kpi, value.scope, span.start)] = value.value
+        before = self._plan.calendar.previous_month(span.start)
+        value.previous = self._months.get((value.kpi, value.scope, before))
+        superseded = self._closing.settle(span.start, value, closing=closing)
+        if superseded is not None:
+            out.revisions.append(superseded)
+
+    def _values(self, csf: str, scope: str, span: Span) -> list[KpiValue]:
+        """Return every KPI of a CSF for a scope and span."""
+        values = []
+        day = self._plan.calendar.local(span.start).date()
+        service = scope[8:] if scope.startswith("service:") else None
+        team = self._facts.team(service) if service else None
+        services = self._facts.services(scope)
+        covered: dict[frozenset[str], float | None] = {}
+        for kpi in self._plan.kpis_of_csf[csf]:
+            if not _offered(kpi, span):
+                continue
+            types = self._plan.types_of_kpi[kpi.id]
+            if types not in covered:
+                covered[types] = self._coverage.mean(types, services, span.start, span.elapsed_end)
+            outcome = measure(kpi, self._plan.roles[kpi.id], self._facts, self._uptime, scope, span)
+            target = self._plan.catalogue.target_for(kpi.id, scope, team, day)
+            values.append(self._value(kpi, scope, span, outcome, covered[types], target))
+        return values
+
+    def _value(
+        self, kpi: Kpi, scope: str, span: Span, outcome: Outcome, coverage: float | None, target: float | None
+    ) -> KpiValue:
+        value, count = outcome.value, outcome.count
+        if outcome.is_count and not count and not coverage:
+            value = None
+        sample = max(count, kpi.min_sample) if outcome.is_count else count
+        status, score = judge(kpi, value, sample, target)
+        return KpiValue(
+            csf=kpi.csf, kpi=kpi.id, scope=scope, period=span.period, start=span.start, end=span.end, value=value,
+            unit=kpi.unit, numerator=outcome.numerator, denominator=outcome.denominator, count=count,
+            coverage=coverage, target=target, status=status, score=score, definition_version=kpi.version,
+        )  # fmt: skip
+
+    def _status(
+        self, csf: str, scope: str, period: str, start: int, end: int, values: list[KpiValue]
+    ) -> CsfStatus:
+        kpis = self._plan.catalogue.kpis
+        scores = [(v.score, kpis[v.kpi].weight) for v in values]
+        state, score, known, total = judge_csf(scores, self._plan.catalogue.organisation)
+        return CsfStatus(
+            csf=csf, scope=scope, period=period, start=start, end=end, status=state, score=score,
+            known_weight=known, total_weight=total,
+        )  # fmt: skip
+
+    # --- durable state ---
+
+    def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
+        """Return the durable state that changed since the last call."""
+        chunks: list[tuple[bytes, bytes | None]] = []
+        for part in (self._facts, self._coverage, self._closing):
+            chunks.extend(part.chunks())
+        for key in self._reported_dirty:
+            name = f"r|{key[0]}|{key[1]}|{key[2]}".encode()
+            chunks.append((name, msgspec.msgpack.encode(self._reported[key])))
+        self._reported_dirty = set()
+        if self._unsaved_now:
+            self._unsaved_now = False
+            chunks.append((b"now", msgspec.msgpack.encode([self._now, sorted(self._csfs)])))
+        return chunks
+
+    def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take recovered state: all chunks as of ``position``; what is running is evaluated anew."""
+        self.position = position
+        for key, value in chunks:
+            if key == b"now":
+                self._now, csfs = msgspec.msgpack.decode(value)
+                self._csfs = set(csfs)
+            elif key[:2] == b"c|":
+                self._facts.restore(key, value)
+            elif key[:2] == b"p|":
+                self._coverage.restore(key, value)
+            elif key[:2] == b"m|":
+                self._closing.restore(key, value)
+            elif key[:2] == b"r|":
+                _, kpi, scope, month = key.decode().split("|")
+                self._reported[(kpi, scope, int(month))] = msgspec.msgpack.decode(value)
+        self._recall()
+        for (month, csf), barrier in self._closing.open.items():
+            if len(barrier.sources) >= barrier.need:
+                self._close_now.append((month, csf))
+
+    def _recall(self) -> None:
+        """Work out again what is derived from the recovered facts: extents and what is running."""
+        for base_key, service, days in self._facts.extents():
+            base = self._plan.bases.get(base_key)
+            if base is None or not days:
+                continue
+            for csf in base.shards & self._csfs:
+                for scope in self._scopes(service):
+                    first, last = self._extent.get((csf, scope), (days[0], days[-1]))
+                    self._extent[(csf, scope)] = (min(first, days[0]), max(last, days[-1]))
+                    if days[-1] > self._now - _LIVELY_S:
+                        self._agenda.live(csf, scope)
+        self._running_at = self._now
+        self._ask_running(self._now)
+
+
+def _offered(kpi: Kpi, span: Span) -> bool:
+    """Return whether a KPI is offered for a span's length."""
+    least = {"live": 0, "hour": 3_600, "day": 72_000, "week": 7 * 86_400}[kpi.smallest]
+    length = WINDOWS.get(span.period, span.end - span.start)
+    return length >= least
