@@ -103,10 +103,15 @@ class IngestPartition:
                 for index, raw in enumerate(events):
                     self._one(raw, offset, index, arrival_ms)
             self.position = offset
-        self._cells.settle()
+        self._settle()
         self._cells.expire(self._clock_ms)
         self._seen.expire(self._clock_ms)
         self._sessions.expire(self._clock_ms)
+
+    def _settle(self) -> None:
+        """Bring what the batch gathered into the cells."""
+        self._sessions.settle()
+        self._cells.settle()
 
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""
@@ -186,7 +191,7 @@ class IngestPartition:
         """Act on a control event."""
         for said in self._control.act(event.type, data):
             if said.kind == wire.BARRIER:  # what was folded so far lies before the barrier
-                self._cells.settle()
+                self._settle()
                 self._emit_cells()
             for csf in said.shards:
                 self._say(csf, said.key, said.kind, *said.body)

@@ -82,18 +82,50 @@ class Sessions:
         self._visits: dict[Visitor, _Visits] = {}
         self._members: dict[str, set[Visitor]] = {}
         self._dirty: set[str] = set()
+        #: sessions changed by the batch: they contribute once, when it settles
+        self._due: dict[int, tuple[Visitor, _Visits, _Session]] = {}
         self._swept = 0
 
     def view(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
-        """Fold a page view."""
-        visits = self._of((service, user), clock_ms)
+        """Fold a page view; what its session contributes follows when the batch settles."""
+        visitor = (service, user)
+        visits = self._of(visitor, clock_ms)
         joined = [s for s in visits.sessions if s.start - self._gap <= at_ms <= s.end + self._gap]
-        session = _Session(at_ms, at_ms, 1, clock_ms, "")
-        for other in joined:
-            session.start = min(session.start, other.start)
-            session.end = max(session.end, other.end)
-            session.pages += other.pages
-        self._replace((service, user), visits, joined, session, clock_ms)
+        if joined:
+            session = joined[0]
+            session.start = min(session.start, at_ms)
+            session.end = max(session.end, at_ms)
+            session.pages += 1
+            session.touched = clock_ms
+            for other in joined[1:]:  # the view bridges them
+                self._absorb(visits, session, other, clock_ms)
+        else:
+            session = _Session(at_ms, at_ms, 1, clock_ms, "")
+            visits.sessions.append(session)
+        self._due[id(session)] = (visitor, visits, session)
+
+    def _absorb(self, visits: _Visits, session: _Session, other: _Session, clock_ms: int) -> None:
+        """Let a session take over another, whose contributions are taken back."""
+        session.start = min(session.start, other.start)
+        session.end = max(session.end, other.end)
+        session.pages += other.pages
+        records.replace(self._cells, self._bases, other.held, iter(()), clock_ms)
+        visits.sessions.remove(other)
+        self._due.pop(id(other), None)
+        if other.chunk:
+            self._dirty.add(other.chunk)
+
+    def settle(self) -> None:
+        """Let every session the batch changed contribute what it is now."""
+        for visitor, visits, session in self._due.values():
+            chunk = self._chunk(visitor, session.start)
+            if chunk != session.chunk:
+                if session.chunk:
+                    self._dirty.add(session.chunk)
+                session.chunk = chunk
+            self._mark(chunk, visitor)
+            self._refold(visitor, visits, session)
+        self._due = {}
 
     def task(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
         """Fold a completed task: it engages the session that holds its time, now or later."""
@@ -104,7 +136,8 @@ class Sessions:
         self._mark(chunk, visitor)
         for session in visits.sessions:
             if session.start <= at_ms <= session.end:
-                self._refold(visitor, visits, session, session.held, clock_ms)
+                session.touched = max(session.touched, clock_ms)
+                self._due[id(session)] = (visitor, visits, session)
 
     @staticmethod
     def reported(data: SessionEnded, start_ms: int) -> SessionRecord:
@@ -123,28 +156,8 @@ class Sessions:
             self._forget(visitor, visits, clock_ms)
         return visits
 
-    def _replace(
-        self, visitor: Visitor, visits: _Visits, joined: list[_Session], session: _Session, clock_ms: int
-    ) -> None:
-        """Put a session in the place of those it joins."""
-        before: records.Contributions = {}
-        for other in joined:
-            before |= other.held
-            self._dirty.add(other.chunk)
-        visits.sessions = [s for s in visits.sessions if s not in joined]
-        visits.sessions.append(session)
-        session.chunk = self._chunk(visitor, session.start)
-        self._mark(session.chunk, visitor)
-        if len(joined) > 1:  # equal contributions of two sessions share a key: take each back by itself
-            for other in joined:
-                records.replace(self._cells, self._bases, other.held, iter(()), clock_ms)
-            before = {}
-        self._refold(visitor, visits, session, before, clock_ms)
-
-    def _refold(
-        self, visitor: Visitor, visits: _Visits, session: _Session, before: records.Contributions, clock_ms: int
-    ) -> None:
-        tasks = sum(session.start <= at <= session.end for at, _, _ in visits.tasks)
+    def _refold(self, visitor: Visitor, visits: _Visits, session: _Session) -> None:
+        tasks = sum(session.start <= at <= session.end for at, _, _ in visits.tasks) if visits.tasks else 0
         duration = (session.end - session.start) / 1000
         record = SessionRecord(
             visitor[1],
@@ -156,8 +169,7 @@ class Sessions:
             duration >= ENGAGED_S or session.pages >= ENGAGED_PAGES or tasks >= 1,
         )
         new = records.contributions_of(self._session_bases, record, visitor[0], session.start, visitor[1])
-        session.held = records.replace(self._cells, self._bases, before, new, clock_ms)
-        self._dirty.add(session.chunk)
+        session.held = records.replace(self._cells, self._bases, session.held, new, session.touched)
 
     def _chunk(self, visitor: Visitor, at_ms: int) -> str:
         spread = zlib.crc32("\x00".join(visitor).encode()) % _SPREAD

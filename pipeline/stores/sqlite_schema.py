@@ -1,0 +1,105 @@
+"""Tables of the SQLite store, and how an older file becomes a newer one.
+
+Names that repeat (a KPI of a scope, a unit, a status) are written once and referred to by a small integer.
+The primary keys begin with (period, time): what is written together lies together, so that a write touches
+few pages; ``newest`` finds the last live value of each series without reading the others.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from pipeline.errors import StoreRejected
+
+#: "csfp" in the file's header: tells our files from other SQLite files.
+APPLICATION_ID = 0x63736670
+
+_VALUE_COLUMNS = """
+  value REAL, numerator REAL, denominator REAL, count INTEGER NOT NULL, coverage REAL, target REAL,
+  status INTEGER NOT NULL, score REAL, state INTEGER NOT NULL, revision INTEGER NOT NULL,
+  reported INTEGER NOT NULL, previous REAL, unit INTEGER NOT NULL, reason TEXT NOT NULL
+"""
+
+_VIEW_COLUMNS = """
+  s.csf, s.kpi, s.scope, p.text AS period, v.starts AS "start", v.ends AS "end", v.value, u.text AS unit, v.numerator, v.denominator,
+  v.count, v.coverage, v.target, st.text AS status, v.score, sa.text AS state, v.revision,
+  s.definition AS definition_version, v.reported, v.previous, v.reason
+"""
+
+
+def _view(name: str, table: str) -> str:
+    """Return the statement for a view with names in place of integers, for people with a SQLite shell."""
+    return (
+        f"CREATE VIEW {name} AS SELECT {_VIEW_COLUMNS} FROM {table} v"  # noqa: S608 - only constants of this file
+        " JOIN series s ON s.id = v.series JOIN label p ON p.id = v.period JOIN label u ON u.id = v.unit"
+        " JOIN label st ON st.id = v.status JOIN label sa ON sa.id = v.state"
+    )
+
+
+#: Statements that lead from version n to n + 1; a file's version is the number of entries applied.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)",
+        "CREATE TABLE label (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
+        "CREATE TABLE series (id INTEGER PRIMARY KEY, kpi TEXT NOT NULL, scope TEXT NOT NULL, csf TEXT NOT NULL,"
+        " definition INTEGER NOT NULL, UNIQUE (kpi, scope, csf, definition))",
+        "CREATE TABLE kpi_live (period INTEGER NOT NULL, ends INTEGER NOT NULL, series INTEGER NOT NULL,'
+        f' starts INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, ends, series)) WITHOUT ROWID',
+        "CREATE TABLE kpi_period (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
+        f' ends INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, starts, series)) WITHOUT ROWID',
+        "CREATE TABLE csf_status (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
+        ' ends INTEGER NOT NULL, status INTEGER NOT NULL, score REAL, known_weight REAL NOT NULL,'
+        ' total_weight REAL NOT NULL, worst_service TEXT, PRIMARY KEY (period, starts, series)) WITHOUT ROWID',
+        "CREATE TABLE newest (kind INTEGER NOT NULL, period INTEGER NOT NULL, series INTEGER NOT NULL,"
+        " at INTEGER NOT NULL, PRIMARY KEY (kind, period, series)) WITHOUT ROWID",
+        "CREATE TABLE kpi_revision (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
+        " revision INTEGER NOT NULL, value REAL, reason TEXT NOT NULL, replaced_by REAL,"
+        ' PRIMARY KEY (period, starts, series, revision)) WITHOUT ROWID',
+        "CREATE TABLE exits (topic TEXT NOT NULL, partition INTEGER NOT NULL, received INTEGER NOT NULL,'
+        " kpi INTEGER NOT NULL, dead_letter INTEGER NOT NULL, duplicate INTEGER NOT NULL, unmapped INTEGER NOT NULL,"
+        " ignored INTEGER NOT NULL, reasons TEXT NOT NULL, truncated INTEGER NOT NULL, clock REAL NOT NULL,"
+        ' PRIMARY KEY (topic, partition)) WITHOUT ROWID',
+        _view("period_values", "kpi_period"),
+        _view("live_values", "kpi_live"),
+    ),
+)
+
+
+def file_version(connection: sqlite3.Connection, path: str) -> int:
+    """Return the schema version of an open file, 0 for an empty one.
+
+    Raises:
+        StoreRejected: the file is another program's, or of a newer csf-pulse.
+    """
+    has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+    if not has_tables:
+        return 0
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StoreRejected(f"{path} is a SQLite file of another program; name another file for the KPI store")
+    version = int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0])
+    if version > len(MIGRATIONS):
+        raise StoreRejected(
+            f"{path} was written by a newer csf-pulse (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "install that version, or name another file and rebuild it with csf replay"
+        )
+    return version
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring a file to the newest schema, in one transaction; several processes may try at once."""
+    if file_version(connection, path) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Once more under the lock: another process may have been quicker.
+        for version in range(file_version(connection, path), len(MIGRATIONS)):
+            for statement in MIGRATIONS[version]:
+                connection.execute(statement)
+            connection.execute("INSERT INTO schema_version VALUES (?, ?)", (version + 1, int(time.time())))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
