@@ -1,0 +1,60 @@
+# make help lists the targets. PYTHON names the interpreter (3.11 or newer).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CSF := $(BIN)/csf
+
+.DEFAULT_GOAL := help
+.PHONY: help install dev up test test-services check fmt lock bench docs clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.runtime: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "csf-pulse needs Python 3.11 or newer; $(PYTHON) is older: set PYTHON=python3.12" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m cli.embedded.kafka fetch
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.runtime  ## make .venv with the csf command, and fetch Kafka
+
+dev: $(VENV)/.dev  ## the same with the tools that tests and checks need
+
+up: install  ## start everything with a simulated organisation; prints the address
+	$(CSF) up
+
+test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included)
+	$(BIN)/python -m pytest -m "not services"
+
+test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager and Chromium
+	$(BIN)/python -m pytest -m services
+
+check: dev  ## lint, types, import direction, generated docs current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(CSF) catalogue check
+	$(CSF) catalogue docs --check
+
+fmt: dev  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: dev  ## measure speed as ratios against plain Faust
+	$(BIN)/python -m benchmarks.run
+
+docs: dev  ## write the generated references
+	$(CSF) catalogue docs
+
+lock:  ## resolve the lock files anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra dev -o requirements-dev.lock pyproject.toml
+
+clean:  ## remove what was built here
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
