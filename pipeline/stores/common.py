@@ -77,9 +77,7 @@ def require_finite_records(records: Iterable[CsfStatus | KpiRevision | Exits]) -
         for field in record.__struct_fields__:
             number = getattr(record, field)
             if isinstance(number, float) and not isfinite(number):
-                raise StoreRejected(
-                    f"{record!r}: {field} is {number}, not a finite number; write None for unknown"
-                )
+                raise StoreRejected(f"{record!r}: {field} is {number}, not a finite number; write None for unknown")
 
 
 def newest_definitions(values: Iterable[KpiValue], *, live: bool) -> list[KpiValue]:
@@ -99,3 +97,15 @@ def newest_definitions(values: Iterable[KpiValue], *, live: bool) -> list[KpiVal
             kept.append(value)
             last = identity
     return kept
+
+
+def newest_only(values: Iterable[KpiValue]) -> list[KpiValue]:
+    """Keep of each (KPI, scope) the last of values ordered by (end, kpi, scope), in that order."""
+    last = {(v.csf, v.kpi, v.scope): v for v in values}
+    return sorted(last.values(), key=lambda v: (v.end, v.kpi, v.scope, v.csf))
+
+
+def latest_statuses(statuses: Iterable[CsfStatus]) -> list[CsfStatus]:
+    """Keep of each (CSF, scope) the last of statuses ordered by start, ordered by (start, csf, scope)."""
+    last = {(s.csf, s.scope): s for s in statuses}
+    return sorted(last.values(), key=lambda s: (s.start, s.csf, s.scope))

@@ -22,8 +22,9 @@ _VALUE_COLUMNS = """
 """
 
 _VIEW_COLUMNS = """
-  s.csf, s.kpi, s.scope, p.text AS period, v.starts AS "start", v.ends AS "end", v.value, u.text AS unit, v.numerator, v.denominator,
-  v.count, v.coverage, v.target, st.text AS status, v.score, sa.text AS state, v.revision,
+  s.csf, s.kpi, s.scope, p.text AS period, v.starts AS "start", v.ends AS "end", v.value,
+  u.text AS unit, v.numerator, v.denominator, v.count, v.coverage, v.target, st.text AS status,
+  v.score, sa.text AS state, v.revision,
   s.definition AS definition_version, v.reported, v.previous, v.reason
 """
 
@@ -37,7 +38,7 @@ def _view(name: str, table: str) -> str:
     )
 
 
-#: Statements that lead from version n to n + 1; a file's version is the number of entries applied.
+#: Statements that lead from version n to n + 1; a file"s version is the number of entries applied.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
@@ -45,22 +46,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE label (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
         "CREATE TABLE series (id INTEGER PRIMARY KEY, kpi TEXT NOT NULL, scope TEXT NOT NULL, csf TEXT NOT NULL,"
         " definition INTEGER NOT NULL, UNIQUE (kpi, scope, csf, definition))",
-        "CREATE TABLE kpi_live (period INTEGER NOT NULL, ends INTEGER NOT NULL, series INTEGER NOT NULL,'
-        f' starts INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, ends, series)) WITHOUT ROWID',
-        "CREATE TABLE kpi_period (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
-        f' ends INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, starts, series)) WITHOUT ROWID',
-        "CREATE TABLE csf_status (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
-        ' ends INTEGER NOT NULL, status INTEGER NOT NULL, score REAL, known_weight REAL NOT NULL,'
-        ' total_weight REAL NOT NULL, worst_service TEXT, PRIMARY KEY (period, starts, series)) WITHOUT ROWID',
+        "CREATE TABLE kpi_live (period INTEGER NOT NULL, ends INTEGER NOT NULL, series INTEGER NOT NULL,"
+        f" starts INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, ends, series)) WITHOUT ROWID",
+        "CREATE TABLE kpi_period (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,"
+        f" ends INTEGER NOT NULL, {_VALUE_COLUMNS}, PRIMARY KEY (period, starts, series)) WITHOUT ROWID",
+        "CREATE TABLE csf_status (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,"
+        " ends INTEGER NOT NULL, status INTEGER NOT NULL, score REAL, known_weight REAL NOT NULL,"
+        " total_weight REAL NOT NULL, worst_service TEXT, PRIMARY KEY (period, starts, series)) WITHOUT ROWID",
         "CREATE TABLE newest (kind INTEGER NOT NULL, period INTEGER NOT NULL, series INTEGER NOT NULL,"
         " at INTEGER NOT NULL, PRIMARY KEY (kind, period, series)) WITHOUT ROWID",
-        "CREATE TABLE kpi_revision (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,'
+        "CREATE TABLE kpi_revision (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,"
         " revision INTEGER NOT NULL, value REAL, reason TEXT NOT NULL, replaced_by REAL,"
-        ' PRIMARY KEY (period, starts, series, revision)) WITHOUT ROWID',
-        "CREATE TABLE exits (topic TEXT NOT NULL, partition INTEGER NOT NULL, received INTEGER NOT NULL,'
+        " PRIMARY KEY (period, starts, series, revision)) WITHOUT ROWID",
+        "CREATE TABLE exits (topic TEXT NOT NULL, partition INTEGER NOT NULL, received INTEGER NOT NULL,"
         " kpi INTEGER NOT NULL, dead_letter INTEGER NOT NULL, duplicate INTEGER NOT NULL, unmapped INTEGER NOT NULL,"
         " ignored INTEGER NOT NULL, reasons TEXT NOT NULL, truncated INTEGER NOT NULL, clock REAL NOT NULL,"
-        ' PRIMARY KEY (topic, partition)) WITHOUT ROWID',
+        " PRIMARY KEY (topic, partition)) WITHOUT ROWID",
         _view("period_values", "kpi_period"),
         _view("live_values", "kpi_live"),
     ),
