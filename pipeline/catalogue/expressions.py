@@ -4,9 +4,9 @@ Allowed: field names, constants (text, number, True, False, None), ``and or not`
 ``in`` and ``not in`` with a list or tuple of constants, ``is None`` and ``is not None``, ``+ - * /``,
 ``a if c else b`` and parentheses. Nothing else: no calls, no attributes, no subscripts.
 
-One rule for what is unknown holds for values, filters and shares alike: an expression is unknown (None) when a
-field it names is None, except fields that the expression itself tests with ``is None`` or ``is not None``; and
-when the arithmetic cannot be done (division by zero, text minus a number). Two times subtract to a timedelta.
+One rule for what is unknown holds for values, filters and shares alike: an expression is unknown (None) when
+a field it names is None, except fields that it tests itself with ``is None`` or ``is not None``; and when the
+arithmetic cannot be done (division by zero, text minus a number). Two times subtract to a timedelta.
 
 An expression is compiled once to a Python function with the fields as local variables and no builtins.
 """
@@ -37,7 +37,8 @@ _HARMLESS = (
     *(ast.In, ast.NotIn, ast.Is, ast.IsNot, *_COMPARISONS),
     *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.IfExp),
 )
-_UNDOABLE = "TypeError, ValueError, ZeroDivisionError, OverflowError"
+#: What arithmetic on odd values raises: the expression is then unknown.
+_UNDOABLE = (TypeError, ValueError, ZeroDivisionError, OverflowError)
 
 
 def _refuse(text: str, node: ast.AST, what: str) -> CatalogueError:
@@ -100,13 +101,9 @@ def _parse(text: str) -> ast.Expression:
             tree = ast.parse(text.strip(), mode="eval")
     except SyntaxError as error:
         column = error.offset or 1
-        raise CatalogueError(
-            f"expression {text!r}, column {column}: {error.msg}; allowed: {ALLOWED}"
-        ) from None
+        raise CatalogueError(f"expression {text!r}, column {column}: {error.msg}; allowed: {ALLOWED}") from None
     except (ValueError, RecursionError, MemoryError):
-        raise CatalogueError(
-            f"expression {text!r}: cannot be read (nested too deeply?); allowed: {ALLOWED}"
-        ) from None
+        raise CatalogueError(f"expression {text!r}: cannot be read (nested too deeply?); allowed: {ALLOWED}") from None
     lists = _lists_after_in(tree)
     for node in ast.walk(tree.body):
         if isinstance(node, ast.Constant):
@@ -156,28 +153,19 @@ def _code(text: str, tree: ast.Expression, wrap: str) -> CodeType:
     lines += [f" {name} = _r.{name}" for name in sorted(_names(tree))]
     if known:
         lines += [" if " + " or ".join(f"{name} is None" for name in known) + ":", "  return None"]
-    lines += [" try:", f"  _v = {body}", f" except ({_UNDOABLE}):", "  return None", f" return {wrap}"]
+    lines += [" try:", f"  _v = {body}", " except _undoable:", "  return None", f" return {wrap}"]
     return compile("\n".join(lines), f"<expression {text}>", "exec")
-
-
-#: All that a compiled expression can reach besides its record.
-_REACH: dict[str, Any] = {
-    "TypeError": TypeError,
-    "ValueError": ValueError,
-    "ZeroDivisionError": ZeroDivisionError,
-    "OverflowError": OverflowError,
-}
 
 
 def _compile(text: str, wrap: str) -> Callable[[object], Any]:
     # the tree is parsed anew: the cached one must not be rewritten
     _parse(text)
-    tree = cast(ast.Expression, _parse.__wrapped__(text))
+    tree = _parse.__wrapped__(text)
     try:
         code = _code(text, tree, wrap)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise CatalogueError(f"expression {text!r}: nested too deeply; split it into several KPIs") from None
-    space: dict[str, Any] = {"__builtins__": dict(_REACH)}
+    space: dict[str, Any] = {"__builtins__": {}, "_undoable": _UNDOABLE}
     exec(code, space)  # noqa: S102 - built from the checked tree only, without builtins
     return cast(Callable[[object], Any], space["expression"])
 
@@ -221,7 +209,7 @@ def suggest(name: str, allowed: Collection[str]) -> str:
 
 
 def check_fields(text: str, allowed: Collection[str]) -> None:
-    """Raise CatalogueError where the expression is wrong or reads a field that is not among the allowed ones."""
+    """Raise CatalogueError where the expression is wrong or reads a field that is not allowed."""
     for node in ast.walk(_parse(text)):
         if isinstance(node, ast.Name) and node.id not in allowed:
             raise CatalogueError(
