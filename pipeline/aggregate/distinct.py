@@ -7,6 +7,8 @@ Fusy, Gandouet, Meunier 2007, with linear counting in the small range; p = 12 gi
 from __future__ import annotations
 
 import math
+import sys
+from array import array
 from hashlib import blake2b
 from typing import Any
 
@@ -22,6 +24,13 @@ Distinct = set[int] | bytearray
 def hash64(text: str) -> int:
     """Return the 64-bit hash of a value's text."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _little(hashes: array[int]) -> array[int]:
+    """Return hashes in little-endian order, whatever the machine's."""
+    if sys.byteorder == "big":
+        hashes.byteswap()
+    return hashes
 
 
 def _register(registers: bytearray, value: int) -> None:
@@ -73,14 +82,16 @@ class DistinctAggregator:
     def pack(self, state: Distinct) -> Any:
         """Return sorted 8-byte hashes (True) or registers (False)."""
         if isinstance(state, set):
-            return [True, b"".join(v.to_bytes(8, "little") for v in sorted(state))]
+            return [True, _little(array("Q", sorted(state))).tobytes()]
         return [False, bytes(state)]
 
     def unpack(self, data: Any) -> Distinct:
         """Return the set or the registers."""
         exact, raw = data
         if exact:
-            return {int.from_bytes(raw[i : i + 8], "little") for i in range(0, len(raw), 8)}
+            hashes = array("Q")
+            hashes.frombytes(raw)
+            return set(_little(hashes))
         return bytearray(raw)
 
 

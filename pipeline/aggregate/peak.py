@@ -55,9 +55,7 @@ class PeakAggregator:
 
     def pack(self, state: dict[int, Hour]) -> Any:
         """Return the hours in order."""
-        return [
-            [start, h[0], h[1], _counts.pack(h[2]), _counts.pack(h[3])] for start, h in sorted(state.items())
-        ]
+        return [[start, h[0], h[1], _counts.pack(h[2]), _counts.pack(h[3])] for start, h in sorted(state.items())]
 
     def unpack(self, data: Any) -> dict[int, Hour]:
         """Return the hours."""

@@ -55,7 +55,11 @@ class CountsAggregator:
         merged = dict(left)
         get = merged.get
         for key, count in right.items():
-            merged[key] = get(key, 0) + count
+            both = get(key, 0) + count
+            if both:
+                merged[key] = both
+            else:  # a batch may hold what takes back earlier contributions
+                del merged[key]
         return merged
 
     def pack(self, state: Counts) -> Any:

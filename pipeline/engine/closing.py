@@ -52,7 +52,9 @@ class ClosedMonths:
         self._dirty.add((month, csf))
         return len(barrier.sources) >= barrier.need
 
-    def keep(self, month_ends: dict[int, int], csf: str, cell: CellId, base: str, source: str, was: Entry | None) -> None:
+    def keep(
+        self, month_ends: dict[int, int], csf: str, cell: CellId, base: str, source: str, was: Entry | None
+    ) -> None:
         """Keep a state that a partition past its barrier is about to change."""
         for (month, of), barrier in self.open.items():
             if of == csf and source in barrier.sources and cell[1] < month_ends[month]:

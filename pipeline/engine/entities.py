@@ -72,9 +72,7 @@ class Entities:
         self._members: dict[str, list[Key]] = {}
         self._dirty: set[str] = set()
 
-    def update(
-        self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, clock_ms: int
-    ) -> bool:
+    def update(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, clock_ms: int) -> bool:
         """Fold one update; return False where it was superseded."""
         updated_ms = to_ms(data.updated_at) if hasattr(data, "updated_at") else t_ms
         entity = self._all.get(key)
@@ -91,9 +89,7 @@ class Entities:
             self._refold(key, entity, clock_ms)
         return newest
 
-    def _new(
-        self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, updated_ms: int
-    ) -> Entity:
+    def _new(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, updated_ms: int) -> Entity:
         month = from_ms(updated_ms).strftime("%Y%m")
         spread = zlib.crc32("\x00".join(key[1:]).encode()) % _SPREAD
         entity = Entity(f"e|{key[0]}|{month}|{spread}", service, t_ms, sequence, updated_ms, data)
@@ -129,9 +125,7 @@ class Entities:
             key = (event_type, source, name)
             data = decode_stored(TYPES[event_type][1], raw)
             seq = None if sequence is None else int(sequence)
-            self._all[key] = Entity(
-                chunk, service, t_ms, seq, updated_ms, data, ack, reopened, records.unpack(held)
-            )
+            self._all[key] = Entity(chunk, service, t_ms, seq, updated_ms, data, ack, reopened, records.unpack(held))
             self._members.setdefault(chunk, []).append(key)
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:

@@ -242,4 +242,3 @@ def _key(cell: CellId) -> bytes:
 def source_name(topic: str, partition: int) -> str:
     """Return the short name of a source partition."""
     return f"{topic.removeprefix('csf.events.')}|{partition}"
-

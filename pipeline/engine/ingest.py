@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -22,7 +22,7 @@ from pipeline.engine.entities import Entities, entity_id
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Plan
 from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
-from pipeline.engine.sessions import Sessions
+from pipeline.engine.sessions import Sessions, reported_record
 from pipeline.errors import InvalidEvent
 from pipeline.events.envelope import Envelope
 from pipeline.events.families import SessionEnded, event_topic
@@ -67,7 +67,7 @@ class IngestPartition:
         self._cells = Cells(plan.bases, plan.calendar)
         self._entities = Entities(plan.by_type, plan.bases, self._cells)
         gap_ms = organisation.session_gap_minutes * 60_000
-        self._sessions = Sessions(plan.by_type.get(SESSION, ()), plan.bases, self._cells, gap_ms)
+        self._sessions = Sessions(plan.by_type.get(SESSION, ()), self._cells, gap_ms)
         self._seen = SeenIds()
         self._control = Control(plan)
         self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
@@ -80,13 +80,20 @@ class IngestPartition:
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
         """Take recovered state: all chunks as of ``position``."""
         self.position = position
-        parts = {b"c": self._cells, b"d": self._seen, b"e": self._entities, b"s": self._sessions, b"p": self._control}
+        parts: dict[bytes, Callable[[bytes, bytes], None]] = {
+            b"c": self._cells.restore,
+            b"d": self._seen.restore,
+            b"e": self._entities.restore,
+            b"s": self._sessions.restore,
+            b"p": self._control.restore,
+        }
         for key, value in chunks:
             if key == b"meta":
                 self._clock_ms, self._counts, self._reasons, services = msgspec.msgpack.decode(value)
                 self._services.restore(services)
             else:
-                parts[key[:1]].restore(key, value)
+                parts[key[:1]](key, value)
+        self._sessions.restored()
 
     def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value); those at or below ``position`` are skipped."""
@@ -182,7 +189,7 @@ class IngestPartition:
 
     def _reported_session(self, data: SessionEnded, at_ms: int, service: str) -> None:
         start = at_ms - int(data.duration_s * 1000) if data.started_at is None else to_ms(data.started_at)
-        record = self._sessions.reported(data, start)
+        record = reported_record(data, start)
         for base in self._plan.by_type.get(SESSION, ()):
             for dated_ms, contribution in base.extract(record, start, ""):
                 self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)

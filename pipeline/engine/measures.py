@@ -56,9 +56,7 @@ class Outcome:
 UNKNOWN = Outcome(None)
 
 
-def measure(
-    kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime, scope: str, span: Span
-) -> Outcome:
+def measure(kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime, scope: str, span: Span) -> Outcome:
     """Return the outcome of a KPI for a scope and span."""
     how, main = kpi.measure, roles["main"]
     match how:
@@ -216,7 +214,11 @@ def _availability_target(kpi: model.Kpi, facts: Facts, scope: str, span: Span) -
     """Return the availability target in force, percent: what the error budget is spent against."""
     catalogue = facts.plan.catalogue
     for other in catalogue.kpis.values():
-        if other.csf == kpi.csf and isinstance(other.measure, model.Availability) and other.measure.stat == "availability":
+        if (
+            other.csf == kpi.csf
+            and isinstance(other.measure, model.Availability)
+            and other.measure.stat == "availability"
+        ):
             day = facts.calendar.local(span.start).date()
             team = facts.team(scope.partition(":")[2]) if scope.startswith("service:") else None
             return catalogue.target_for(other.id, scope, team, day)

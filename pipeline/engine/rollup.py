@@ -260,9 +260,7 @@ class RollupPartition:
     def _close(self, month: int, csf: str, out: RollupOutput) -> None:
         """Evaluate a month from the states before every barrier: revision 1."""
         barrier = self._closing.open[(month, csf)]
-        later = {
-            at: self._facts.swap(at[0], at[1], was, at[2]) for at, was in barrier.saved.items()
-        }
+        later = {at: self._facts.swap(at[0], at[1], was, at[2]) for at, was in barrier.saved.items()}
         self._closing.close(month, csf)
         self._forget_uptime(barrier.saved)
         scopes = self._facts.scopes()
@@ -362,9 +360,7 @@ class RollupPartition:
             coverage=coverage, target=target, status=status, score=score, definition_version=kpi.version,
         )  # fmt: skip
 
-    def _status(
-        self, csf: str, scope: str, period: str, start: int, end: int, values: list[KpiValue]
-    ) -> CsfStatus:
+    def _status(self, csf: str, scope: str, period: str, start: int, end: int, values: list[KpiValue]) -> CsfStatus:
         kpis = self._plan.catalogue.kpis
         scores = [(v.score, kpis[v.kpi].weight) for v in values]
         state, score, known, total = judge_csf(scores, self._plan.catalogue.organisation)
@@ -403,8 +399,8 @@ class RollupPartition:
             elif key[:2] == b"m|":
                 self._closing.restore(key, value)
             elif key[:2] == b"r|":
-                _, kpi, scope, month = key.decode().split("|")
-                self._reported[(kpi, scope, int(month))] = msgspec.msgpack.decode(value)
+                _, kpi, scope, start = key.decode().split("|")
+                self._reported[(kpi, scope, int(start))] = msgspec.msgpack.decode(value)
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:

@@ -1,32 +1,27 @@
 """Sessions: visits of one user to one service, told apart by inactivity, merged when a late view bridges two.
 
-Kept in chunks ``s|day|n`` by the day a session starts, so that live traffic rewrites little. A session (and a
-finished task) is forgotten some time after the arrival of what last joined it; what it contributed stays.
+A session (and a finished task) is forgotten some time after the arrival of what last joined it; what it
+contributed stays.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
-from pipeline.engine import records
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
+from pipeline.engine.segments import Segments
 from pipeline.events.families import SessionEnded
 from pipeline.time.calendar import from_ms
 
 #: How long after the arrival of its last event a session still takes more, ms.
 HOLD_MS = 25 * 3_600_000
-#: A session counts as engaged from this length, seconds, or two pages, or a finished task.
+#: A session counts as engaged from this length, seconds, or these pages, or a finished task.
 ENGAGED_S = 10
 ENGAGED_PAGES = 2
-_SPREAD = 8
-_encoder = msgspec.msgpack.Encoder()
 
 Visitor = tuple[str, str]  # (service, user)
 
@@ -54,43 +49,71 @@ class SessionRecord:
         return from_ms(self.ended_ms)
 
 
+def _record(user: str, start: int, end: int, pages: int, tasks: int) -> SessionRecord:
+    duration = (end - start) / 1000
+    engaged = duration >= ENGAGED_S or pages >= ENGAGED_PAGES or tasks >= 1
+    return SessionRecord(user, start, end, duration, pages, tasks, engaged)
+
+
+def reported_record(data: SessionEnded, start_ms: int) -> SessionRecord:
+    """Return a session its source counted as a record."""
+    engaged = data.engaged
+    if engaged is None:
+        engaged = data.duration_s >= ENGAGED_S or data.pages >= ENGAGED_PAGES
+    end = start_ms + int(data.duration_s * 1000)
+    return SessionRecord(data.user, start_ms, end, data.duration_s, data.pages, 0, engaged)
+
+
 @dataclass(slots=True, eq=False)
 class _Session:
+    row: int
+    visitor: Visitor
     start: int
     end: int
     pages: int
+    #: clock when it was begun: decides which panes its contributions go to
+    born: int
+    #: clock when the last event joined
     touched: int
-    chunk: str
-    held: records.Contributions = field(default_factory=dict)
+    #: (start, end, pages, tasks) that it contributes as now
+    counted: tuple[int, int, int, int] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    row: int
+    visitor: Visitor
+    at: int
+    touched: int
 
 
 @dataclass(slots=True)
 class _Visits:
     sessions: list[_Session] = field(default_factory=list)
-    #: [time, arrival clock, chunk] of finished tasks
-    tasks: list[tuple[int, int, str]] = field(default_factory=list)
+    tasks: list[_Task] = field(default_factory=list)
 
 
 class Sessions:
     """All open sessions of one source partition."""
 
-    def __init__(self, bases_of_session: tuple[Base, ...], bases: dict[str, Base], cells: Cells, gap_ms: int) -> None:
+    def __init__(self, bases_of_session: tuple[Base, ...], cells: Cells, gap_ms: int) -> None:
         self._session_bases = bases_of_session
-        self._bases = bases
         self._cells = cells
         self._gap = gap_ms
         self._visits: dict[Visitor, _Visits] = {}
-        self._members: dict[str, set[Visitor]] = {}
-        self._dirty: set[str] = set()
+        self._rows: dict[int, _Session | _Task] = {}
+        self._next_row = 0
+        self._segments = Segments("s", self._pack)
         #: sessions changed by the batch: they contribute once, when it settles
-        self._due: dict[int, tuple[Visitor, _Visits, _Session]] = {}
+        self._due: dict[int, _Session] = {}
         self._swept = 0
 
     def view(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
         """Fold a page view; what its session contributes follows when the batch settles."""
         visitor = (service, user)
         visits = self._of(visitor, clock_ms)
-        joined = [s for s in visits.sessions if s.start - self._gap <= at_ms <= s.end + self._gap]
+        earliest, latest = at_ms - self._gap, at_ms + self._gap
+        joined = [s for s in visits.sessions if s.end >= earliest and s.start <= latest]
         if joined:
             session = joined[0]
             session.start = min(session.start, at_ms)
@@ -98,97 +121,86 @@ class Sessions:
             session.pages += 1
             session.touched = clock_ms
             for other in joined[1:]:  # the view bridges them
-                self._absorb(visits, session, other, clock_ms)
+                self._absorb(visits, session, other)
         else:
-            session = _Session(at_ms, at_ms, 1, clock_ms, "")
+            session = _Session(self._new_row(), visitor, at_ms, at_ms, 1, clock_ms, clock_ms)
+            self._rows[session.row] = session
             visits.sessions.append(session)
-        self._due[id(session)] = (visitor, visits, session)
-
-    def _absorb(self, visits: _Visits, session: _Session, other: _Session, clock_ms: int) -> None:
-        """Let a session take over another, whose contributions are taken back."""
-        session.start = min(session.start, other.start)
-        session.end = max(session.end, other.end)
-        session.pages += other.pages
-        records.replace(self._cells, self._bases, other.held, iter(()), clock_ms)
-        visits.sessions.remove(other)
-        self._due.pop(id(other), None)
-        if other.chunk:
-            self._dirty.add(other.chunk)
-
-    def settle(self) -> None:
-        """Let every session the batch changed contribute what it is now."""
-        for visitor, visits, session in self._due.values():
-            chunk = self._chunk(visitor, session.start)
-            if chunk != session.chunk:
-                if session.chunk:
-                    self._dirty.add(session.chunk)
-                session.chunk = chunk
-            self._mark(chunk, visitor)
-            self._refold(visitor, visits, session)
-        self._due = {}
+        self._due[session.row] = session
 
     def task(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
         """Fold a completed task: it engages the session that holds its time, now or later."""
         visitor = (service, user)
         visits = self._of(visitor, clock_ms)
-        chunk = self._chunk(visitor, at_ms)
-        visits.tasks.append((at_ms, clock_ms, chunk))
-        self._mark(chunk, visitor)
+        task = _Task(self._new_row(), visitor, at_ms, clock_ms)
+        self._rows[task.row] = task
+        visits.tasks.append(task)
+        self._segments.touch(task.row)
         for session in visits.sessions:
             if session.start <= at_ms <= session.end:
-                session.touched = max(session.touched, clock_ms)
-                self._due[id(session)] = (visitor, visits, session)
+                session.touched = clock_ms
+                self._due[session.row] = session
 
-    @staticmethod
-    def reported(data: SessionEnded, start_ms: int) -> SessionRecord:
-        """Return a session its source counted as a record."""
-        engaged = data.engaged
-        if engaged is None:
-            engaged = data.duration_s >= ENGAGED_S or data.pages >= ENGAGED_PAGES
-        end = start_ms + int(data.duration_s * 1000)
-        return SessionRecord(data.user, start_ms, end, data.duration_s, data.pages, 0, engaged)
+    def settle(self) -> None:
+        """Let every session the batch changed contribute what it is now."""
+        for session in self._due.values():
+            tasks = self._visits[session.visitor].tasks if session.visitor in self._visits else ()
+            inside = sum(session.start <= t.at <= session.end for t in tasks) if tasks else 0
+            self._recount(session, (session.start, session.end, session.pages, inside))
+            if session.row in self._rows:
+                self._segments.touch(session.row)
+        self._due = {}
+
+    def _new_row(self) -> int:
+        self._next_row += 1
+        return self._next_row
+
+    def _absorb(self, visits: _Visits, session: _Session, other: _Session) -> None:
+        """Let a session take over another, whose contributions are taken back."""
+        session.start = min(session.start, other.start)
+        session.end = max(session.end, other.end)
+        session.pages += other.pages
+        self._recount(other, None)
+        visits.sessions.remove(other)
+        self._due.pop(other.row, None)
+        del self._rows[other.row]
+        self._segments.touch(other.row)
+
+    def _recount(self, session: _Session, now: tuple[int, int, int, int] | None) -> None:
+        """Replace what a session contributes: both states are worked out from what it was and is."""
+        before, session.counted = session.counted, now
+        if before == now:
+            return
+        service, user = session.visitor
+        was = None if before is None else _record(user, *before)
+        is_now = None if now is None else _record(user, *now)
+        gather = self._cells.gather
+        for base in self._session_bases:
+            old = [] if was is None else list(base.extract(was, was.started_ms, user))
+            new = [] if is_now is None else list(base.extract(is_now, is_now.started_ms, user))
+            if old != new:
+                for at_ms, contribution in old:
+                    gather(base, service, at_ms, session.born, contribution, -1)
+                for at_ms, contribution in new:
+                    gather(base, service, at_ms, session.born, contribution)
 
     def _of(self, visitor: Visitor, clock_ms: int) -> _Visits:
         visits = self._visits.get(visitor)
         if visits is None:
             visits = self._visits[visitor] = _Visits()
-        elif visits.sessions or visits.tasks:
-            self._forget(visitor, visits, clock_ms)
+        else:
+            self._forget(visits, clock_ms)
         return visits
 
-    def _refold(self, visitor: Visitor, visits: _Visits, session: _Session) -> None:
-        tasks = sum(session.start <= at <= session.end for at, _, _ in visits.tasks) if visits.tasks else 0
-        duration = (session.end - session.start) / 1000
-        record = SessionRecord(
-            visitor[1],
-            session.start,
-            session.end,
-            duration,
-            session.pages,
-            tasks,
-            duration >= ENGAGED_S or session.pages >= ENGAGED_PAGES or tasks >= 1,
-        )
-        new = records.contributions_of(self._session_bases, record, visitor[0], session.start, visitor[1])
-        session.held = records.replace(self._cells, self._bases, session.held, new, session.touched)
-
-    def _chunk(self, visitor: Visitor, at_ms: int) -> str:
-        spread = zlib.crc32("\x00".join(visitor).encode()) % _SPREAD
-        return f"s|{at_ms // 86_400_000}|{spread}"
-
-    def _mark(self, chunk: str, visitor: Visitor) -> None:
-        self._members.setdefault(chunk, set()).add(visitor)
-        self._dirty.add(chunk)
-
-    def _forget(self, visitor: Visitor, visits: _Visits, clock_ms: int) -> None:
+    def _forget(self, visits: _Visits, clock_ms: int) -> None:
         oldest = clock_ms - HOLD_MS
-        for session in visits.sessions:
-            if session.touched < oldest:
-                self._dirty.add(session.chunk)
-        for at_task in visits.tasks:
-            if at_task[1] < oldest:
-                self._dirty.add(at_task[2])
-        visits.sessions = [s for s in visits.sessions if s.touched >= oldest]
-        visits.tasks = [t for t in visits.tasks if t[1] >= oldest]
+        gone = [i.row for i in (*visits.sessions, *visits.tasks) if i.touched < oldest]
+        if gone:
+            for row in gone:
+                del self._rows[row]
+                self._segments.forget(row)
+            visits.sessions = [s for s in visits.sessions if s.touched >= oldest]
+            visits.tasks = [t for t in visits.tasks if t.touched >= oldest]
 
     def expire(self, clock_ms: int) -> None:
         """Forget idle visitors, once an arrival hour (they would be forgotten at their next event anyway)."""
@@ -198,34 +210,39 @@ class Sessions:
         self._swept = hour
         for visitor in list(self._visits):
             visits = self._visits[visitor]
-            self._forget(visitor, visits, clock_ms)
+            self._forget(visits, clock_ms)
             if not visits.sessions and not visits.tasks:
                 del self._visits[visitor]
 
-    def restore(self, _key: bytes, value: bytes) -> None:
+    def _pack(self, row: int) -> Any:
+        item = self._rows.get(row)
+        if item is None:
+            return None
+        if isinstance(item, _Task):
+            return [*item.visitor, item.at, item.touched]
+        inside = item.counted[3] if item.counted else 0
+        return [*item.visitor, item.start, item.end, item.pages, item.born, item.touched, inside]
+
+    def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""
-        chunk, rows = msgspec.msgpack.decode(value)
-        for service, user, sessions, tasks in rows:
-            visits = self._visits.setdefault((service, user), _Visits())
-            for start, end, pages, touched, held in sessions:
-                visits.sessions.append(_Session(start, end, pages, touched, chunk, records.unpack(held)))
-            visits.tasks += [(at, clock, chunk) for at, clock in tasks]
-            self._members.setdefault(chunk, set()).add((service, user))
+        self._segments.restore(key, value)
+
+    def restored(self) -> None:
+        """Put the recovered rows in place, once all chunks are taken."""
+        for row, data in self._segments.rows():
+            visitor = (data[0], data[1])
+            visits = self._visits.setdefault(visitor, _Visits())
+            self._next_row = max(self._next_row, row)
+            if len(data) == 4:  # noqa: PLR2004 - a task's row
+                task = _Task(row, visitor, data[2], data[3])
+                visits.tasks.append(task)
+                self._rows[row] = task
+            else:
+                start, end, pages, born, touched, inside = data[2:]
+                session = _Session(row, visitor, start, end, pages, born, touched, (start, end, pages, inside))
+                visits.sessions.append(session)
+                self._rows[row] = session
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yield the chunks that changed since the last call; an empty one is dropped."""
-        for chunk in self._dirty:
-            rows: list[Any] = []
-            for visitor in sorted(self._members.get(chunk, ())):
-                visits = self._visits.get(visitor)
-                sessions = [s for s in visits.sessions if s.chunk == chunk] if visits else []
-                tasks = [(t[0], t[1]) for t in visits.tasks if t[2] == chunk] if visits else []
-                if sessions or tasks:
-                    packed = [[s.start, s.end, s.pages, s.touched, records.pack(s.held)] for s in sessions]
-                    rows.append([*visitor, packed, tasks])
-                else:
-                    self._members[chunk].discard(visitor)
-            if not rows:
-                self._members.pop(chunk, None)
-            yield chunk.encode(), _encoder.encode([chunk, rows]) if rows else None
-        self._dirty = set()
+        """Yield the chunks that changed since the last call (None: dropped)."""
+        yield from self._segments.chunks()

@@ -118,9 +118,7 @@ class Uptime:
 
     def outages(self, roles: dict[str, Base], service: str, start_ms: int, end_ms: int, now_ms: int) -> int:
         """Return how many outages of a service start in [start, end)."""
-        _, down = self.times(
-            roles["main"], roles["maintenance"], service, start_ms - _DAY_MS, end_ms + _DAY_MS, now_ms
-        )
+        _, down = self.times(roles["main"], roles["maintenance"], service, start_ms - _DAY_MS, end_ms + _DAY_MS, now_ms)
         long = [(a, b) for a, b in down if b - a >= MIN_OUTAGE_MS]
         majors = self.windows(roles["major"], service, now_ms)
         return sum(start_ms <= a < end_ms and a < now_ms for a, _ in union([*long, *majors]))

@@ -118,9 +118,7 @@ def _ordered(data: Any, first: str, *later: str) -> None:
     for name in later:
         end: datetime | None = getattr(data, name)
         if end is not None and end < start:
-            raise InvalidEvent(
-                "impossible-times", f"{name} {end.isoformat()} is before {first} {start.isoformat()}"
-            )
+            raise InvalidEvent("impossible-times", f"{name} {end.isoformat()} is before {first} {start.isoformat()}")
 
 
 def _not_future(data: Any, latest_ms: int, *names: str) -> None:
