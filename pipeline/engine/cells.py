@@ -6,6 +6,7 @@ A cell is a chunk of durable state: ``c|level|start|service`` → {base key: pac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+
 import msgspec
 
 from pipeline.aggregate.base import Contribution, State

@@ -40,7 +40,7 @@ class Facts:
 
     # --- taking ---
 
-    def put(self, cell: CellId, team: str, base_key: str, entry: Entry) -> Entry | None | bool:
+    def put(self, cell: CellId, team: str, base_key: str, entry: Entry) -> Entry | bool | None:
         """Put a source's state of a cell.
 
         Returns:
@@ -214,7 +214,7 @@ class Facts:
             stable = None
             for pane in panes[:-1]:
                 stable = merge(stable, self.at(base, scope, pane))
-            if len(cached) > 64:  # noqa: PLR2004 - windows and months in use at once; older spans are over
+            if len(cached) > 64:
                 cached.clear()
             cached[key] = (frozenset(panes), panes[-1], stable)
         return merge(stable, self.at(base, scope, panes[-1]))

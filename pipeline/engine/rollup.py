@@ -216,7 +216,7 @@ class RollupPartition:
             while month < end:
                 self._ask(csf, scope, "month", month)
                 month = calendar.next_month(month)
-            if end - start <= 40 * 86_400:  # noqa: PLR2004 - a longer span is an import: its days have cells
+            if end - start <= 40 * 86_400:
                 while day < end:
                     self._ask(csf, scope, "day", day)
                     day = calendar.next_day(day)

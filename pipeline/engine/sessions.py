@@ -194,7 +194,8 @@ class Sessions:
 
     def _forget(self, visits: _Visits, clock_ms: int) -> None:
         oldest = clock_ms - HOLD_MS
-        gone = [i.row for i in (*visits.sessions, *visits.tasks) if i.touched < oldest]
+        gone = [s.row for s in visits.sessions if s.touched < oldest]
+        gone += [t.row for t in visits.tasks if t.touched < oldest]
         if gone:
             for row in gone:
                 del self._rows[row]
@@ -233,7 +234,7 @@ class Sessions:
             visitor = (data[0], data[1])
             visits = self._visits.setdefault(visitor, _Visits())
             self._next_row = max(self._next_row, row)
-            if len(data) == 4:  # noqa: PLR2004 - a task's row
+            if len(data) == 4:
                 task = _Task(row, visitor, data[2], data[3])
                 visits.tasks.append(task)
                 self._rows[row] = task
