@@ -6,7 +6,10 @@ Allowed: field names, constants (text, number, True, False, None), ``and or not`
 
 One rule for what is unknown holds for values, filters and shares alike: an expression is unknown (None) when
 a field it names is None, except fields that it tests itself with ``is None`` or ``is not None``; and when the
-arithmetic cannot be done (division by zero, text minus a number). Two times subtract to a timedelta.
+arithmetic cannot be done (division by zero, text minus a number). Of a conditional only the condition and the
+branch taken count. Two times subtract to a timedelta.
+
+A value over a field that holds a list is worked out for each item, and is the list of what is known.
 
 An expression is compiled once to a Python function with the fields as local variables and no builtins.
 """
@@ -19,7 +22,6 @@ import math
 import warnings
 from collections.abc import Callable, Collection
 from functools import lru_cache
-from types import CodeType
 from typing import Any, cast
 
 from pipeline.errors import CatalogueError
@@ -69,6 +71,11 @@ def _check_compare(text: str, node: ast.Compare) -> None:
         left = right
 
 
+def _check_no_conditional(text: str, node: ast.AST) -> None:
+    if any(isinstance(part, ast.IfExp) for part in ast.walk(node)):
+        raise _refuse(text, node, "a conditional cannot be compared or combined; put the comparison inside it")
+
+
 def _check_list(text: str, node: ast.Tuple | ast.List, lists: set[int]) -> None:
     if id(node) not in lists:
         raise _refuse(text, node, "a list stands only to the right of 'in'")
@@ -109,12 +116,15 @@ def _parse(text: str) -> ast.Expression:
         if isinstance(node, ast.Constant):
             _check_constant(text, node)
         elif isinstance(node, ast.Compare):
+            _check_no_conditional(text, node)
             _check_compare(text, node)
         elif isinstance(node, ast.Tuple | ast.List):
             _check_list(text, node, lists)
         elif isinstance(node, ast.Name):
             if node.id.startswith("_"):
                 raise _refuse(text, node, f"the name {node.id!r} (no field begins with '_')")
+        elif isinstance(node, ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            _check_no_conditional(text, node)
         elif not isinstance(node, _HARMLESS):
             raise _refuse(text, node, f"{type(node).__name__} is not part of the language")
     return tree
@@ -135,39 +145,76 @@ def _tested(tree: ast.AST) -> frozenset[str]:
     )
 
 
-class _Numeric(ast.NodeTransformer):
-    """Make every product one of floats, so that text times a number is unknown and not a gigabyte of text."""
+class _Guarded(ast.NodeTransformer):
+    """Make a branch of a conditional unknown where its own fields are, and every product one of floats."""
+
+    def __init__(self, tested: frozenset[str]) -> None:
+        self._tested = tested
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.BinOp:
-        """Rewrite ``a * b`` to ``a * 1.0 * b``."""
+        """Rewrite ``a * b`` to ``a * 1.0 * b``: text times a number is unknown, not a gigabyte of text."""
         self.generic_visit(node)
         if isinstance(node.op, ast.Mult):
             node.left = ast.BinOp(left=node.left, op=ast.Mult(), right=ast.Constant(1.0))
         return node
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.IfExp:
+        """Rewrite ``a if c else b`` so that a and b are None where a field they need is."""
+        needs = [_needed(branch) - self._tested for branch in (node.body, node.orelse)]
+        self.generic_visit(node)
+        node.body, node.orelse = (
+            ast.IfExp(test=_any_none(names), body=ast.Constant(None), orelse=branch) if names else branch
+            for names, branch in zip(needs, (node.body, node.orelse), strict=True)
+        )
+        return node
 
-def _code(text: str, tree: ast.Expression, wrap: str) -> CodeType:
-    body = ast.unparse(ast.fix_missing_locations(_Numeric().visit(tree.body)))
-    known = sorted(_names(tree) - _tested(tree))
-    lines = ["def expression(_r):"]
-    lines += [f" {name} = _r.{name}" for name in sorted(_names(tree))]
-    if known:
-        lines += [" if " + " or ".join(f"{name} is None" for name in known) + ":", "  return None"]
-    lines += [" try:", f"  _v = {body}", " except _undoable:", "  return None", f" return {wrap}"]
-    return compile("\n".join(lines), f"<expression {text}>", "exec")
+
+def _needed(tree: ast.AST) -> frozenset[str]:
+    """Return the fields whose absence makes a tree unknown whichever branch of its conditionals is taken."""
+    if isinstance(tree, ast.Name):
+        return frozenset({tree.id})
+    parts = [tree.test] if isinstance(tree, ast.IfExp) else list(ast.iter_child_nodes(tree))
+    return frozenset().union(*(_needed(part) for part in parts))
 
 
-def _compile(text: str, wrap: str) -> Callable[[object], Any]:
-    # the tree is parsed anew: the cached one must not be rewritten
+def _any_none(names: frozenset[str]) -> ast.expr:
+    return ast.parse(" or ".join(f"{name} is None" for name in sorted(names)), mode="eval").body
+
+
+def _source(tree: ast.Expression) -> str:
+    """Return Python text: ``core`` works a value out from fields, ``expression`` reads them from a record."""
+    names, tested = sorted(_names(tree)), _tested(tree)
+    known = sorted(_needed(tree.body) - tested)
+    body = ast.unparse(ast.fix_missing_locations(_Guarded(tested).visit(tree.body)))
+    given = ", ".join(names)
+    guard = [f" if {' or '.join(f'{name} is None' for name in known)}:", "  return None"] if known else []
+    lines = [f"def _core({given}):", *guard, " try:", f"  return {body}", " except _undoable:", "  return None"]
+    lines += ["def _expression(_record):", *(f" {name} = _record.{name}" for name in names), *guard]
+    lines += [" try:", f"  return {body}", " except _undoable:", f"  return _each(_core, [{given}])"]
+    return "\n".join(lines)
+
+
+def _each(core: Callable[..., Any], values: list[Any]) -> list[Any] | None:
+    """Return the known values for each item of the one field that holds a list; None where none does."""
+    lists = [i for i, value in enumerate(values) if isinstance(value, list)]
+    if len(lists) != 1:
+        return None
+    at = lists[0]
+    found = (core(*values[:at], item, *values[at + 1 :]) for item in values[at])
+    return [value for value in found if value is not None]
+
+
+@lru_cache(maxsize=4096)
+def _compile(text: str) -> Callable[[object], Any]:
     _parse(text)
-    tree = _parse.__wrapped__(text)
     try:
-        code = _code(text, tree, wrap)
+        # parsed anew: the cached tree must not be rewritten
+        code = compile(_source(_parse.__wrapped__(text)), f"<expression {text}>", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise CatalogueError(f"expression {text!r}: nested too deeply; split it into several KPIs") from None
-    space: dict[str, Any] = {"__builtins__": {}, "_undoable": _UNDOABLE}
+    space: dict[str, Any] = {"__builtins__": {}, "_undoable": _UNDOABLE, "_each": _each}
     exec(code, space)  # noqa: S102 - built from the checked tree only, without builtins
-    return cast(Callable[[object], Any], space["expression"])
+    return cast(Callable[[object], Any], space["_expression"])
 
 
 def fields_of(text: str) -> frozenset[str]:
@@ -177,13 +224,18 @@ def fields_of(text: str) -> frozenset[str]:
 
 def compile_value(text: str) -> Callable[[object], object | None]:
     """Return a function from a record to the expression's value, None where unknown."""
-    return _compile(text, "_v")
+    return _compile(text)
 
 
 def compile_of(text: str) -> Callable[[object], bool | None]:
     """Return a function from a record to true, false or None (unknown)."""
-    # an unknown branch of a conditional stays unknown
-    return _compile(text, "None if _v is None else not not _v")
+    value = _compile(text)
+
+    def of(record: object) -> bool | None:
+        found = value(record)
+        return None if found is None else bool(found)
+
+    return of
 
 
 def _always(_record: object) -> bool:
@@ -194,10 +246,10 @@ def compile_where(text: str | None) -> Callable[[object], bool]:
     """Return a filter: unknown is false; no expression is always true."""
     if text is None:
         return _always
-    known = compile_of(text)
+    value = _compile(text)
 
     def where(record: object) -> bool:
-        return known(record) is True
+        return bool(value(record))
 
     return where
 
