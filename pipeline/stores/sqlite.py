@@ -17,7 +17,7 @@ import msgspec
 from pipeline.errors import StoreRejected
 from pipeline.stores import common
 from pipeline.stores.sqlite_file import SqliteFile
-from pipeline.stores.sqlite_names import Names
+from pipeline.stores.sqlite_names import NO_DEFINITION, Names
 from pipeline.stores.sqlite_query import (
     ORDER,
     VALUE_COLUMNS,
@@ -176,7 +176,7 @@ class SqliteStore:
                         (
                             self._names.label(s.period),
                             s.start,
-                            self._names.series("", s.scope, s.csf, 0),
+                            self._names.series("", s.scope, s.csf, NO_DEFINITION),
                             s.end,
                             self._names.label(s.status),
                             s.score,
@@ -187,7 +187,9 @@ class SqliteStore:
                         for s in kept
                     ],
                 )
-                self._put_newest(connection, _KIND_STATUS, ((s.period, "", s.scope, s.csf, 0, s.start) for s in kept))
+                self._put_newest(
+                    connection, _KIND_STATUS, ((s.period, "", s.scope, s.csf, NO_DEFINITION, s.start) for s in kept)
+                )
                 self._forget(connection, _KIND_STATUS, int(oldest))
         self.skipped_old += old
 
@@ -202,7 +204,7 @@ class SqliteStore:
                         (
                             self._names.label(r.period),
                             r.start,
-                            self._names.series(r.kpi, r.scope, r.csf, 0),
+                            self._names.series(r.kpi, r.scope, r.csf, NO_DEFINITION),
                             r.revision,
                             r.value,
                             r.reason,
@@ -363,7 +365,7 @@ class SqliteStore:
         """Return all scopes that ever had a value, sorted."""
         with self._file.reader() as connection:
             found = connection.execute(
-                "SELECT DISTINCT scope FROM series WHERE kpi <> '' AND definition > 0 ORDER BY scope"
+                "SELECT DISTINCT scope FROM series WHERE definition <> ? ORDER BY scope", (NO_DEFINITION,)
             ).fetchall()
         return [row[0] for row in found]
 

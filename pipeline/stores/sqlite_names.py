@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+#: Definition of series that are no values (statuses, revisions): they are kept apart by it.
+NO_DEFINITION = -1
+
 
 class Names:
     """Numbers of labels and series, made where they are new; valid inside the transaction of ``connection``."""

@@ -1,0 +1,267 @@
+"""The KPI store in InfluxDB 2.x: measurements, tags and times as ``docs/storage.md`` lists them."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from influxdb_client import BucketRetentionRules
+
+from pipeline.errors import StoreRejected
+from pipeline.stores import common, influx_flux, influx_lines
+from pipeline.stores.influx_http import InfluxConnection
+from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, Row
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+
+_Point = tuple[dict[str, str], int]
+
+
+class InfluxStore:
+    """A KPI store in two buckets; implements ``pipeline.stores.port.KpiStore``.
+
+    Args:
+        url, token, org: the server, an API token that may read and write both buckets, its organisation.
+        live_bucket: rolling windows, kept ``live_retention_s``.
+        history_bucket: periods, revisions, exit counts, kept for good.
+        timeout_s: longest wait for an answer.
+        live_retention_s: older live points are not written and counted in ``skipped_old``.
+        clock: epoch seconds now, for the retention only.
+
+    Nothing is sent before the first call. Retrying is the caller's: StoreUnavailable says when.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        org: str,
+        live_bucket: str = "csf_live",
+        history_bucket: str = "csf_history",
+        *,
+        timeout_s: float = 10.0,
+        live_retention_s: float = common.LIVE_RETENTION_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._influx = InfluxConnection(url, token, org, timeout_s)
+        self._live = live_bucket
+        self._history = history_bucket
+        self._retention_s = live_retention_s
+        self._clock = clock
+        self.skipped_old = 0
+
+    def setup_buckets(self) -> None:
+        """Create the two buckets where they are missing; what exists stays as it is."""
+        api = self._influx.client.buckets_api()
+        for bucket, seconds in ((self._live, int(self._retention_s)), (self._history, 0)):
+            with self._influx.errors("create", bucket):
+                if api.find_bucket_by_name(bucket) is None:
+                    rules = BucketRetentionRules(type="expire", every_seconds=seconds)
+                    api.create_bucket(bucket_name=bucket, org=self._influx.org, retention_rules=rules)
+
+    # -- writing -------------------------------------------------------------------------------------------
+
+    def write_values(self, values: Sequence[KpiValue]) -> None:
+        """Write values; see the port."""
+        common.require_finite(values)
+        live, period, old = common.split_live(values, self._clock() - self._retention_s)
+        self._clear(
+            self._live, LIVE, "window", "value", ((_value_tags(v, "window"), v.end) for v in live if v.value is None)
+        )
+        self._clear(
+            self._history,
+            PERIOD,
+            "period",
+            "value",
+            ((_value_tags(v, "period"), v.start) for v in period if v.value is None),
+        )
+        self._write(self._live, map(influx_lines.value_line, live))
+        self._write(self._history, map(influx_lines.value_line, period))
+        self.skipped_old += old
+
+    def write_statuses(self, statuses: Sequence[CsfStatus]) -> None:
+        """Write CSF statuses: those of windows to the live bucket, others to the history bucket."""
+        common.require_finite_records(statuses)
+        kept, old = common.split_statuses(statuses, self._clock() - self._retention_s)
+        for bucket, part in (
+            (self._live, [s for s in kept if s.period in WINDOWS]),
+            (self._history, [s for s in kept if s.period not in WINDOWS]),
+        ):
+            unknown = (
+                ({"csf": s.csf, "scope": s.scope, "period": s.period}, influx_lines.status_time(s))
+                for s in part
+                if s.score is None
+            )
+            self._clear(bucket, STATUS, "period", "score", unknown)
+            self._write(bucket, map(influx_lines.status_line, part))
+        self.skipped_old += old
+
+    def write_revisions(self, revisions: Sequence[KpiRevision]) -> None:
+        """Keep superseded values of closed periods."""
+        common.require_finite_records(revisions)
+        self._write(self._history, map(influx_lines.revision_line, revisions))
+
+    def write_exits(self, exits: Sequence[Exits]) -> None:
+        """Keep the latest exit counts of source partitions."""
+        common.require_finite_records(exits)
+        self._write(self._history, map(influx_lines.exits_line, exits))
+
+    def _write(self, bucket: str, lines: Iterable[str]) -> None:
+        written = list(lines)
+        for line in written:
+            try:
+                line.encode()
+            except UnicodeEncodeError as error:
+                raise StoreRejected(
+                    f"text with a lone surrogate cannot be stored: {line[:120]!r}; correct it at the source"
+                ) from error
+        if written:
+            self.skipped_old += self._influx.write(bucket, written)
+
+    def _clear(self, bucket: str, measurement: str, period_tag: str, field: str, unknown: Iterable[_Point]) -> None:
+        """Delete the points among ``unknown`` whose number is still stored: a write would leave it there."""
+        by_period: dict[str, set[tuple[tuple[tuple[str, str], ...], int]]] = defaultdict(set)
+        for tags, at in unknown:
+            by_period[tags[period_tag]].add((tuple(sorted(tags.items())), at))
+        for period, points in by_period.items():
+            times = [at for _, at in points]
+            filters: dict[str, Sequence[str] | None] = {period_tag: [period]}
+            for tag in ("kpi", "scope"):
+                filters[tag] = sorted({dict(tags)[tag] for tags, _ in points if tag in dict(tags)}) or None
+            flux = influx_flux.series(bucket, measurement, filters, min(times), max(times))
+            names = [name for name, _ in next(iter(points))[0]]
+            for row in self._influx.query(bucket, flux + influx_flux.fields([field])):
+                tags = {name: influx_lines.tag_text(row[name]) for name in names}
+                at = influx_lines.epoch(row["_time"])
+                if (tuple(sorted(tags.items())), at) in points:
+                    self._influx.delete_point(bucket, influx_flux.predicate(measurement, tags), at)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def periods(
+        self,
+        *,
+        period: str,
+        kpis: Sequence[str] | None = None,
+        scopes: Sequence[str] | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[KpiValue]:
+        """Return period values; see the port."""
+        filters = {"period": [period], "kpi": kpis, "scope": scopes}
+        rows = self._points(self._history, PERIOD, filters, start_from, start_to)
+        values = [influx_lines.row_value(row, live=False) for row in rows]
+        values.sort(key=lambda v: (v.start, v.kpi, v.scope, v.csf, v.definition_version))
+        return common.newest_definitions(values, live=False)
+
+    def live(
+        self,
+        *,
+        window: str,
+        kpis: Sequence[str] | None = None,
+        scopes: Sequence[str] | None = None,
+        end_from: int | None = None,
+    ) -> list[KpiValue]:
+        """Return live values; see the port."""
+        filters = {"window": [window], "kpi": kpis, "scope": scopes}
+        rows = self._points(self._live, LIVE, filters, end_from, None, newest=end_from is None)
+        values = [influx_lines.row_value(row, live=True) for row in rows]
+        values.sort(key=lambda v: (v.end, v.kpi, v.scope, v.csf, v.definition_version))
+        values = common.newest_definitions(values, live=True)
+        return common.newest_only(values) if end_from is None else values
+
+    def statuses(
+        self,
+        *,
+        period: str,
+        scopes: Sequence[str] | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+        latest: bool = False,
+    ) -> list[CsfStatus]:
+        """Return CSF statuses ordered by (start, csf, scope); see the port."""
+        shift = WINDOWS.get(period, 0)
+        rows = self._points(
+            self._live if period in WINDOWS else self._history,
+            STATUS,
+            {"period": [period], "scope": scopes},
+            None if start_from is None else start_from + shift,
+            None if start_to is None else start_to + shift,
+            newest=latest and start_from is None and start_to is None,
+        )
+        statuses = sorted(map(influx_lines.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
+        return common.latest_statuses(statuses) if latest else statuses
+
+    def revisions(self, *, period: str, kpi: str | None = None, start: int | None = None) -> list[KpiRevision]:
+        """Return superseded values; see the port."""
+        filters = {"period": [period], "kpi": None if kpi is None else [kpi]}
+        rows = self._points(self._history, REVISION, filters, start, start)
+        return sorted(map(influx_lines.row_revision, rows), key=lambda r: (r.start, r.kpi, r.scope, r.revision, r.csf))
+
+    def exits(self) -> list[Exits]:
+        """Return the latest exit counts of every source partition, ordered by (topic, partition)."""
+        at = influx_lines.EXITS_TIME
+        rows = self._points(self._history, EXITS, {}, at, at)
+        return sorted(map(influx_lines.row_exits, rows), key=lambda e: (e.topic, e.partition))
+
+    def scopes(self) -> list[str]:
+        """Return all scopes that have values, sorted."""
+        found: set[str] = set()
+        for bucket, measurement in ((self._live, LIVE), (self._history, PERIOD)):
+            rows = self._influx.query(bucket, influx_flux.tag_values(bucket, measurement, "scope"))
+            found |= {influx_lines.tag_text(row["_value"]) for row in rows}
+        return sorted(found)
+
+    def _points(
+        self,
+        bucket: str,
+        measurement: str,
+        tags: Mapping[str, Sequence[str] | None],
+        time_from: int | None,
+        time_to: int | None,
+        *,
+        newest: bool = False,
+    ) -> list[Row]:
+        if any(names is not None and not names for names in tags.values()):
+            return []
+        if time_from is not None and time_to is not None and time_from > time_to:
+            return []
+        flux = influx_flux.series(bucket, measurement, tags, time_from, time_to)
+        rows = self._influx.query(bucket, flux + (influx_flux.NEWEST if newest else influx_flux.ROWS))
+        wanted = {
+            key: {influx_lines.tag_value(name) for name in names}
+            for key, names in tags.items()
+            if names is not None and len(names) > influx_flux.FILTER_NAMES
+        }
+        # A row without the field that every point has is a field that the newest point does not have.
+        always = {STATUS: "total_weight", EXITS: "clock", REVISION: "known_fields"}.get(measurement, "known_fields")
+        return [row for row in rows if row.get(always) and all(row[key] in names for key, names in wanted.items())]
+
+    # -- upkeep --------------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        """Return one line that says the store is well, or raise: asks for both permissions on both buckets."""
+        with self._influx.errors("read", None):
+            version = self._influx.client.version()
+        for bucket in (self._live, self._history):
+            self._influx.check_write(bucket)
+            flux = influx_flux.series(bucket, "none", {}, 0, 0)
+            list(self._influx.query(bucket, flux))
+        return (
+            f"InfluxDB {version} at {self._influx.url}, organisation {self._influx.org},"
+            f" buckets {self._live} and {self._history}"
+        )
+
+    def close(self) -> None:
+        """Release connections; everything was sent when its write returned."""
+        self._influx.close()
+
+
+def _value_tags(value: KpiValue, period_tag: str) -> dict[str, str]:
+    return {
+        "csf": value.csf,
+        "definition": str(value.definition_version),
+        "kpi": value.kpi,
+        period_tag: value.period,
+        "scope": value.scope,
+    }

@@ -1,0 +1,210 @@
+"""The conversation with InfluxDB: writes, queries and deletes, and its errors in one sentence."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from influxdb_client import Dialect, InfluxDBClient
+from influxdb_client.client.write_api import SYNCHRONOUS
+from influxdb_client.rest import ApiException
+from urllib3.exceptions import HTTPError, LocationValueError
+
+from pipeline.errors import ConfigError, StoreRejected, StoreUnavailable
+
+#: Points in one request: a body of about 2 MB, 150 kB with gzip.
+BATCH = 5_000
+#: A search for bad points in a refused batch stops after so many; the good ones are written by then.
+_BAD_POINTS_NAMED = 3
+_RETENTION_BOUND = re.compile(r"Retention Policy Lower Bound at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+_PARTIAL = frozenset({400, 413, 422})
+
+
+def retry_after_s(header: str | None) -> float | None:
+    """Return the seconds of a Retry-After header (seconds or an HTTP date), None where it says nothing."""
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def answer_text(error: ApiException) -> str:
+    """Return what the server said."""
+    body = error.body or ""
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    try:
+        said = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        said = body or error.reason or ""
+    return " ".join(str(said).split())[:500]
+
+
+class InfluxConnection:
+    """One InfluxDB server, as one organisation's token sees it.
+
+    Args:
+        url: such as ``http://influxdb:8086``.
+        token: an API token; it is never part of a message.
+        org: organisation name.
+        timeout_s: longest wait for an answer; for a connection a third of it.
+    """
+
+    def __init__(self, url: str, token: str, org: str, timeout_s: float) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"the InfluxDB address {url!r} is not a URL; write it like http://127.0.0.1:8086")
+        self.url = url.rstrip("/")
+        self.org = org
+        self.client = InfluxDBClient(
+            url=self.url,
+            token=token,
+            org=org,
+            timeout=(int(timeout_s * 1000 / 3) or 1, int(timeout_s * 1000) or 1),
+            enable_gzip=True,
+        )
+        self._write = self.client.write_api(write_options=SYNCHRONOUS)
+        self._query = self.client.query_api()
+        self._delete = self.client.delete_api()
+        self._dialect = Dialect(header=True, delimiter=",", annotations=[], date_time_format="RFC3339")
+
+    @contextmanager
+    def errors(self, doing: str, bucket: str | None) -> Iterator[None]:
+        """Turn the client's errors into ours; ``doing`` is "write to", "read" or the like."""
+        what = f"bucket {bucket}" if bucket else f"organisation {self.org}"
+        try:
+            yield
+        except ApiException as error:
+            raise self._explain(error, doing, what) from error
+        except LocationValueError as error:
+            raise ConfigError(f"the InfluxDB address {self.url!r} cannot be used: {error}") from error
+        except (HTTPError, OSError) as error:
+            raise StoreUnavailable(
+                f"InfluxDB at {self.url} does not answer ({type(error).__name__}); check that it runs and is reachable"
+            ) from error
+
+    def _explain(self, error: ApiException, doing: str, what: str) -> StoreUnavailable | StoreRejected:
+        said = answer_text(error)
+        status = error.status or 0
+        if status in {408, 429} or status >= 500 or status == 0:
+            wait = retry_after_s(error.headers.get("Retry-After") if error.headers else None)
+            return StoreUnavailable(f"InfluxDB at {self.url} is overloaded or failing ({status}: {said})", wait)
+        if status == 401:
+            return StoreRejected(
+                f"InfluxDB at {self.url} does not know the token (401: {said});"
+                f" set a token of organisation {self.org} that may {doing} {what}"
+            )
+        if status == 403:
+            return StoreRejected(
+                f"the InfluxDB token may not {doing} {what} at {self.url} (403: {said}); give it that permission"
+            )
+        if status == 404:
+            return StoreRejected(
+                f"InfluxDB at {self.url} cannot {doing} {what} (404: {said});"
+                " create what is missing, or correct its name in the settings"
+            )
+        return StoreRejected(f"InfluxDB at {self.url} refuses to {doing} {what} ({status}: {said})")
+
+    def write(self, bucket: str, lines: Sequence[str]) -> int:
+        """Write points in batches, each acknowledged by the server before the next.
+
+        Returns:
+            How many were too old for the bucket's retention and therefore are not there.
+
+        Raises:
+            StoreUnavailable: try the same points again later; those already written overwrite themselves.
+            StoreRejected: names the bad points; all others of their batch are written.
+        """
+        too_old = 0
+        for first in range(0, len(lines), BATCH):
+            batch = lines[first : first + BATCH]
+            bad: list[tuple[str, str]] = []
+            too_old += self._write_or_split(bucket, batch, bad)
+            if bad:
+                more = " (and perhaps more)" if len(bad) == _BAD_POINTS_NAMED else ""
+                points = "; ".join(f"{_name(line)}: {said}" for line, said in bad)
+                raise StoreRejected(
+                    f"InfluxDB at {self.url} refuses {len(bad)} of {len(batch)} points{more} for bucket {bucket}: "
+                    f"{points}. Correct or delete what clashes there; the other points are written"
+                )
+        return too_old
+
+    def check_write(self, bucket: str) -> None:
+        """Write nothing, which asks whether the token may write."""
+        self._send(bucket, "# may I write?")
+
+    def _send(self, bucket: str, body: str) -> None:
+        with self.errors("write to", bucket):
+            self._write.write(bucket=bucket, record=body.encode(), write_precision="s")
+
+    def _write_or_split(self, bucket: str, lines: Sequence[str], bad: list[tuple[str, str]]) -> int:
+        if not lines or len(bad) >= _BAD_POINTS_NAMED:
+            return 0
+        try:
+            self._send(bucket, "\n".join(lines))
+        except StoreRejected as rejected:
+            cause = rejected.__cause__
+            if not isinstance(cause, ApiException) or cause.status not in _PARTIAL:
+                raise
+            said = answer_text(cause)
+        else:
+            return 0
+        bound = _RETENTION_BOUND.search(said)
+        if bound:
+            # The server's clock or the bucket's retention differs from ours: its bound counts.
+            oldest = datetime.fromisoformat(bound[1]).replace(tzinfo=UTC).timestamp()
+            recent = [line for line in lines if int(line.rsplit(" ", 1)[1]) > oldest]
+            if len(recent) < len(lines):
+                return len(lines) - len(recent) + self._write_or_split(bucket, recent, bad)
+        if len(lines) == 1:
+            bad.append((lines[0], said))
+            return 0
+        middle = len(lines) // 2
+        return self._write_or_split(bucket, lines[:middle], bad) + self._write_or_split(bucket, lines[middle:], bad)
+
+    def query(self, bucket: str, flux: str) -> Iterator[dict[str, str]]:
+        """Run a query and yield its rows, every column a string ("" where absent)."""
+        with self.errors("read", bucket):
+            answer: Any = self._query.query_raw(flux, dialect=self._dialect)
+            text = answer.data.decode("utf-8")
+        header: list[str] | None = None
+        for cells in csv.reader(io.StringIO(text, newline="")):
+            if not cells or cells == [""]:
+                header = None
+            elif header is None:
+                header = cells
+            else:
+                row = dict(zip(header, cells, strict=False))
+                if "error" in row and "reference" in row:
+                    raise StoreUnavailable(f"InfluxDB at {self.url} broke off a query: {row['error'][:300]}")
+                yield row
+
+    def delete_point(self, bucket: str, predicate: str, time: int) -> None:
+        """Delete the point of one series (see ``influx_flux.predicate``) at one second."""
+        with self.errors("delete from", bucket):
+            self._delete.delete(
+                datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(time, UTC), predicate, bucket=bucket
+            )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._write.close()
+        self.client.close()
+
+
+def _name(line: str) -> str:
+    """Return measurement, tags and time of a point: the head ends at the first space that is not escaped."""
+    head = re.split(r"(?<!\\) ", line, maxsplit=1)[0]
+    return f"{head} at {line.rsplit(' ', 1)[1]}"

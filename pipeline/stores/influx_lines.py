@@ -1,0 +1,253 @@
+"""KPI values as InfluxDB points and back: line protocol out, pivoted query rows in.
+
+Tags and strings are armoured so that nothing in a name can break a line, a query or a delete predicate, and
+everything reads back as it was. Numbers are always floats: a field that changes its type is refused by InfluxDB.
+
+A point's fields are merged with those already there, so a number that becomes unknown would stay. Two fields
+prevent that: ``known`` (1 where ``value`` is known, else 0) and ``known_fields`` (a bit for each number that
+may be unknown); what they do not claim is not read. The store also deletes the stale point, for other readers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal, cast
+
+import msgspec
+
+from pipeline.stores.common import OPTIONAL_FIELDS
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+
+LIVE, PERIOD, REVISION, STATUS, EXITS = "kpi_live", "kpi_period", "kpi_revision", "csf_status", "pipeline_exits"
+#: Exit counts are a present state, not a history: each partition has one point, at the epoch.
+EXITS_TIME = 0
+
+_Mark = Literal["%", "\\"]
+_ARMOUR = {
+    "%": re.compile(r'[\x00-\x1f\x7f-\x9f"%\\\u2028\u2029]'),  # tags
+    "\\": re.compile(r"[\x00-\x1f\x7f-\x9f\\\u2028\u2029]"),  # string fields
+}
+_ARMOURED = {"%": re.compile(r"%([0-9a-f]{4})"), "\\": re.compile(r"\\([0-9a-f]{4})")}
+_TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
+_REVISION_FIELDS = ("value", "replaced_by")
+
+
+def armour(text: str, mark: _Mark) -> str:
+    """Replace control characters, backslashes and the mark itself by the mark and four hex digits."""
+    return _ARMOUR[mark].sub(lambda found: f"{mark}{ord(found[0]):04x}", text)
+
+
+def unarmour(text: str, mark: _Mark) -> str:
+    """Undo ``armour``."""
+    return _ARMOURED[mark].sub(lambda found: chr(int(found[1], 16)), text) if mark in text else text
+
+
+def tag_value(text: str) -> str:
+    """Return the text as it is stored in a tag; an empty one (InfluxDB has none) becomes a lone ``%``."""
+    return armour(text, "%") or "%"
+
+
+def tag_text(stored: str) -> str:
+    """Undo ``tag_value``."""
+    return "" if stored == "%" else unarmour(stored, "%")
+
+
+def _string(text: str) -> str:
+    return '"' + armour(text, "\\").replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@lru_cache(maxsize=100_000)
+def _head(measurement: str, *tags: tuple[str, str]) -> str:
+    return ",".join([measurement, *(f"{key}={tag_value(text).translate(_TAG_ESCAPES)}" for key, text in tags)])
+
+
+def _line(head: str, fields: Mapping[str, float | str | None], time: int) -> str:
+    written = [
+        f"{name}={_string(content) if isinstance(content, str) else repr(float(content))}"
+        for name, content in fields.items()
+        if content is not None
+    ]
+    return f"{head} {','.join(written)} {time}"
+
+
+def _known(numbers: Sequence[float | None]) -> tuple[float, float]:
+    """Return ``known`` and ``known_fields`` of numbers of which the first is the value."""
+    bits = sum(1 << position for position, number in enumerate(numbers) if number is not None)
+    return float(bits & 1), float(bits)
+
+
+def value_head(value: KpiValue) -> str:
+    """Return measurement and tags of a value."""
+    live = value.state == "live"
+    return _head(
+        LIVE if live else PERIOD,
+        ("csf", value.csf),
+        ("definition", str(value.definition_version)),
+        ("kpi", value.kpi),
+        ("window" if live else "period", value.period),
+        ("scope", value.scope),
+    )
+
+
+def value_line(value: KpiValue) -> str:
+    """Return the point of a KPI value: live ones at the end of the window, others at the start of the period."""
+    live = value.state == "live"
+    numbers = [getattr(value, field) for field in OPTIONAL_FIELDS]
+    known, known_fields = _known(numbers)
+    fields: dict[str, float | str | None] = {
+        **dict(zip(OPTIONAL_FIELDS, numbers, strict=True)),
+        "known": known,
+        "known_fields": known_fields,
+        "count": value.count,
+        "revision": value.revision,
+        "reported": value.reported,
+        "start" if live else "end": value.start if live else value.end,
+        "status": value.status,
+        "state": value.state,
+        "unit": value.unit,
+        "reason": value.reason,
+    }
+    return _line(value_head(value), fields, value.end if live else value.start)
+
+
+def status_head(status: CsfStatus) -> str:
+    """Return measurement and tags of a CSF status."""
+    return _head(STATUS, ("csf", status.csf), ("period", status.period), ("scope", status.scope))
+
+
+def status_time(status: CsfStatus) -> int:
+    """Return the time of a status: the end of a rolling window, the start of a period."""
+    return status.end if status.period in WINDOWS else status.start
+
+
+def status_line(status: CsfStatus) -> str:
+    """Return the point of a CSF status."""
+    known, _ = _known([status.score])
+    fields: dict[str, float | str | None] = {
+        "score": status.score,
+        "known": known,
+        "start": status.start,
+        "end": status.end,
+        "known_weight": status.known_weight,
+        "total_weight": status.total_weight,
+        "status": status.status,
+        # Always written, so that a worst service that is none any more does not stay; "=" tells "" from none.
+        "worst_service": "" if status.worst_service is None else f"={status.worst_service}",
+    }
+    return _line(status_head(status), fields, status_time(status))
+
+
+def revision_line(revision: KpiRevision) -> str:
+    """Return the point of a superseded value; the revision is a tag, since each one is kept."""
+    head = _head(
+        REVISION,
+        ("csf", revision.csf),
+        ("kpi", revision.kpi),
+        ("period", revision.period),
+        ("revision", str(revision.revision)),
+        ("scope", revision.scope),
+    )
+    known, known_fields = _known([revision.value, revision.replaced_by])
+    fields: dict[str, float | str | None] = {
+        "value": revision.value,
+        "replaced_by": revision.replaced_by,
+        "known": known,
+        "known_fields": known_fields,
+        "reason": revision.reason,
+    }
+    return _line(head, fields, revision.start)
+
+
+def exits_line(exits: Exits) -> str:
+    """Return the point of a partition's exit counts."""
+    fields: dict[str, float | str | None] = {
+        name: getattr(exits, name)
+        for name in ("received", "kpi", "dead_letter", "duplicate", "unmapped", "ignored", "truncated", "clock")
+    }
+    fields["reasons"] = msgspec.json.encode(exits.reasons).decode()
+    return _line(_head(EXITS, ("partition", str(exits.partition)), ("topic", exits.topic)), fields, EXITS_TIME)
+
+
+Row = dict[str, str]
+
+
+@lru_cache(maxsize=10_000)
+def epoch(time: str) -> int:
+    """Return epoch seconds of a time in a query's answer."""
+    return int(datetime.fromisoformat(time).timestamp())
+
+
+def _numbers(row: Row, names: Sequence[str]) -> dict[str, float | None]:
+    bits = int(float(row["known_fields"]))
+    return {name: float(row[name]) if bits >> position & 1 else None for position, name in enumerate(names)}
+
+
+def row_value(row: Row, *, live: bool) -> KpiValue:
+    """Return the KPI value of a row."""
+    time = epoch(row["_time"])
+    return KpiValue(
+        csf=tag_text(row["csf"]),
+        kpi=tag_text(row["kpi"]),
+        scope=tag_text(row["scope"]),
+        period=tag_text(row["window" if live else "period"]),
+        start=int(float(row["start"])) if live else time,
+        end=time if live else int(float(row["end"])),
+        unit=unarmour(row["unit"], "\\"),
+        count=int(float(row["count"])),
+        status=cast("Any", row["status"]),
+        state=cast("Any", row["state"]),
+        revision=int(float(row["revision"])),
+        definition_version=int(row["definition"]),
+        reported=float(row["reported"]) != 0.0,
+        reason=unarmour(row["reason"], "\\"),
+        **cast("Any", _numbers(row, OPTIONAL_FIELDS)),
+    )
+
+
+def row_status(row: Row) -> CsfStatus:
+    """Return the CSF status of a row."""
+    worst = unarmour(row["worst_service"], "\\")
+    return CsfStatus(
+        csf=tag_text(row["csf"]),
+        scope=tag_text(row["scope"]),
+        period=tag_text(row["period"]),
+        start=int(float(row["start"])),
+        end=int(float(row["end"])),
+        status=cast("Any", row["status"]),
+        score=float(row["score"]) if float(row["known"]) else None,
+        known_weight=float(row["known_weight"]),
+        total_weight=float(row["total_weight"]),
+        worst_service=worst[1:] if worst else None,
+    )
+
+
+def row_revision(row: Row) -> KpiRevision:
+    """Return the superseded value of a row."""
+    return KpiRevision(
+        csf=tag_text(row["csf"]),
+        kpi=tag_text(row["kpi"]),
+        scope=tag_text(row["scope"]),
+        period=tag_text(row["period"]),
+        start=epoch(row["_time"]),
+        revision=int(row["revision"]),
+        reason=unarmour(row["reason"], "\\"),
+        **cast("Any", _numbers(row, _REVISION_FIELDS)),
+    )
+
+
+def row_exits(row: Row) -> Exits:
+    """Return the exit counts of a row."""
+    counts = {
+        name: int(float(row[name]))
+        for name in ("received", "kpi", "dead_letter", "duplicate", "unmapped", "ignored", "truncated")
+    }
+    return Exits(
+        topic=tag_text(row["topic"]),
+        partition=int(row["partition"]),
+        clock=float(row["clock"]),
+        reasons=msgspec.json.decode(unarmour(row["reasons"], "\\"), type=dict[str, int]),
+        **counts,
+    )

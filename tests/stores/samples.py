@@ -1,0 +1,76 @@
+"""Values for store tests."""
+
+from typing import Any
+
+from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue
+
+MAY = 1462060800
+DAY = 86400
+
+
+def period_value(**changed: Any) -> KpiValue:
+    """Return a month's value in which every field has a value of its own."""
+    fields: dict[str, Any] = {
+        "csf": "reliability",
+        "kpi": "mttr",
+        "scope": "org",
+        "period": "month",
+        "start": MAY,
+        "end": MAY + 31 * DAY,
+        "value": 12.345678901234567,
+        "unit": "h",
+        "numerator": 0.1 + 0.2,
+        "denominator": 7.0,
+        "count": 7,
+        "coverage": 0.75,
+        "target": 24.0,
+        "status": "amber",
+        "score": 61.5,
+        "state": "restated",
+        "revision": 2,
+        "definition_version": 3,
+        "reported": True,
+        "previous": -1.5e-9,
+        "reason": "late event",
+    }
+    return KpiValue(**{**fields, **changed})
+
+
+def live_value(end: int, window: str = "1h", **changed: Any) -> KpiValue:
+    """Return a live value that ends at a time."""
+    return period_value(
+        **{"period": window, "start": end - WINDOWS[window], "end": end, "state": "live", "revision": 0, **changed}
+    )
+
+
+def status(**changed: Any) -> CsfStatus:
+    """Return a month's status of a CSF."""
+    fields: dict[str, Any] = {
+        "csf": "reliability",
+        "scope": "org",
+        "period": "month",
+        "start": MAY,
+        "end": MAY + 31 * DAY,
+        "status": "at_risk",
+        "score": 66.25,
+        "known_weight": 3.5,
+        "total_weight": 4.0,
+        "worst_service": "mail",
+    }
+    return CsfStatus(**{**fields, **changed})
+
+
+def revision(number: int, **changed: Any) -> KpiRevision:
+    """Return a superseded value."""
+    fields: dict[str, Any] = {
+        "csf": "reliability",
+        "kpi": "mttr",
+        "scope": "org",
+        "period": "month",
+        "start": MAY,
+        "revision": number,
+        "value": 3.25 * number,
+        "reason": "restated",
+        "replaced_by": 3.25 * (number + 1),
+    }
+    return KpiRevision(**{**fields, **changed})
