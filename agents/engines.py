@@ -1,0 +1,61 @@
+"""What the agents ask of the state machines they drive, and the ones they drive by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.catalogue.model import Catalogue
+from pipeline.engine.ingest import IngestOutput, IngestPartition
+from pipeline.engine.plan import Plan, build_plan
+from pipeline.engine.rollup import RollupOutput, RollupPartition
+
+Chunks = Iterable[tuple[bytes, bytes]]
+Records = Iterable[tuple[int, int, bytes]]
+
+
+class Ingest(Protocol):
+    """The state machine of one source partition; see ``pipeline.engine.ingest.IngestPartition``."""
+
+    position: int
+
+    def restore(self, position: int, chunks: Chunks) -> None:
+        """Take recovered state."""
+
+    def fold(self, records: Records) -> None:
+        """Fold messages (offset, arrival in epoch ms, value)."""
+
+    def take(self) -> IngestOutput:
+        """Return what changed since the last call."""
+
+
+class Rollup(Protocol):
+    """The state machine of one partition of partials; see ``pipeline.engine.rollup.RollupPartition``."""
+
+    position: int
+
+    def restore(self, position: int, chunks: Chunks) -> None:
+        """Take recovered state."""
+
+    def fold(self, records: Records) -> None:
+        """Fold messages (offset, arrival in epoch ms, value)."""
+
+    def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
+        """Return the durable state that changed since the last call."""
+
+    def evaluate(self, limit: int) -> RollupOutput:
+        """Work out about ``limit`` values of what changed."""
+
+    @property
+    def pending(self) -> int:
+        """How much is still to be evaluated."""
+
+
+@dataclass(frozen=True)
+class Engines:
+    """How plans and state machines are made."""
+
+    plan: Callable[[Catalogue], Plan] = build_plan
+    ingest: Callable[[Plan, str, int], Ingest] = IngestPartition
+    rollup: Callable[[Plan, int], Rollup] = RollupPartition
