@@ -71,7 +71,8 @@ def cover(start: int, end: int, finest: int, calendar: Calendar) -> list[Pane]:
             while day < b and (following := calendar.next_day(day)) <= b:
                 inner.append(day)
                 day = following
-            if not inner:
+            # where local midnight is no multiple of the finest pane (half-hour zones), days do not fit
+            if not inner or first % LENGTH[finest] or day % LENGTH[finest]:
                 fill(a, b, HOUR)
                 return
             fill(a, first, HOUR)
