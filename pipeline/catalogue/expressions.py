@@ -268,3 +268,16 @@ def check_fields(text: str, allowed: Collection[str]) -> None:
                 f"expression {text!r}, column {node.col_offset + 1}: unknown field {node.id!r}"
                 f"{suggest(node.id, allowed)}; allowed: {', '.join(sorted(allowed))}"
             )
+
+
+def compared_words(text: str) -> frozenset[tuple[str, object]]:
+    """Return the (field, constant) pairs that an expression compares by ``==``, ``!=`` or ``in``."""
+    found: set[tuple[str, object]] = set()
+    for node in ast.walk(_parse(text)):
+        if isinstance(node, ast.Compare) and len(node.ops) == 1:
+            sides = [node.left, node.comparators[0]]
+            if isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn):
+                fields = [side.id for side in sides if isinstance(side, ast.Name)]
+                words = [c.value for side in sides for c in ast.walk(side) if isinstance(c, ast.Constant)]
+                found |= {(field, word) for field in fields for word in words}
+    return frozenset(found)

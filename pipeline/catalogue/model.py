@@ -35,9 +35,7 @@ SCALE_SECONDS: dict[str, float] = {
     "hours": 3600.0,
     "days": 86400.0,
 }
-Activity = Literal[
-    "engage", "plan", "design_and_transition", "obtain_build", "deliver_and_support", "improve"
-]
+Activity = Literal["engage", "plan", "design_and_transition", "obtain_build", "deliver_and_support", "improve"]
 
 
 class Measure(msgspec.Struct, tag_field="kind", frozen=True, forbid_unknown_fields=True):

@@ -1,0 +1,172 @@
+"""The catalogue from its directories: the built-in one, overlaid by an organisation's own."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from pipeline.catalogue import model
+from pipeline.catalogue.breakdowns import expand
+from pipeline.catalogue.check import check
+from pipeline.catalogue.reading import entries, read_yaml, typed, unique
+from pipeline.errors import CatalogueError
+
+#: The catalogue that comes with the program.
+BUILT_IN = Path(__file__).parent
+
+_FILES = ("organisation.yaml", "csfs.yaml", "services.yaml", "targets.yaml", "goals.yaml")
+_CURRENCY = "$currency"
+
+Entry = TypeVar("Entry", model.Csf, model.Service, model.Goal)
+
+
+@dataclass
+class Found:
+    """What was read so far, with where each entry comes from for messages."""
+
+    organisation: dict[str, Any] = field(default_factory=dict)
+    csfs: dict[str, model.Csf] = field(default_factory=dict)
+    kpis: dict[str, dict[str, Any]] = field(default_factory=dict)
+    services: dict[str, model.Service] = field(default_factory=dict)
+    targets: list[model.Target] = field(default_factory=list)
+    goals: dict[str, model.Goal] = field(default_factory=dict)
+    #: (file, id) to a place such as ``kpis/reliability.yaml: kpi 'mttr'``
+    places: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+def _shown(directory: Path, path: Path) -> str:
+    """Return a file as messages name it: built-in files by their short name."""
+    return path.relative_to(BUILT_IN).as_posix() if directory == BUILT_IN else str(path)
+
+
+def _id(entry: dict[str, Any], where: str, what: str, number: int) -> str:
+    name = entry.get("id")
+    if not isinstance(name, str) or not name:
+        raise CatalogueError(f"{where}: {what} {number}: the key 'id' is missing or no text")
+    return name
+
+
+def _take(
+    found: dict[str, Entry], places: dict[tuple[str, str], str], path: Path, shown: str, what: str, kind: type[Entry]
+) -> None:
+    read = entries(read_yaml(path), shown, what)
+    ids = [_id(entry, shown, what, i) for i, entry in enumerate(read, 1)]
+    unique(ids, shown, f"{what} id")
+    for name, entry in zip(ids, read, strict=True):
+        place = places[what, name] = f"{shown}: {what} '{name}'"
+        found[name] = typed(entry, kind, place)
+
+
+def _take_organisation(found: Found, path: Path, shown: str) -> None:
+    data = read_yaml(path)
+    if data is None:
+        return
+    if not isinstance(data, dict):
+        raise CatalogueError(f"{shown}: expected a mapping such as 'zone: Europe/Berlin'")
+    typed(data, model.Organisation, shown)  # each file alone is right, so that messages name it
+    found.organisation |= data
+    found.places["organisation", ""] = shown
+
+
+def _take_targets(found: Found, path: Path, shown: str) -> None:
+    for i, entry in enumerate(entries(read_yaml(path), shown, "target"), 1):
+        place = f"{shown}: target {i}"
+        found.places["target", str(len(found.targets))] = place
+        found.targets.append(typed(entry, model.Target, place))
+
+
+def _take_kpis(found: Found, directory: Path) -> None:
+    seen: dict[str, str] = {}
+    for path in sorted((directory / "kpis").glob("*.yaml")):
+        shown = _shown(directory, path)
+        for i, entry in enumerate(entries(read_yaml(path), shown, "kpi"), 1):
+            name = _id(entry, shown, "kpi", i)
+            if name in seen:
+                other = "" if seen[name] == shown else f" (also in {seen[name]})"
+                raise CatalogueError(f"{shown}: the kpi id '{name}' is there twice{other}; remove or rename one")
+            seen[name] = shown
+            found.kpis[name] = entry
+            found.places["kpi", name] = f"{shown}: kpi '{name}'"
+
+
+def _refuse_near_misses(directory: Path) -> None:
+    """Raise for a file whose name is nearly one of ours: it would be overlooked silently."""
+    for path in sorted(p for p in directory.iterdir() if p.name not in {*_FILES, "kpis"}):
+        near = difflib.get_close_matches(path.name, [*_FILES, "kpis"], n=1, cutoff=0.85)
+        if near:
+            raise CatalogueError(f"{path}: is not read; did you mean '{near[0]}'? Rename it")
+    for path in sorted((directory / "kpis").glob("*.yml")):
+        raise CatalogueError(f"{path}: is not read; rename it to '{path.stem}.yaml'")
+
+
+def _read(found: Found, directory: Path) -> None:
+    if not directory.is_dir():
+        raise CatalogueError(f"{directory}: no such catalogue directory; create it or name another")
+    _refuse_near_misses(directory)
+    readers: dict[str, Callable[[Path, str], None]] = {
+        "organisation.yaml": lambda p, s: _take_organisation(found, p, s),
+        "csfs.yaml": lambda p, s: _take(found.csfs, found.places, p, s, "csf", model.Csf),
+        "services.yaml": lambda p, s: _take(found.services, found.places, p, s, "service", model.Service),
+        "goals.yaml": lambda p, s: _take(found.goals, found.places, p, s, "goal", model.Goal),
+        "targets.yaml": lambda p, s: _take_targets(found, p, s),
+    }
+    for name, reader in readers.items():
+        path = directory / name
+        if path.exists():
+            reader(path, _shown(directory, path))
+    _take_kpis(found, directory)
+
+
+def _with_currency(value: Any, currency: str) -> Any:
+    """Return a measure with ``$currency`` replaced by the organisation's currency as text."""
+    if isinstance(value, str):
+        return value.replace(_CURRENCY, repr(currency))
+    if isinstance(value, dict):
+        return {key: _with_currency(inner, currency) for key, inner in value.items()}
+    return value
+
+
+def _kpi(entry: dict[str, Any], organisation: model.Organisation, place: str) -> model.Kpi:
+    kpi = typed({**entry, "measure": _with_currency(entry.get("measure"), organisation.currency)}, model.Kpi, place)
+    if kpi.breakdown_of is not None:
+        raise CatalogueError(f"{place}: breakdown_of: is set by the loader; use 'breakdown' at the other KPI")
+    unit = kpi.unit.replace(_CURRENCY, organisation.currency)
+    return kpi if unit == kpi.unit else msgspec.structs.replace(kpi, unit=unit)
+
+
+def _digest(catalogue: model.Catalogue) -> str:
+    return hashlib.sha256(msgspec.json.encode(catalogue, order="deterministic")).hexdigest()
+
+
+def load_catalogue(*directories: Path | None) -> model.Catalogue:
+    """Return the built-in catalogue overlaid by directories, in order (None is skipped).
+
+    An entry of a later directory replaces the whole entry of the same id; targets are added; the organisation
+    merges key by key. A directory may hold any of the files.
+
+    Raises:
+        CatalogueError: one sentence with file, key, what is wrong and what is allowed.
+    """
+    found = Found()
+    for directory in (BUILT_IN, *(Path(d) for d in directories if d is not None)):
+        _read(found, directory)
+    place = found.places.get(("organisation", ""), "organisation.yaml")
+    organisation = typed(found.organisation, model.Organisation, place)
+    kpis: dict[str, model.Kpi] = {}
+    for name, entry in found.kpis.items():
+        at = found.places["kpi", name]
+        kpi = _kpi(entry, organisation, at)
+        for each in expand(kpi, at):
+            if each.id in kpis or (each.id != name and each.id in found.kpis):
+                raise CatalogueError(f"{at}: breakdown: gives the id '{each.id}', which another KPI has")
+            kpis[each.id] = each
+            found.places.setdefault(("kpi", each.id), at)
+    catalogue = model.Catalogue(organisation, found.csfs, kpis, found.services, found.targets, found.goals)
+    check(catalogue, found.places)
+    return msgspec.structs.replace(catalogue, digest=_digest(catalogue))
