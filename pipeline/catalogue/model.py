@@ -91,8 +91,11 @@ class Ratio(Records, tag="ratio", frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Quantile(Records, tag="quantile", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The q-quantile of a value; ``exact`` (entities always) interpolates linearly between ranks,
-    otherwise a DDSketch answers with at most 1 % relative error. A list value counts each item."""
+    """The q-quantile of a value; a list value counts each item.
+
+    ``exact`` (entities always) interpolates linearly between ranks, otherwise a DDSketch answers with at most 1 %
+    relative error.
+    """
 
     value: str
     q: float
@@ -142,7 +145,7 @@ class Forecast(Records, tag="forecast", frozen=True, forbid_unknown_fields=True,
 
 
 class Peak(Measure, tag="peak", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The busiest local clock hour of the period: its p95 latency, busiest minute per second, or error share."""
+    """The busiest local clock hour: its p95 latency, busiest minute (requests a second), or error share."""
 
     stat: Literal["p95", "throughput", "error_rate"]
     events: tuple[str, ...] = ("request.measured",)
@@ -303,7 +306,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     digest: str = ""
 
     def target_for(self, kpi_id: str, scope: str, team: str | None, day: date) -> float | None:
-        """Return the target in force on a local day: service's, else team's, else organisation's, else the KPI's."""
+        """Return the target in force on a local day: the service's, else team's, organisation's, KPI's own."""
         scopes = [scope] + ([f"team:{team}"] if team and scope.startswith("service:") else []) + ["org"]
         for wanted in scopes:
             for t in self.targets:
