@@ -89,9 +89,7 @@ class WorkerConfig:
         for address in self.bootstrap.split(","):
             match = _ADDRESS.match(address.strip())
             if match is None or not 0 < int(match[2]) < 65536:
-                raise ConfigError(
-                    f"bootstrap: '{address}' is no broker address; write host:port (kafka:9092)"
-                )
+                raise ConfigError(f"bootstrap: '{address}' is no broker address; write host:port (kafka:9092)")
         if _GROUP.match(self.group) is None:
             raise ConfigError(f"group: '{self.group}' is no group name; use letters, digits, '.', '_' and '-'")
         if self.partitions < 1 or self.replication < 1:

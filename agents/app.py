@@ -1,0 +1,234 @@
+"""The worker: the Faust app made by a factory, its services, and the process that runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+import tempfile
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import faust
+from faust.types import TP
+from faust.types.auth import AuthProtocol, SASLMechanism
+
+from agents import closing, ticker
+from agents.archive import Archive
+from agents.config import KafkaSecurity, WorkerConfig
+from agents.context import EXIT_FAILED, SOURCE_TOPICS, Context
+from agents.fence import Pulse
+from agents.http import HttpServer
+from agents.ingest import IngestAgent
+from agents.metrics import Metrics
+from agents.rollup import RollupAgent
+from agents.tables import StateTable
+from agents.topics import client_settings, ensure_topics, topic_specs
+from agents.transport import BATCH_RECORDS, SCHEME
+from agents.watchdog import Watchdog
+from pipeline.errors import ConfigError, CsfError
+from pipeline.events.families import EVENT_TOPICS
+from pipeline.topics import PARTIALS
+
+_log = logging.getLogger(__name__)
+
+_STOP_S = 20.0
+#: Batches that wait in front of an agent.
+_BUFFERED = 16
+_DAY_S = 86_400.0
+
+
+def create_app(config: WorkerConfig, pulse: Pulse) -> Context:
+    """Return a worker's context with its Faust app, not started; the caller attaches the agents.
+
+    Raises:
+        ConfigError: a certificate file cannot be read.
+    """
+    security = config.security
+    app = faust.App(
+        config.group,
+        broker=[f"{SCHEME}://{address.strip()}" for address in config.bootstrap.split(",")],
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        datadir=os.path.join(tempfile.gettempdir(), f"csf-{os.getpid()}"),
+        processing_guarantee="at_least_once",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        topic_partitions=config.partitions,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_BUFFERED,
+        stream_recovery_delay=0.0,
+        # the watchdog judges progress; Faust's own complaints and the broker's patience come after it
+        stream_processing_timeout=_DAY_S,
+        broker_max_poll_interval=_DAY_S,
+        broker_commit_livelock_soft_timeout=_DAY_S,
+        broker_max_poll_records=BATCH_RECORDS,
+        broker_commit_interval=1.0,
+        broker_session_timeout=config.session_timeout_s,
+        broker_heartbeat_interval=config.session_timeout_s / 4,
+        broker_request_timeout=max(30.0, 2 * config.session_timeout_s),
+        broker_credentials=_credentials(security),
+        consumer_max_fetch_size=config.fetch_bytes,
+        consumer_auto_offset_reset="earliest",
+        producer_max_request_size=8 * 2**20,
+        producer_max_batch_size=2**20,
+        producer_linger=0.0,
+        producer_request_timeout=120.0,
+    )
+    metrics = Metrics()
+    table = StateTable(
+        app, group=config.group, partitions=config.partitions, pulse=pulse, timed=metrics.flush_seconds.observe
+    )
+    app.tables.add(table)
+    ctx = Context(config, config.engines.plan(config.catalogue), app, table, pulse, metrics)
+
+    async def revoked(_app: Any, revoked: set[TP], **_: Any) -> None:
+        await table.revoke()
+        ctx.forget_assignment()
+        ctx.metrics.rebalances.inc()
+
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    return ctx
+
+
+def _credentials(security: KafkaSecurity) -> faust.Credentials | None:
+    if security.protocol == "PLAINTEXT":
+        return None
+    context = None
+    if security.protocol.endswith("SSL"):
+        try:
+            context = ssl.create_default_context(cafile=security.ca_file)
+            if security.cert_file is not None:
+                context.load_cert_chain(security.cert_file, security.key_file)
+        except (OSError, ssl.SSLError) as e:
+            raise ConfigError(f"security: a certificate file cannot be read: {e}") from None
+    if security.protocol == "SSL":
+        return faust.SSLCredentials(context)
+    credentials = faust.SASLCredentials(
+        mechanism=SASLMechanism(security.mechanism),
+        username=security.username,
+        password=security.password,
+        ssl_context=context,
+    )
+    credentials.protocol = AuthProtocol(security.protocol)
+    return credentials
+
+
+class Worker:
+    """One worker: app, agents, services and web server."""
+
+    def __init__(self, config: WorkerConfig, pulse: Pulse, archive: Archive | None) -> None:
+        self.ctx = create_app(config, pulse)
+        self.ingest = IngestAgent(self.ctx, archive)
+        self.rollup = RollupAgent(self.ctx)
+        self.watchdog = Watchdog(self.ctx)
+        self.http = HttpServer(self.ctx, self.watchdog)
+        app = self.ctx.app
+
+        async def released(_app: Any, revoked: set[TP], **_: Any) -> None:
+            await self.ingest.release()
+
+        app.on_partitions_revoked.connect(released, weak=False)
+        raw = {"key_serializer": "raw", "value_serializer": "raw", "partitions": config.partitions}
+        app.agent(app.topic(*EVENT_TOPICS, **raw), name="csf.ingest")(self.ingest.run)
+        app.agent(app.topic(PARTIALS, **raw), name="csf.rollup")(self.rollup.run)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> int:
+        """Run until told to stop or until something ends it; return the exit code."""
+        ctx = self.ctx
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ctx.ended.set)
+        await self.http.start()
+        _log.info("serving http://%s:%s", ctx.config.http_host, self.http.port)
+        try:
+            self._spawn("Kafka client", self._serve())
+            self._spawn("value writer", self.rollup.write_values())
+            self._spawn("ticker", ticker.run(ctx))
+            self._spawn("watchdog", self.watchdog.run())
+            if ctx.config.close_months:
+                self._spawn("month closing", closing.run(ctx))
+            await ctx.ended.wait()
+        finally:
+            await self._stop()
+        return ctx.exit_code
+
+    async def _serve(self) -> None:
+        """Start the Faust app and wait for it to crash."""
+        app = self.ctx.app
+        app.finalize()
+        await app.start()
+        await app._crashed.wait()
+        raise RuntimeError(f"{app.crash_reason!r}")
+
+    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except asyncio.CancelledError:
+                raise
+            except CsfError as e:
+                self.ctx.fatal(str(e))
+            except Exception as e:
+                if not self.ctx.ended.is_set():
+                    _log.exception("%s failed", name)
+                self.ctx.fatal(f"the worker's {name} failed: {e!r}")
+
+        self._tasks.append(asyncio.create_task(guarded(), name=name))
+
+    async def _stop(self) -> None:
+        """Stop in order: no new flushes, services, Kafka, store, archive, address."""
+        await self.ctx.table.revoke()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Exception):
+            await asyncio.wait_for(self.ctx.app.stop(), _STOP_S)
+        await self.rollup.close()
+        await self.ingest.release()
+        await self.http.stop()
+
+
+def run_worker(config: WorkerConfig) -> int:
+    """Run a worker in this process until SIGTERM or SIGINT (0) or a fatal error (not 0).
+
+    Raises:
+        ConfigError: the settings do not fit this machine or the topics that exist.
+        ServiceUnavailable: the broker does not answer at the start.
+    """
+    ensure_topics(
+        config.bootstrap,
+        topic_specs(group=config.group, partitions=config.partitions),
+        replication=config.replication,
+        settings=client_settings(config.security),
+    )
+    archive = Archive(config.archive_dir, config.archive_max_bytes) if config.archive_dir is not None else None
+    pulse = Pulse(config.session_timeout_s)
+    result: list[int] = []
+
+    async def main() -> None:
+        result.append(await Worker(config, pulse, archive).run())
+        _end_soon(result[0])
+
+    try:
+        asyncio.run(main())
+    finally:
+        pulse.close()
+    return result[0] if result else EXIT_FAILED
+
+
+def _end_soon(code: int) -> None:
+    """End the process even where a thread of the Kafka client does not: all work is done."""
+    timer = threading.Timer(10.0, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+__all__ = ["SOURCE_TOPICS", "Worker", "create_app", "run_worker"]

@@ -1,0 +1,161 @@
+"""The ingest agent: events in, partials and dead letters out, state flushed, acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from base64 import b64encode
+from collections import defaultdict
+from typing import Any
+from zlib import crc32
+
+from agents.archive import Archive
+from agents.context import Context
+from agents.engines import Ingest
+from agents.producing import kafka_producer, produce
+from agents.tables import ForkedState, StaleAssignment
+from agents.transport import Batch
+from pipeline.catalogue.model import CSF_IDS
+from pipeline.engine.ingest import DEAD_LETTER_BYTES
+from pipeline.errors import CsfError
+from pipeline.topics import DEAD_LETTERS, PARTIALS
+
+_log = logging.getLogger(__name__)
+
+
+def partials_partition(csf: str, partitions: int) -> int:
+    """Return the partition of ``csf.partials`` that rolls up a CSF."""
+    number = CSF_IDS.index(csf) if csf in CSF_IDS else crc32(csf.encode())
+    return number % partitions
+
+
+class IngestAgent:
+    """Drives one engine a source partition."""
+
+    def __init__(self, ctx: Context, archive: Archive | None) -> None:
+        self._ctx = ctx
+        self._archive = archive
+        self._engines: dict[tuple[str, int], Ingest] = {}
+        self._epoch = -1
+
+    async def run(self, stream: Any) -> None:
+        """Take batches for ever; what cannot be handled ends the process, it is never skipped."""
+        async for event in stream.noack().events():
+            try:
+                await self._batch(event)
+            except StaleAssignment as e:
+                _log.info("batch dropped, it will be read again: %s", e)
+            except (CsfError, ForkedState) as e:
+                await self._ctx.halt(str(e))
+            except Exception as e:
+                _log.exception("ingest failed")
+                await self._ctx.halt(f"ingest cannot handle {event.message.topic}/{event.message.partition}: {e!r}")
+
+    async def _batch(self, event: Any) -> None:
+        """Lead one batch through: fold, produce, archive, flush, acknowledge."""
+        ctx, message = self._ctx, event.message
+        await ctx.table.ready.wait()
+        if not ctx.owns(message):
+            return
+        batch: Batch = message.value
+        topic, partition, epoch = message.topic, message.partition, ctx.table.epoch
+        engine = self._engine(topic, partition)
+        if batch.previous is not None and batch.previous > engine.position:
+            await ctx.halt(
+                f"{topic}/{partition}: what lies after offset {engine.position} did not arrive; starting again"
+            )
+        started = time.perf_counter()
+        letters = self._fold(engine, batch)
+        out = engine.take()
+        ctx.metrics.fold_seconds.labels("ingest").observe(time.perf_counter() - started)
+        by_partition: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
+        for csf, key, value in out.partials:
+            by_partition[partials_partition(csf, ctx.config.partitions)].append((key, value))
+        producer = kafka_producer(ctx.app)
+        await asyncio.gather(
+            produce(producer, DEAD_LETTERS, 0, [*out.dead_letters, *letters]),
+            *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items()),
+            self._keep(batch),
+        )
+        if out.chunks:
+            await ctx.table.flush(topic, partition, out.chunks, engine.position, epoch)
+        ctx.metrics.keep_exits(out.exits)
+        ctx.metrics.folded.labels(topic).inc(len(batch.records))
+        ctx.acknowledge(event)
+
+    def _engine(self, topic: str, partition: int) -> Ingest:
+        """Return the partition's engine, with the state that the last recovery found."""
+        if self._epoch != self._ctx.table.epoch:
+            self._engines.clear()
+            self._epoch = self._ctx.table.epoch
+        engine = self._engines.get((topic, partition))
+        if engine is None:
+            engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
+            engine.restore(*self._ctx.table.recovered(topic, partition))
+            self._engines[(topic, partition)] = engine
+        return engine
+
+    def _fold(self, engine: Ingest, batch: Batch) -> list[tuple[bytes, bytes]]:
+        """Fold a batch; events that the engine fails on become dead letters, which are returned."""
+        try:
+            engine.fold(batch.records)
+            return []
+        except Exception:
+            _log.exception("%s/%s: a batch failed, its messages are folded one by one", batch.topic, batch.partition)
+        letters = []
+        for record in batch.records:
+            if record[0] <= engine.position:
+                continue
+            try:
+                engine.fold([record])
+            except Exception as e:
+                if engine.position < record[0]:
+                    engine.position = record[0]
+                    letters.append(_dead_letter(batch, record, e))
+                else:
+                    raise  # not the message, but what follows it: skipping would not help
+        return letters
+
+    async def _keep(self, batch: Batch) -> None:
+        """Append the batch to the archive; a failure is counted and shown, and stops nothing."""
+        if self._archive is None:
+            return
+        try:
+            await asyncio.to_thread(self._archive.append, batch.topic, batch.partition, batch.records)
+        except Exception as e:
+            self._failed(e)
+        else:
+            self._ctx.problems.pop("archive", None)
+
+    def _failed(self, why: Exception) -> None:
+        self._ctx.metrics.archive_failures.inc()
+        if "archive" not in self._ctx.problems:
+            _log.error("the event archive cannot keep events: %s", why)
+        self._ctx.problems["archive"] = f"the event archive cannot keep events: {why}"
+
+    async def release(self) -> None:
+        """Finish the archive's files: a rebalance begins, or the end."""
+        if self._archive is not None:
+            try:
+                await asyncio.to_thread(self._archive.release)
+            except Exception as e:
+                self._failed(e)
+
+
+def _dead_letter(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:
+    """Return the dead letter of a message that the engine failed on."""
+    offset, arrival_ms, value = record
+    letter = {
+        "reason": "internal-error",
+        "detail": f"{type(why).__name__}: {why}",
+        "topic": batch.topic,
+        "partition": batch.partition,
+        "offset": offset,
+        "index": 0,
+        "arrival_ms": arrival_ms,
+        "size": len(value or b""),
+        "event_base64": b64encode((value or b"")[:DEAD_LETTER_BYTES]).decode(),
+    }
+    return f"{batch.topic}|{batch.partition}|{offset}|0".encode(), json.dumps(letter).encode()

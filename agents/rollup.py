@@ -1,0 +1,280 @@
+"""The rollup agent: partials in, KPI values into the store, acknowledged only then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from agents.context import Context
+from agents.engines import Rollup
+from agents.producing import kafka_producer, produce
+from agents.tables import StaleAssignment
+from agents.transport import Batch
+from pipeline.engine.rollup import RollupOutput
+from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
+from pipeline.stores.port import KpiStore
+from pipeline.topics import DEAD_LETTERS, KPIS, PARTIALS
+from pipeline.values import KpiValue
+
+_log = logging.getLogger(__name__)
+
+_RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class _Partition:
+    """One partition of partials: its engine, and the newest message that is folded and flushed."""
+
+    engine: Rollup
+    event: Any = None
+    folded: int = 0
+
+
+class RollupAgent:
+    """Drives one engine a partition of ``csf.partials``, and the writer to the store."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._partitions: dict[int, _Partition] = {}
+        self._epoch = -1
+        self._wake = asyncio.Event()
+        self._storing = asyncio.Event()
+        self._storing.set()
+        self._writing = False
+        self._rejections: set[str] = set()
+        self._told: dict[bytes, bytes] = {}
+        # the store is opened and used by one thread only
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="csf-store")
+        self._store: KpiStore | None = None
+        ctx.pending = self._pending
+
+    def _pending(self) -> int:
+        return sum(p.engine.pending for p in self._partitions.values()) + int(self._writing)
+
+    # --- taking messages ---
+
+    async def run(self, stream: Any) -> None:
+        """Take batches for ever; while the store is down none are taken, so memory stays bounded."""
+        async for event in stream.noack().events():
+            try:
+                await self._storing.wait()
+                await self._batch(event)
+            except StaleAssignment as e:
+                _log.info("batch dropped, it will be read again: %s", e)
+            except CsfError as e:
+                await self._ctx.halt(str(e))
+            except Exception as e:
+                _log.exception("rollup failed")
+                await self._ctx.halt(f"rollup cannot handle partition {event.message.partition}: {e!r}")
+
+    async def _batch(self, event: Any) -> None:
+        ctx, message = self._ctx, event.message
+        await ctx.table.ready.wait()
+        if not ctx.owns(message):
+            return
+        batch: Batch = message.value
+        epoch, number = ctx.table.epoch, message.partition
+        partition = self._partition(number)
+        engine = partition.engine
+        if batch.previous is not None and batch.previous > engine.position:
+            await ctx.halt(
+                f"{PARTIALS}/{number}: what lies after offset {engine.position} did not arrive; starting again"
+            )
+        started = time.perf_counter()
+        letters = self._fold(engine, batch)
+        ctx.metrics.fold_seconds.labels("rollup").observe(time.perf_counter() - started)
+        if letters:
+            await produce(kafka_producer(ctx.app), DEAD_LETTERS, 0, letters)
+        partition.folded += 1
+        await ctx.table.flush(PARTIALS, number, engine.take_chunks(), engine.position, epoch)
+        ctx.metrics.folded.labels(PARTIALS).inc(len(batch.records))
+        ctx.work_done += 1
+        partition.event = event
+        self._wake.set()
+
+    def _fold(self, engine: Rollup, batch: Batch) -> list[tuple[bytes, bytes | None]]:
+        """Fold a batch; messages that the engine fails on become dead letters, which are returned."""
+        try:
+            engine.fold(batch.records)
+            return []
+        except Exception:
+            _log.exception("%s/%s: a batch failed, its messages are folded one by one", PARTIALS, batch.partition)
+        letters: list[tuple[bytes, bytes | None]] = []
+        for record in batch.records:
+            try:
+                # folding again what was folded before the failure changes nothing: partials are absolute
+                engine.fold([record])
+            except Exception as e:
+                engine.position = max(engine.position, record[0])
+                letters.append(_dead_letter(batch, record, e))
+        return letters
+
+    def _partition(self, number: int) -> _Partition:
+        """Return a partition's engine, with the state that the last recovery found."""
+        self._renew()
+        partition = self._partitions.get(number)
+        if partition is None:
+            engine = self._ctx.config.engines.rollup(self._ctx.plan, number)
+            engine.restore(*self._ctx.table.recovered(PARTIALS, number))
+            partition = self._partitions[number] = _Partition(engine)
+        return partition
+
+    def _renew(self) -> None:
+        """Forget engines of an assignment that is over."""
+        if self._epoch != self._ctx.table.epoch:
+            self._partitions.clear()
+            self._epoch = self._ctx.table.epoch
+
+    # --- writing values ---
+
+    async def write_values(self) -> None:
+        """Evaluate and write for ever."""
+        while True:
+            await self._ctx.table.ready.wait()
+            for tp in self._ctx.partitions():
+                if tp.topic == PARTIALS:
+                    self._partition(tp.partition)
+            busy = False
+            for partition in list(self._partitions.values()):
+                busy |= await self._turn(partition)
+            if not busy:
+                self._wake.clear()
+                try:
+                    await asyncio.wait_for(self._wake.wait(), 1.0)
+                except TimeoutError:
+                    continue
+
+    async def _turn(self, partition: _Partition) -> bool:
+        """Evaluate a slice and write it; acknowledge what is wholly written. Return whether there is more to do."""
+        ctx, epoch = self._ctx, self._ctx.table.epoch
+        event, folded = partition.event, partition.folded
+        if partition.engine.pending:
+            self._writing = True
+            try:
+                out = partition.engine.evaluate(ctx.config.evaluate_limit)
+                await self._write(out, epoch)
+                await self._tell(out.values)
+            except StaleAssignment as e:
+                _log.info("values dropped, they will be worked out again: %s", e)
+                return False
+            finally:
+                self._writing = False
+            ctx.work_done += 1
+        if epoch != ctx.table.epoch:
+            return False
+        if partition.engine.pending or partition.folded != folded:
+            await asyncio.sleep(0)
+            return True
+        if event is not None and partition.event is event:
+            partition.event = None
+            ctx.acknowledge(event)
+        return False
+
+    async def _write(self, out: RollupOutput, epoch: int) -> None:
+        """Write one slice, again and again until the store takes or refuses it.
+
+        Raises:
+            StaleAssignment: the partition may be another worker's, whose values are newer.
+        """
+        ctx, attempt = self._ctx, 0
+        while True:
+            started = time.perf_counter()
+            try:
+                await self._in_thread(lambda: self._put(out, epoch))
+            except StoreUnavailable as e:
+                attempt += 1
+                ctx.metrics.store_retries.inc()
+                if self._storing.is_set():
+                    _log.warning("%s; values are kept and written when it is back", e)
+                self._storing.clear()
+                ctx.problems["store"] = str(e)
+                backoff = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(attempt, 10))
+                wait = max(e.retry_after_s or 0.0, backoff) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+                await asyncio.sleep(wait)
+                continue
+            except StoreRejected as e:
+                self._rejected(e, len(out.values))
+            else:
+                ctx.metrics.written.inc(len(out.values))
+                ctx.metrics.write_seconds.observe(time.perf_counter() - started)
+                ctx.metrics.keep_values(out.values)
+            ctx.problems.pop("store", None)
+            self._storing.set()
+            return
+
+    def _rejected(self, why: StoreRejected, values: int) -> None:
+        """Count what the store refuses, log each reason once, turn the worker's health red."""
+        self._ctx.metrics.rejected.inc(values)
+        reason = str(why)
+        if reason not in self._rejections:
+            if len(self._rejections) < 100:
+                self._rejections.add(reason)
+            _log.error("the KPI store refuses values: %s", reason)
+        self._ctx.problems["store refuses values"] = reason
+        self._ctx.red.add("store refuses values")
+
+    def _put(self, out: RollupOutput, epoch: int) -> None:
+        if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
+            raise StaleAssignment("this worker's partitions may have been given away")
+        if self._store is None:
+            self._store = self._ctx.config.store_factory()
+        if out.values:
+            self._store.write_values(out.values)
+        if out.statuses:
+            self._store.write_statuses(out.statuses)
+        if out.revisions:
+            self._store.write_revisions(out.revisions)
+        if out.exits:
+            self._store.write_exits(out.exits)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    async def _tell(self, values: list[KpiValue]) -> None:
+        """Say values of now that changed to ``csf.kpis``: live ones, and those of running periods."""
+        records: list[tuple[bytes, bytes | None]] = []
+        now = time.time()
+        for value in values:
+            if value.state != "live" and not value.start <= now < value.end:
+                continue
+            key = f"{value.kpi}|{value.scope}|{value.period}".encode()
+            said = json.dumps([value.value, value.status, value.state, value.target, value.coverage]).encode()
+            if self._told.get(key) != said:
+                self._told[key] = said
+                records.append((key, _encode(value)))
+        await produce(kafka_producer(self._ctx.app), KPIS, 0, records)
+
+    async def close(self) -> None:
+        """Close the store."""
+        store, self._store = self._store, None
+        if store is not None:
+            await self._in_thread(store.close)
+        self._thread.shutdown(wait=False)
+
+
+def _dead_letter(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:
+    """Return the dead letter of a partial that the engine failed on."""
+    offset, arrival_ms, value = record
+    letter = {
+        "reason": "internal-error",
+        "detail": f"{type(why).__name__}: {why}",
+        "topic": batch.topic,
+        "partition": batch.partition,
+        "offset": offset,
+        "index": 0,
+        "arrival_ms": arrival_ms,
+        "size": len(value or b""),
+        "event_base64": b64encode((value or b"")[:65_536]).decode(),
+    }
+    return f"{batch.topic}|{batch.partition}|{offset}|0".encode(), json.dumps(letter).encode()

@@ -1,0 +1,234 @@
+"""The state table: a Faust table whose flushes are atomic a source partition, and fenced.
+
+The working copy of the state lives in the engines; the table writes what changed to its changelog and, after a
+rebalance, hands back what the changelog says. See ``agents.changelog`` for the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import faust
+from faust.stores.memory import Store as MemoryStore
+from faust.types import TP
+from yarl import URL
+
+from agents import changelog
+from agents.changelog import PartitionLog, Record, StateError, TopicState
+from agents.fence import Pulse
+from agents.producing import kafka_producer, produce
+from agents.topics import STATE_TABLE, changelog_topic
+from pipeline.errors import CsfError
+
+_log = logging.getLogger(__name__)
+
+
+class StaleAssignment(CsfError):  # noqa: N818 - an expected turn of events, not an error to show
+    """The partition is another worker's now, or may be: what was folded is dropped and will be replayed."""
+
+
+class ForkedState(CsfError):  # noqa: N818 - named for what happened
+    """Another worker wrote into a changelog partition that this one owns; the process must start again."""
+
+
+class _Store(MemoryStore):  # type: ignore[misc]  # Faust is untyped for us
+    """Reads the changelog for ``StateTable``; keeps nothing after recovery."""
+
+    def apply_changelog_batch(self, batch: Iterable[Any], to_key: Any, to_value: Any) -> None:
+        """Apply batches of changelog records in offset order."""
+        self.table.recover(batch)
+
+    async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
+        """Hand over to the table."""
+        self.table.recovery_completed({tp.partition for tp in active_tps})
+
+    def persisted_offset(self, tp: TP) -> int | None:
+        """Return -1: every recovery reads the whole changelog.
+
+        A worker that keeps a partition over a rebalance may have missed another owner in between.
+        """
+        return -1
+
+
+class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
+    """Durable state of source partitions: chunks, and the source position they stand at.
+
+    Every (topic, partition) is flushed on its own; flushes into one changelog partition queue behind each other.
+    """
+
+    def __init__(self, app: Any, *, group: str, partitions: int, pulse: Pulse, timed: Callable[[float], None]) -> None:
+        super().__init__(
+            app,
+            name=STATE_TABLE,
+            partitions=partitions,
+            key_type=bytes,
+            value_type=bytes,
+            # batches of records, not records: two of them are enough (one is a special case in Faust)
+            recovery_buffer_size=2,
+        )
+        #: grows with every rebalance; what was folded in an earlier one cannot be flushed
+        self.epoch = 0
+        #: set while the partitions are this worker's and their state is recovered
+        self.ready = asyncio.Event()
+        #: grows with every batch recovered and every flush
+        self.progress = 0
+        self._timed = timed
+        self._topic_name = changelog_topic(group)
+        self._pulse = pulse
+        self._logs: dict[int, PartitionLog] = {}
+        self._failed: StateError | None = None
+        self._recovered: dict[tuple[str, int], TopicState] = {}
+        self._owned: set[int] = set()
+        self._generation: dict[int, int] = {}
+        self._claimed: set[int] = set()
+        self._next: dict[int, int] = {}
+        self._flushes: dict[tuple[str, int], int] = {}
+        self._repairs: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
+        self._dropped: dict[tuple[str, int], set[bytes]] = {}
+        self._parts: dict[tuple[str, int, bytes], int] = {}
+        self._locks: dict[int, asyncio.Lock] = {}
+
+    def _changelog_topic_name(self) -> str:
+        return self._topic_name
+
+    def _new_store(self) -> _Store:
+        return _Store(URL("memory://"), self.app, self, table_name=self.name, loop=self.loop)
+
+    # --- losing and recovering partitions ---
+
+    async def revoke(self) -> None:
+        """Let no flush begin any more and wait for those that run: the next owner reads a settled log."""
+        self.epoch += 1
+        self.ready.clear()
+        for lock in list(self._locks.values()):
+            async with lock:
+                pass
+        self._owned.clear()
+        self._logs.clear()
+
+    def recover(self, batches: Iterable[Any]) -> None:
+        """Take changelog batches; a bad record is kept for ``recovered`` (Faust swallows exceptions here)."""
+        for event in batches:
+            self.progress += 1
+            message = event.message
+            log = self._logs.setdefault(message.partition, PartitionLog())
+            try:
+                for offset, key, value in message.value.records:
+                    log.apply(offset, key, value)
+            except StateError as e:
+                self._failed = e
+
+    def recovery_completed(self, partitions: set[int]) -> None:
+        """Take over the partitions: what their logs say is the state."""
+        self._recovered.clear()
+        for memory in (self._flushes, self._repairs, self._dropped, self._parts):
+            memory.clear()
+        self._claimed.clear()
+        for partition in partitions:
+            log = self._logs.pop(partition, None) or PartitionLog()
+            for topic, state in log.finish().items():
+                self._recovered[(topic, partition)] = state
+                self._flushes[(topic, partition)] = state.flush
+            self._generation[partition] = log.generation + 1
+            self._next[partition] = log.last_offset + 1
+            self._locks.setdefault(partition, asyncio.Lock())
+        self._owned = partitions
+        self.epoch += 1
+        self._pulse.forgive()
+        self.ready.set()
+        _log.info("state recovered for partitions %s", sorted(partitions))
+
+    def recovered(self, topic: str, partition: int) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Return position and chunks of a source partition, once a rebalance; -1 and nothing where it is new.
+
+        Raises:
+            StateError: the changelog is damaged.
+        """
+        if self._failed is not None:
+            raise self._failed
+        state = self._recovered.pop((topic, partition), None)
+        if state is None:
+            return -1, []
+        chunks = list(state.chunks())
+        self._repairs[(topic, partition)] = state.repairs()
+        for chunk, payload in chunks:
+            self._note_parts(topic, partition, chunk, payload)
+        return state.position, chunks
+
+    def _note_parts(self, topic: str, partition: int, chunk: bytes, payload: bytes | None) -> int:
+        """Remember how many parts a large chunk has; return how many it had."""
+        at = (topic, partition, chunk)
+        before = self._parts.pop(at, 1)
+        parts = 1 if payload is None else max(1, -(-len(payload) // changelog.PART_BYTES))
+        if parts > 1:
+            self._parts[at] = parts
+        return before
+
+    # --- flushing ---
+
+    async def flush(
+        self, topic: str, partition: int, chunks: list[tuple[bytes, bytes | None]], position: int, epoch: int
+    ) -> None:
+        """Make changed chunks (None: gone) and the source position durable, all or nothing.
+
+        Raises:
+            StaleAssignment: the partition may be another worker's; nothing was written.
+            ForkedState: another worker wrote into the changelog partition; end the process.
+            ServiceUnavailable: the broker took the records not, or in part; end the process.
+        """
+        self._check(partition, epoch)
+        async with self._locks[partition]:
+            self._check(partition, epoch)
+            started = time.monotonic()
+            if partition not in self._claimed:
+                await self._send(partition, [changelog.claim_record(self._generation[partition])])
+                self._claimed.add(partition)
+                self._check(partition, epoch)
+            await self._send(partition, self._records(topic, partition, chunks, position))
+            self.progress += 1
+            self._timed(time.monotonic() - started)
+
+    def _check(self, partition: int, epoch: int) -> None:
+        if epoch != self.epoch or partition not in self._owned:
+            raise StaleAssignment(f"partition {partition} was revoked")
+        if self._pulse.stopped():
+            raise StaleAssignment(f"this process stood still; partition {partition} may have been given away")
+
+    def _records(
+        self, topic: str, partition: int, chunks: list[tuple[bytes, bytes | None]], position: int
+    ) -> list[Record]:
+        """Return the records of one flush: tombstones of the one before, chunks, commit."""
+        at = (topic, partition)
+        generation = self._generation[partition]
+        flush = self._flushes[at] = self._flushes.get(at, 0) + 1
+        changed = self._repairs.pop(at, {}) | dict(chunks)
+        records = [changelog.tombstone_record(topic, key) for key in self._dropped.pop(at, ()) if key not in changed]
+        dropped = set()
+        for chunk, payload in changed.items():
+            records += changelog.chunk_records(topic, generation, flush, chunk, payload)
+            had = self._note_parts(topic, partition, chunk, payload)
+            has = self._parts.get((topic, partition, chunk), 1)
+            for number in range(has, had):
+                name = changelog.part_name(chunk, number)
+                records += changelog.chunk_records(topic, generation, flush, name, None)
+                dropped.add(name)
+            if payload is None:
+                dropped.add(chunk)
+        if dropped:
+            self._dropped[at] = dropped
+        return [*records, changelog.commit_record(topic, generation, flush, position)]
+
+    async def _send(self, partition: int, records: list[Record]) -> None:
+        sent = await produce(kafka_producer(self.app), self._topic_name, partition, records)
+        for offset, count in sent:
+            expected = self._next[partition]
+            if offset != expected:
+                raise ForkedState(
+                    f"{self._topic_name}, partition {partition}: records went to offset {offset} instead of "
+                    f"{expected}, another worker writes there too; this one must recover its state again"
+                )
+            self._next[partition] = expected + count

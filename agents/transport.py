@@ -1,0 +1,138 @@
+"""A Faust transport that hands a partition's whole fetch to the stream as one message.
+
+Faust's per-message path costs far more than decoding and folding an event does. Here the records of one fetch of
+one partition become one ``Batch``; the message's offset is that of its last record. Batches are acknowledged in
+order, so the committable offset is simply the last acknowledged + 1: Faust's own bookkeeping of gaps takes every
+offset inside a batch for a gap and crawls.
+
+Importing this module registers the URL scheme ``csf://host:port``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import aiokafka
+from faust.transport.drivers import TRANSPORTS
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+SCHEME = "csf"
+#: Records and bytes of one batch at most.
+BATCH_RECORDS = 20_000
+BATCH_BYTES = 16 * 2**20
+#: A fetch with nothing to bring returns after this, so that partitions added meanwhile are not kept waiting.
+FETCH_WAIT_MS = 100
+
+TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The records of one fetch of one partition, with the attributes that Faust reads of a record.
+
+    Attributes:
+        offset: of the last record.
+        records: (offset, broker's append time in epoch ms, value) of each record; for changelogs
+            (offset, key, value).
+        previous: offset of the record handed out before this batch's first, None after a seek.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    records: list[tuple[int, Any, Any]]
+    previous: int | None
+    timestamp_type: int = 1
+    headers: Any = None
+    key: bytes | None = None
+    checksum: int | None = None
+    serialized_key_size: int = 0
+    serialized_value_size: int = 0
+
+    @property
+    def value(self) -> Batch:
+        """Return the batch itself: it is the value of the message that Faust makes of it."""
+        return self
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # the driver is untyped for us
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        # the driver fixes 1500 ms and offers no setting
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        return consumer
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped for us
+    """Consumer whose messages are batches."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._handed: dict[TP, int] = {}
+        super().__init__(*args, **kwargs)
+
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Batch]]:
+        records = await super()._getmany(active_partitions, timeout)
+        return {tp: self._coalesce(tp, fetched) for tp, fetched in records.items() if fetched}
+
+    def _coalesce(self, tp: TP, records: list[Any]) -> list[Batch]:
+        """Return the records as one batch, or as few as the limits allow."""
+        changelog = tp.topic in self.app.tables.changelog_topics
+        batches: list[Batch] = []
+        values: list[tuple[int, Any, Any]] = []
+        size = 0
+        last = records[-1]
+        for record in records:
+            size += record.serialized_value_size if record.value is not None else 0
+            values.append((record.offset, record.key if changelog else record.timestamp, record.value))
+            if record is last or len(values) >= BATCH_RECORDS or size >= BATCH_BYTES:
+                previous = self._handed.get(tp)
+                self._handed[tp] = record.offset
+                batches.append(Batch(record.topic, record.partition, record.offset, record.timestamp, values, previous))
+                values, size = [], 0
+        return batches
+
+    async def perform_seek(self) -> None:
+        """Seek to the committed offsets; what was handed out before is no predecessor any more."""
+        self._handed.clear()
+        await super().perform_seek()
+        self._handed.clear()
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek partitions (recovery of the changelog)."""
+        for tp in partitions:
+            self._handed.pop(tp, None)
+        await super().seek_wait(partitions)
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Offsets inside a batch are no gaps."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        """Return the offset to commit: batches are acknowledged in order."""
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        newest = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return cast(int, newest) + 1
+
+
+class Producer(driver.Producer):  # type: ignore[misc]  # the driver is untyped for us
+    """Producer that neither repeats nor reorders: a flush counts on the order of its records."""
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+
+class Transport(driver.Transport):  # type: ignore[misc]  # the driver is untyped for us
+    """The transport behind ``csf://``."""
+
+    Consumer = Consumer
+    Producer = Producer

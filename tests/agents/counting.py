@@ -1,0 +1,166 @@
+"""A worker with engines that only count, for tests of what lies around the engines.
+
+An event is ``{"id": int, "n": int}``. Ingest keeps the sum of n and the set of ids (in chunks by id), says both to
+rollup; rollup keeps the newest statement a source partition and writes one value a partition.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+
+import msgspec
+
+from agents.config import WorkerConfig
+from agents.engines import Engines
+from pipeline.catalogue.model import CSF_IDS, Catalogue, Csf, Organisation
+from pipeline.engine.ingest import IngestOutput
+from pipeline.engine.plan import Plan, build_plan
+from pipeline.engine.rollup import RollupOutput
+from pipeline.errors import StoreUnavailable
+from pipeline.stores.sqlite import SqliteStore
+from pipeline.values import Exits, KpiValue
+
+CHUNKS = 64
+
+
+def catalogue() -> Catalogue:
+    csfs = {i: Csf(id=i, name=i, statement=i) for i in CSF_IDS}
+    return Catalogue(organisation=Organisation(), csfs=csfs, kpis={}, services={}, targets=[], goals={})
+
+
+@dataclass
+class Counting:
+    plan: Plan
+    topic: str
+    partition: int
+    position: int = -1
+    total: int = 0
+    events: int = 0
+    ids: dict[int, set[int]] = field(default_factory=dict)
+    dirty: set[int] = field(default_factory=set)
+    doubled: int = 0
+
+    def restore(self, position, chunks):
+        self.position = position
+        for key, value in chunks:
+            if key == b"sum":
+                self.total, self.events, self.doubled = msgspec.msgpack.decode(value)
+            else:
+                self.ids[int(key)] = set(msgspec.msgpack.decode(value))
+
+    def fold(self, records):
+        for offset, _arrival, value in records:
+            if offset <= self.position:
+                continue
+            event = json.loads(value)
+            if event.get("type") == "clock.ticked":
+                self.position = offset
+                continue
+            if event.get("poison"):
+                raise ZeroDivisionError("poison")
+            bucket = event["id"] % CHUNKS
+            seen = self.ids.setdefault(bucket, set())
+            self.doubled += event["id"] in seen
+            seen.add(event["id"])
+            self.dirty.add(bucket)
+            self.total += event["n"]
+            self.events += 1
+            self.position = offset
+
+    def take(self):
+        chunks = [(str(b).encode(), msgspec.msgpack.encode(sorted(self.ids[b]))) for b in sorted(self.dirty)]
+        chunks.append((b"sum", msgspec.msgpack.encode([self.total, self.events, self.doubled])))
+        changed, self.dirty = bool(self.dirty), set()
+        said = [self.topic, self.partition, self.total, self.events, self.doubled, sum(map(len, self.ids.values()))]
+        partials = [(CSF_IDS[0], f"{self.topic}|{self.partition}".encode(), msgspec.msgpack.encode(said))]
+        exits = Exits(topic=self.topic, partition=self.partition, received=self.events, kpi=self.events)
+        return IngestOutput(partials if changed else [], [], chunks, exits)
+
+
+@dataclass
+class Newest:
+    plan: Plan
+    partition: int
+    position: int = -1
+    said: dict[str, list[int]] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    unsaved: set[str] = field(default_factory=set)
+
+    @property
+    def pending(self):
+        return len(self.dirty)
+
+    def restore(self, position, chunks):
+        self.position = position
+        self.said = {key.decode(): msgspec.msgpack.decode(value) for key, value in chunks}
+
+    def fold(self, records):
+        for offset, _arrival, value in records:
+            topic, partition, *numbers = msgspec.msgpack.decode(value)
+            key = f"{topic}-{partition}"
+            if key not in self.said or numbers[1] >= self.said[key][1]:
+                self.said[key] = numbers
+                self.unsaved.add(key)
+            self.dirty.add(key)
+            self.position = max(self.position, offset)
+
+    def take_chunks(self):
+        chunks = [(k.encode(), msgspec.msgpack.encode(self.said[k])) for k in sorted(self.unsaved)]
+        self.unsaved = set()
+        return chunks
+
+    def evaluate(self, limit):
+        out = RollupOutput()
+        for key in sorted(self.dirty):
+            total, events, doubled, ids = self.said[key]
+            out.values.append(
+                KpiValue(
+                    csf=CSF_IDS[0], kpi="sum", scope=f"service:{key}", period="month", start=0, end=2_678_400,
+                    value=float(total), unit="1", numerator=float(ids), denominator=float(doubled), count=events,
+                )
+            )  # fmt: skip
+        self.dirty = set()
+        return out
+
+
+class Outage:
+    """A store that is away while a file exists."""
+
+    def __init__(self, store, flag):
+        self._store, self._flag = store, flag
+
+    def __getattr__(self, name):
+        if name.startswith("write") and os.path.exists(self._flag):
+            raise StoreUnavailable("the store is away", retry_after_s=0.1)
+        return getattr(self._store, name)
+
+
+def config(bootstrap, directory, **settings):
+    flag = os.path.join(directory, "away")
+    path = os.path.join(directory, "kpis.db")
+    return WorkerConfig(
+        bootstrap=bootstrap,
+        catalogue=catalogue(),
+        store_factory=lambda: Outage(SqliteStore(path), flag),
+        engines=Engines(plan=build_plan, ingest=Counting, rollup=Newest),
+        **{"http_port": 0, "partitions": 2, "tick_s": 1.0, "close_months": False, "session_timeout_s": 6.0} | settings,
+    )
+
+
+def main():
+    import logging
+
+    from agents.app import run_worker
+
+    logging.basicConfig(level=os.environ.get("LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    bootstrap, directory, settings = sys.argv[1:4]
+    return run_worker(config(bootstrap, directory, **json.loads(settings)))
+
+
+if __name__ == "__main__":
+    started = time.time()
+    sys.exit(main())
