@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from influxdb_client import BucketRetentionRules
@@ -13,8 +12,6 @@ from pipeline.stores import common, influx_flux, influx_lines
 from pipeline.stores.influx_http import InfluxConnection
 from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, Row
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
-
-_Point = tuple[dict[str, str], int]
 
 
 class InfluxStore:
@@ -65,16 +62,6 @@ class InfluxStore:
         """Write values; see the port."""
         common.require_finite(values)
         live, period, old = common.split_live(values, self._clock() - self._retention_s)
-        self._clear(
-            self._live, LIVE, "window", "value", ((_value_tags(v, "window"), v.end) for v in live if v.value is None)
-        )
-        self._clear(
-            self._history,
-            PERIOD,
-            "period",
-            "value",
-            ((_value_tags(v, "period"), v.start) for v in period if v.value is None),
-        )
         self._write(self._live, map(influx_lines.value_line, live))
         self._write(self._history, map(influx_lines.value_line, period))
         self.skipped_old += old
@@ -87,12 +74,6 @@ class InfluxStore:
             (self._live, [s for s in kept if s.period in WINDOWS]),
             (self._history, [s for s in kept if s.period not in WINDOWS]),
         ):
-            unknown = (
-                ({"csf": s.csf, "scope": s.scope, "period": s.period}, influx_lines.status_time(s))
-                for s in part
-                if s.score is None
-            )
-            self._clear(bucket, STATUS, "period", "score", unknown)
             self._write(bucket, map(influx_lines.status_line, part))
         self.skipped_old += old
 
@@ -117,24 +98,6 @@ class InfluxStore:
                 ) from error
         if written:
             self.skipped_old += self._influx.write(bucket, written)
-
-    def _clear(self, bucket: str, measurement: str, period_tag: str, field: str, unknown: Iterable[_Point]) -> None:
-        """Delete the points among ``unknown`` whose number is still stored: a write would leave it there."""
-        by_period: dict[str, set[tuple[tuple[tuple[str, str], ...], int]]] = defaultdict(set)
-        for tags, at in unknown:
-            by_period[tags[period_tag]].add((tuple(sorted(tags.items())), at))
-        for period, points in by_period.items():
-            times = [at for _, at in points]
-            filters: dict[str, Sequence[str] | None] = {period_tag: [period]}
-            for tag in ("kpi", "scope"):
-                filters[tag] = sorted({dict(tags)[tag] for tags, _ in points if tag in dict(tags)}) or None
-            flux = influx_flux.series(bucket, measurement, filters, min(times), max(times))
-            names = [name for name, _ in next(iter(points))[0]]
-            for row in self._influx.query(bucket, flux + influx_flux.fields([field])):
-                tags = {name: influx_lines.tag_text(row[name]) for name in names}
-                at = influx_lines.epoch(row["_time"])
-                if (tuple(sorted(tags.items())), at) in points:
-                    self._influx.delete_point(bucket, influx_flux.predicate(measurement, tags), at)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -255,13 +218,3 @@ class InfluxStore:
     def close(self) -> None:
         """Release connections; everything was sent when its write returned."""
         self._influx.close()
-
-
-def _value_tags(value: KpiValue, period_tag: str) -> dict[str, str]:
-    return {
-        "csf": value.csf,
-        "definition": str(value.definition_version),
-        "kpi": value.kpi,
-        period_tag: value.period,
-        "scope": value.scope,
-    }

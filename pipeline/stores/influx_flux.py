@@ -48,11 +48,6 @@ def series(
     return " |> ".join(parts)
 
 
-def fields(names: Sequence[str]) -> str:
-    """Return a filter by field."""
-    return " |> filter(fn: (r) => " + " or ".join(f"r._field == {literal(name)}" for name in names) + ")"
-
-
 #: One row a point, its fields as columns.
 ROWS = (
     ' |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")'
@@ -68,11 +63,4 @@ def tag_values(bucket: str, measurement: str, tag: str) -> str:
         'import "influxdata/influxdb/schema" schema.tagValues('
         f"bucket: {literal(bucket)}, tag: {literal(tag)}, start: {instant(_FIRST)}, stop: {instant(_LAST)},"
         f" predicate: (r) => r._measurement == {literal(measurement)})"
-    )
-
-
-def predicate(measurement: str, tags: Mapping[str, str]) -> str:
-    """Return a delete predicate for one series; armoured tags hold neither quotes nor backslashes."""
-    return " AND ".join(
-        [f'_measurement="{measurement}"', *(f'{key}="{tag_value(text)}"' for key, text in tags.items())]
     )

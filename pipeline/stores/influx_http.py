@@ -1,4 +1,4 @@
-"""The conversation with InfluxDB: writes, queries and deletes, and its errors in one sentence."""
+"""The conversation with InfluxDB: writes, queries, and its errors in one sentence."""
 
 from __future__ import annotations
 
@@ -77,7 +77,6 @@ class InfluxConnection:
         )
         self._write = self.client.write_api(write_options=SYNCHRONOUS)
         self._query = self.client.query_api()
-        self._delete = self.client.delete_api()
         self._dialect = Dialect(header=True, delimiter=",", annotations=[], date_time_format="RFC3339")
 
     @contextmanager
@@ -190,13 +189,6 @@ class InfluxConnection:
                 if "error" in row and "reference" in row:
                     raise StoreUnavailable(f"InfluxDB at {self.url} broke off a query: {row['error'][:300]}")
                 yield row
-
-    def delete_point(self, bucket: str, predicate: str, time: int) -> None:
-        """Delete the point of one series (see ``influx_flux.predicate``) at one second."""
-        with self.errors("delete from", bucket):
-            self._delete.delete(
-                datetime.fromtimestamp(time, UTC), datetime.fromtimestamp(time, UTC), predicate, bucket=bucket
-            )
 
     def close(self) -> None:
         """Close all connections."""
