@@ -123,13 +123,11 @@ def _read(found: Found, directory: Path) -> None:
     _take_kpis(found, directory)
 
 
-def _with_currency(value: Any, currency: str) -> Any:
-    """Return a measure with ``$currency`` replaced by the organisation's currency as text."""
-    if isinstance(value, str):
-        return value.replace(_CURRENCY, repr(currency))
-    if isinstance(value, dict):
-        return {key: _with_currency(inner, currency) for key, inner in value.items()}
-    return value
+def _with_currency(measure: object, currency: str) -> object:
+    """Return a measure with ``$currency`` in its expressions replaced by the organisation's currency as text."""
+    if not isinstance(measure, dict):
+        return measure
+    return {k: v.replace(_CURRENCY, repr(currency)) if isinstance(v, str) else v for k, v in measure.items()}
 
 
 def _kpi(entry: dict[str, Any], organisation: model.Organisation, place: str) -> model.Kpi:
@@ -155,7 +153,10 @@ def load_catalogue(*directories: Path | None) -> model.Catalogue:
     """
     found = Found()
     for directory in (BUILT_IN, *(Path(d) for d in directories if d is not None)):
-        _read(found, directory)
+        try:
+            _read(found, directory)
+        except OSError as error:
+            raise CatalogueError(f"{directory}: cannot be read: {error.strerror or error}") from None
     place = found.places.get(("organisation", ""), "organisation.yaml")
     organisation = typed(found.organisation, model.Organisation, place)
     kpis: dict[str, model.Kpi] = {}

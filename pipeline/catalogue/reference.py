@@ -155,7 +155,8 @@ def _intro(catalogue: model.Catalogue) -> Iterator[str]:
         "Percentages are 0 to 100. Ratios are ratios of sums: the value of a team or of the organisation comes from",
         "its records, never from values of its services. Exact rules: [semantics](semantics.md); fields of the",
         "events: [events](events/README.md). A value is judged unknown below the minimum sample (records; for",
-        "availability and what follows from it: seconds watched).",
+        "availability and what follows from it: seconds watched). Targets of counts are meant for a month; shorter",
+        "periods and windows are judged by the same. How to change or add KPIs: [catalogue](catalogue.md).",
         "",
     )
 

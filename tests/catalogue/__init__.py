@@ -1,0 +1,1 @@
+"""Tests of the catalogue: expressions, loading, the built-in entries, generated documents."""
