@@ -85,7 +85,7 @@ class Changes(Monthly[Change]):
                 updated_at=at(moment),
                 deployed_at=None if deployed is None else at(deployed),
                 outcome=state,
-                **told,  # type: ignore[arg-type]  # one of two fields of different types
+                **told,
             )
             change.updates.append(Update(moment, "change.updated", service, data))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 from connectors.simulator.calendar import Day
 from connectors.simulator.delivery import Changes
-from connectors.simulator.emit import SurveyAnswered, at
+from connectors.simulator.emit import SurveyAnswered
 from connectors.simulator.organisation import SURVEYED
 from connectors.simulator.rng import poisson
 from connectors.simulator.setting import Entity, Monthly, Setting, Update

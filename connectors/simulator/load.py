@@ -30,13 +30,13 @@ _CLASSES = tuple(math.exp(_SIGMA * NormalDist().inv_cdf((i + 0.5) / _MINUTE)) fo
 
 
 class Told(NamedTuple):
-    """``count`` requests of one latency and status, told at one second."""
+    """Requests, ``number`` of them, of one latency and status, told at one second."""
 
     at: int
     service: str
     latency_ms: float
     status: int
-    count: int
+    number: int
 
 
 class Requests:
@@ -78,7 +78,7 @@ class Requests:
             day = calendar.day(day.end)
 
     def _hour(self, day: Day, hour: int, hour_start: int) -> Iterator[Told]:
-        told = []
+        told: list[Told] = []
         for service in REQUESTS:
             r = self._setting.rng("hour", service, hour_start)
             count = max(1, round(self.rate(service, day, hour) * _HOUR * r.gauss(1, 0.03)))
@@ -91,7 +91,7 @@ class Requests:
         yield from sorted(told)
 
     def _minute(self, day: Day, hour: int, hour_start: int, minute: int) -> Iterator[Told]:
-        told = []
+        told: list[Told] = []
         for service in REQUESTS:
             r = self._setting.rng("minute", service, minute)
             rate = self.rate(service, day, hour) * max(0.5, r.gauss(1, 0.05))
@@ -145,7 +145,7 @@ class Requests:
             n = n + 1 if told.at == last else 0
             last = told.at
             if told.at >= start:
-                data = RequestMeasured(told.latency_ms, told.status, told.count)
+                data = RequestMeasured(told.latency_ms, told.status, told.number)
                 # any partition will do: the sums do not mind
                 yield emit(told.at, n, f"{told.at}.{n}", told.service, data, f"{told.service}|{told.at // _HOUR}")
 

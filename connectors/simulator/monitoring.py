@@ -93,11 +93,7 @@ class Checks:
         """Yield what is told because something changes: down, still down, up again, unwatched."""
         until_next = 0
         for a, b in down:
-            if service.on_change:
-                moments = [a]
-            else:
-                moments = list(range(a, b, _MINUTE))
-            for when in moments:
+            for when in [a] if service.on_change else range(a, b, _MINUTE):
                 if day.start <= when < day.end:
                     yield Check(when, service.id, check, False, None, until_next if service.on_change else _MINUTE)
             if day.start <= b < day.end:

@@ -126,7 +126,7 @@ class Monthly(ABC, Generic[E]):
     def _forget(self, month: int) -> None:
         for kept in (self._plans, self._by_day):
             for old in [m for m in kept if m < month - _KEPT_MONTHS]:
-                kept.pop(old)  # type: ignore[attr-defined]  # two dicts of different values
+                kept.pop(old)
 
     def _days(self, month: int) -> dict[int, list[tuple[Update, str, int]]]:
         found = self._by_day.get(month)

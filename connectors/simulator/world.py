@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 from itertools import takewhile
+from typing import Protocol
 
 from connectors.simulator.calendar import WorldCalendar
 from connectors.simulator.delivery import Changes, Features
@@ -22,6 +23,11 @@ from connectors.simulator.story import MONTHS
 from connectors.simulator.trouble import Maintenance, Outages
 from connectors.simulator.visits import Visits
 from pipeline.errors import ConfigError
+
+
+class _Stream(Protocol):
+    def items(self, stream: int, start: int) -> Iterator[Item]:
+        """Yield the events from an instant on, without end."""
 
 
 class World:
@@ -69,7 +75,7 @@ class World:
 
     def tell(self, start: int) -> Iterator[Item]:
         """Yield all events from an instant on, in order of time, without end and in bounded memory."""
-        streams = (
+        streams: tuple[_Stream, ...] = (
             self.checks, self.maintenance, self.incidents, self.attacks, self.vulnerabilities, self.visits,
             self.requests, self.surveys, self.changes, self.features, self.scalings, self.predictions,
             self.decisions, self.syncs, self.reconciliations, self.reports, self.polls,
