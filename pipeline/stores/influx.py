@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
 
 from influxdb_client import BucketRetentionRules
 
@@ -13,6 +15,8 @@ from pipeline.stores.influx_http import InfluxConnection
 from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, Row
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 
+_T = TypeVar("_T")
+
 
 class InfluxStore:
     """A KPI store in two buckets; implements ``pipeline.stores.port.KpiStore``.
@@ -21,7 +25,7 @@ class InfluxStore:
         url, token, org: the server, an API token that may read and write both buckets, its organisation.
         live_bucket: rolling windows, kept ``live_retention_s``.
         history_bucket: periods, revisions, exit counts, kept for good.
-        timeout_s: longest wait for an answer.
+        timeout_s: longest wait for the answer to a write, query_timeout_s: to a query (many series are slow).
         live_retention_s: older live points are not written and counted in ``skipped_old``.
         clock: epoch seconds now, for the retention only.
 
@@ -37,10 +41,11 @@ class InfluxStore:
         history_bucket: str = "csf_history",
         *,
         timeout_s: float = 10.0,
+        query_timeout_s: float = 60.0,
         live_retention_s: float = common.LIVE_RETENTION_S,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._influx = InfluxConnection(url, token, org, timeout_s)
+        self._influx = InfluxConnection(url, token, org, timeout_s, query_timeout_s)
         self._live = live_bucket
         self._history = history_bucket
         self._retention_s = live_retention_s
@@ -113,7 +118,7 @@ class InfluxStore:
         """Return period values; see the port."""
         filters = {"period": [period], "kpi": kpis, "scope": scopes}
         rows = self._points(self._history, PERIOD, filters, start_from, start_to)
-        values = [influx_lines.row_value(row, live=False) for row in rows]
+        values = self._decode(self._history, partial(influx_lines.row_value, live=False), rows)
         values.sort(key=lambda v: (v.start, v.kpi, v.scope, v.csf, v.definition_version))
         return common.newest_definitions(values, live=False)
 
@@ -128,7 +133,7 @@ class InfluxStore:
         """Return live values; see the port."""
         filters = {"window": [window], "kpi": kpis, "scope": scopes}
         rows = self._points(self._live, LIVE, filters, end_from, None, newest=end_from is None)
-        values = [influx_lines.row_value(row, live=True) for row in rows]
+        values = self._decode(self._live, partial(influx_lines.row_value, live=True), rows)
         values.sort(key=lambda v: (v.end, v.kpi, v.scope, v.csf, v.definition_version))
         values = common.newest_definitions(values, live=True)
         return common.newest_only(values) if end_from is None else values
@@ -144,28 +149,32 @@ class InfluxStore:
     ) -> list[CsfStatus]:
         """Return CSF statuses ordered by (start, csf, scope); see the port."""
         shift = WINDOWS.get(period, 0)
+        bucket = self._live if period in WINDOWS else self._history
         rows = self._points(
-            self._live if period in WINDOWS else self._history,
+            bucket,
             STATUS,
             {"period": [period], "scope": scopes},
             None if start_from is None else start_from + shift,
             None if start_to is None else start_to + shift,
             newest=latest and start_from is None and start_to is None,
         )
-        statuses = sorted(map(influx_lines.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
+        statuses = sorted(self._decode(bucket, influx_lines.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
         return common.latest_statuses(statuses) if latest else statuses
 
     def revisions(self, *, period: str, kpi: str | None = None, start: int | None = None) -> list[KpiRevision]:
         """Return superseded values; see the port."""
         filters = {"period": [period], "kpi": None if kpi is None else [kpi]}
         rows = self._points(self._history, REVISION, filters, start, start)
-        return sorted(map(influx_lines.row_revision, rows), key=lambda r: (r.start, r.kpi, r.scope, r.revision, r.csf))
+        return sorted(
+            self._decode(self._history, influx_lines.row_revision, rows),
+            key=lambda r: (r.start, r.kpi, r.scope, r.revision, r.csf),
+        )
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""
         at = influx_lines.EXITS_TIME
         rows = self._points(self._history, EXITS, {}, at, at)
-        return sorted(map(influx_lines.row_exits, rows), key=lambda e: (e.topic, e.partition))
+        return sorted(self._decode(self._history, influx_lines.row_exits, rows), key=lambda e: (e.topic, e.partition))
 
     def scopes(self) -> list[str]:
         """Return all scopes that have values, sorted."""
@@ -174,6 +183,17 @@ class InfluxStore:
             rows = self._influx.query(bucket, influx_flux.tag_values(bucket, measurement, "scope"))
             found |= {influx_lines.tag_text(row["_value"]) for row in rows}
         return sorted(found)
+
+    def _decode(self, bucket: str, decode: Callable[[Row], _T], rows: Iterable[Row]) -> list[_T]:
+        """Decode rows; a point that is not ours, or whose field has another type elsewhere, is named."""
+        row: Row = {}
+        try:
+            return [decode(row := row_) for row_ in rows]
+        except (KeyError, ValueError) as error:
+            raise StoreRejected(
+                f"bucket {bucket} at {self._influx.url} has a point that csf-pulse did not write so "
+                f"({error}; {dict(list(row.items())[3:9])}); delete it, or use buckets that nothing else writes to"
+            ) from error
 
     def _points(
         self,

@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError, StoreRejected, StoreUnavailable
 BATCH = 5_000
 #: A search for bad points in a refused batch stops after so many; the good ones are written by then.
 _BAD_POINTS_NAMED = 3
-_RETENTION_BOUND = re.compile(r"Retention Policy Lower Bound at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+_TOO_OLD = re.compile(r" at (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\S* dropped because it violates a Retention Policy Lower")
 _PARTIAL = frozenset({400, 413, 422})
 
 
@@ -50,7 +50,7 @@ def answer_text(error: ApiException) -> str:
         said = json.loads(body)["message"]
     except (ValueError, KeyError, TypeError):
         said = body or error.reason or ""
-    return " ".join(str(said).split())[:500]
+    return " ".join(str(said).split())[:2000]
 
 
 class InfluxConnection:
@@ -60,23 +60,28 @@ class InfluxConnection:
         url: such as ``http://influxdb:8086``.
         token: an API token; it is never part of a message.
         org: organisation name.
-        timeout_s: longest wait for an answer; for a connection a third of it.
+        timeout_s: longest wait for the answer to a write; for a connection a third of it.
+        query_timeout_s: longest wait for the answer to a query.
     """
 
-    def __init__(self, url: str, token: str, org: str, timeout_s: float) -> None:
+    def __init__(self, url: str, token: str, org: str, timeout_s: float, query_timeout_s: float) -> None:
         if not url.startswith(("http://", "https://")):
             raise ConfigError(f"the InfluxDB address {url!r} is not a URL; write it like http://127.0.0.1:8086")
         self.url = url.rstrip("/")
         self.org = org
+        connect_ms = max(1, int(timeout_s * 1000 / 3))
         self.client = InfluxDBClient(
+            url=self.url, token=token, org=org, timeout=(connect_ms, max(1, int(timeout_s * 1000))), enable_gzip=True
+        )
+        self._reader = InfluxDBClient(
             url=self.url,
             token=token,
             org=org,
-            timeout=(int(timeout_s * 1000 / 3) or 1, int(timeout_s * 1000) or 1),
+            timeout=(connect_ms, max(1, int(query_timeout_s * 1000))),
             enable_gzip=True,
         )
         self._write = self.client.write_api(write_options=SYNCHRONOUS)
-        self._query = self.client.query_api()
+        self._query = self._reader.query_api()
         self._dialect = Dialect(header=True, delimiter=",", annotations=[], date_time_format="RFC3339")
 
     @contextmanager
@@ -160,11 +165,11 @@ class InfluxConnection:
             said = answer_text(cause)
         else:
             return 0
-        bound = _RETENTION_BOUND.search(said)
-        if bound:
-            # The server's clock or the bucket's retention differs from ours: its bound counts.
-            oldest = datetime.fromisoformat(bound[1]).replace(tzinfo=UTC).timestamp()
-            recent = [line for line in lines if int(line.rsplit(" ", 1)[1]) > oldest]
+        too_old = _TOO_OLD.findall(said)
+        if too_old:
+            # The bucket's retention, or the server's clock, is not ours. The last time named is the newest one dropped.
+            newest = datetime.fromisoformat(too_old[-1]).replace(tzinfo=UTC).timestamp()
+            recent = [line for line in lines if int(line.rsplit(" ", 1)[1]) > newest]
             if len(recent) < len(lines):
                 return len(lines) - len(recent) + self._write_or_split(bucket, recent, bad)
         if len(lines) == 1:
@@ -194,6 +199,7 @@ class InfluxConnection:
         """Close all connections."""
         self._write.close()
         self.client.close()
+        self._reader.close()
 
 
 def _name(line: str) -> str:
