@@ -232,7 +232,7 @@ class Kpi(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     breakdown: Breakdown | None = None
     breakdown_of: str | None = None
     #: smallest period it is offered for
-    smallest: Literal["live", "hour", "day", "week"] = "live"
+    smallest: Literal["live", "hour", "6h", "day", "week"] = "live"
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

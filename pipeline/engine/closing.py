@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import msgspec
 
 from pipeline.engine.facts import CellId, Entry
 from pipeline.values import KpiRevision, KpiValue
 
+#: why a closed month's value changed
+LATE = "events arrived after the month was closed"
 _encoder = msgspec.msgpack.Encoder()
 
 Saved = dict[tuple[CellId, str, str], Entry | None]  # (cell, base, source) → as it was at the barrier
@@ -34,8 +37,8 @@ class ClosedMonths:
     def __init__(self) -> None:
         #: (month start, CSF) → barrier
         self.open: dict[tuple[int, str], Barrier] = {}
-        #: (month start, CSF) → {"kpi|scope": [revision, value]}
-        self._closed: dict[tuple[int, str], dict[str, list[float | int | None]]] = {}
+        #: (month start, CSF) → {"kpi|scope": values, revision 1 first}
+        self._closed: dict[tuple[int, str], dict[str, list[float | None]]] = {}
         self._dirty: set[tuple[int, str]] = set()
 
     def is_closed(self, month: int, csf: str) -> bool:
@@ -52,12 +55,10 @@ class ClosedMonths:
         self._dirty.add((month, csf))
         return len(barrier.sources) >= barrier.need
 
-    def keep(
-        self, month_ends: dict[int, int], csf: str, cell: CellId, base: str, source: str, was: Entry | None
-    ) -> None:
+    def keep(self, month_ends: dict[int, int], cell: CellId, base: str, source: str, was: Entry | None) -> None:
         """Keep a state that a partition past its barrier is about to change."""
         for (month, of), barrier in self.open.items():
-            if of == csf and source in barrier.sources and cell[1] < month_ends[month]:
+            if source in barrier.sources and cell[1] < month_ends[month]:
                 barrier.saved.setdefault((cell, base, source), was)
                 self._dirty.add((month, of))
 
@@ -67,30 +68,37 @@ class ClosedMonths:
         self.open.pop((month, csf), None)
         self._dirty.add((month, csf))
 
-    def settle(self, month: int, value: KpiValue, *, closing: bool) -> KpiRevision | None:
-        """Give a month's value its state and revision; return the revision it supersedes, if it does."""
+    def settle(self, month: int, value: KpiValue, *, closing: bool) -> list[KpiRevision]:
+        """Give a closed month's value its state and revision; return every revision it supersedes."""
         held = self._closed.get((month, value.csf))
         if held is None:
-            return None
+            return []
         name = f"{value.kpi}|{value.scope}"
-        known = held.get(name)
-        superseded = None
-        if known is None:
-            known = held[name] = [1 if closing else 2, value.value]
+        history = held.get(name)
+        if history is None:
+            # a value that did not exist when the month was closed restates "unknown"
+            history = held[name] = [value.value] if closing else [None, value.value]
             self._dirty.add((month, value.csf))
-        elif known[1] != value.value:
-            revision = int(known[0] or 1)
-            superseded = KpiRevision(
-                csf=value.csf, kpi=value.kpi, scope=value.scope, period="month", start=month, revision=revision,
-                value=known[1], replaced_by=value.value,
-                reason="events arrived after the month was closed",
-            )  # fmt: skip
-            known[0], known[1] = revision + 1, value.value
+        elif history[-1] != value.value:
+            history.append(value.value)
             self._dirty.add((month, value.csf))
-        value.revision = int(known[0] or 1)
+        value.revision = len(history)
         value.state = "closed" if value.revision == 1 else "restated"
-        value.reason = "" if value.revision == 1 else "events arrived after the month was closed"
-        return superseded
+        value.reason = "" if value.revision == 1 else LATE
+        return [
+            KpiRevision(
+                csf=value.csf,
+                kpi=value.kpi,
+                scope=value.scope,
+                period="month",
+                start=month,
+                revision=number,
+                value=old,
+                replaced_by=new,
+                reason=LATE,
+            )
+            for number, (old, new) in enumerate(pairwise(history), start=1)
+        ]
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""

@@ -28,16 +28,13 @@ class CoverageBook:
         self._dirty: set[str] = set()
         self._unions: dict[tuple[str, frozenset[str], str], Intervals] = {}
 
-    def put(self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals) -> bool:
-        """Put what a source delivered, absolutely; return whether it changed anything."""
-        known = self._polled.get(key)
+    def put(self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals) -> None:
+        """Put what a source delivered, absolutely."""
         fresh = _Polled(source, frozenset(types), None if services is None else frozenset(services), spans)
-        if known == fresh:
-            return False
-        self._polled[key] = fresh
-        self._dirty.add(key)
-        self._unions.clear()
-        return True
+        if self._polled.get(key) != fresh:
+            self._polled[key] = fresh
+            self._dirty.add(key)
+            self._unions.clear()
 
     def of(self, types: frozenset[str], service: str, start: int, end: int) -> float | None:
         """Return the least share of [start, end) that a source of these types covers a service, None without one."""
@@ -54,6 +51,19 @@ class CoverageBook:
         if not by_source:
             return None
         return min(total(clip(spans, start, end)) for spans in by_source.values()) / (end - start)
+
+    def delivered(self, types: frozenset[str]) -> list[tuple[frozenset[str] | None, Intervals]]:
+        """Return (services covered, intervals) of every source of any of these types."""
+        return [(e.services, e.intervals) for e in self._polled.values() if e.types & types]
+
+    def last(self, types: frozenset[str], service: str) -> int | None:
+        """Return up to when any source of these types delivered for a service, None where none says."""
+        ends = [
+            e.intervals[-1][1]
+            for e in self._polled.values()
+            if e.intervals and e.types & types and (e.services is None or service in e.services)
+        ]
+        return max(ends, default=None)
 
     def _union(self, source: str, types: frozenset[str], service: str) -> Intervals:
         return union(

@@ -163,6 +163,11 @@ class Facts:
         """Return the days on which a base of a service has a cell, in order."""
         return self._days.get((base_key, service), [])
 
+    def hours(self, scope: str) -> set[int]:
+        """Return the hours in which a scope has facts."""
+        services = set(self.services(scope))
+        return {start for level, start, service in self._cells if level == HOUR and service in services}
+
     def extents(self) -> Iterable[tuple[str, str, list[int]]]:
         """Yield (base key, service, days with a cell)."""
         for (base_key, service), days in self._days.items():

@@ -44,16 +44,26 @@ class Span:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A measured value; ``count`` is the sample, ``is_count`` says that zero needs coverage to be known."""
+    """A measured value.
+
+    Attributes:
+        value: in the KPI's unit, None where unknown.
+        count: sample size.
+        numerator, denominator: the sums it is the ratio of, where it is one.
+        is_count: zero needs coverage to be known.
+        touched: there are facts, though they may have been taken back since.
+    """
 
     value: float | None
     count: int = 0
     numerator: float | None = None
     denominator: float | None = None
     is_count: bool = False
+    touched: bool = True
 
 
-UNKNOWN = Outcome(None)
+UNKNOWN = Outcome(None, touched=False)
+EMPTIED = Outcome(None)
 
 
 def measure(kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime, scope: str, span: Span) -> Outcome:
@@ -71,7 +81,7 @@ def measure(kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime
         case model.Stock():
             state = facts.until(main, scope, span.stock_at)
             if state is None:
-                return Outcome(0.0, 0, is_count=True)
+                return Outcome(0.0, 0, is_count=True, touched=False)
             return Outcome(float(state[1] - state[2]), state[0], is_count=True)
         case model.Peak():
             return _peak(how, main, facts, scope, span)
@@ -85,33 +95,35 @@ def _from_state(how: model.AnyMeasure, main: Base, state: Any, span: Span) -> Ou
         case model.Count():
             n = state[0] if state else 0
             days = (span.elapsed_end - span.start) / _DAY_S if how.per == "day" else 1.0
-            return Outcome(n / days if days > 0 else None, n, float(n), days if how.per == "day" else None, True)
+            return Outcome(
+                n / days if days > 0 else None, n, float(n), days if how.per == "day" else None, True, state is not None
+            )
         case model.Distinct():
             n = cardinality(state)
-            return Outcome(n, round(n), is_count=True)
+            return Outcome(n, round(n), is_count=True, touched=state is not None)
         case model.Sum():
             if not state or not state[0]:
-                return Outcome(0.0, 0, is_count=True)
+                return Outcome(0.0, 0, is_count=True, touched=state is not None)
             return Outcome(state[1] / MICRO / model.SCALE_SECONDS[how.scale], state[0])
     if not state:
-        return UNKNOWN
+        return UNKNOWN if state is None else EMPTIED
     match how:
         case model.Mean():
             n, num, den = state
             unit = MICRO * model.SCALE_SECONDS[how.scale]
-            return Outcome(num / den / unit, n, num / unit, float(den)) if den else UNKNOWN
+            return Outcome(num / den / unit, n, num / unit, float(den)) if den else EMPTIED
         case model.Share():
             n, num, den = state
-            return Outcome(100 * num / den, n, float(num), float(den)) if den else UNKNOWN
+            return Outcome(100 * num / den, n, float(num), float(den)) if den else EMPTIED
         case model.Ratio():
             n, num, den = state
-            return Outcome(how.factor * num / den, n, num / MICRO, den / MICRO) if den else UNKNOWN
+            return Outcome(how.factor * num / den, n, num / MICRO, den / MICRO) if den else EMPTIED
         case model.Quantile():
             scale = model.SCALE_SECONDS[how.scale]
             n = sum(state.values())
             found = (exact_quantile if main.spec.state == "multiset" else sketch_quantile)(state, how.q)
             if found is None:
-                return UNKNOWN
+                return EMPTIED
             return Outcome(found / (MICRO * scale if main.spec.state == "multiset" else scale), n)
         case model.Forecast():
             value, n = weighted(state, how.stat)
@@ -195,7 +207,11 @@ def _availability(
             majors = majors or bool(facts.days_of(roles["major"].key, service))
     observed = up + down
     if how.stat == "outages":
-        return Outcome(float(outages), max(1, int(observed))) if observed or outages else Outcome(0.0, 0, is_count=True)
+        return (
+            Outcome(float(outages), max(1, int(observed)))
+            if observed or outages
+            else Outcome(0.0, 0, is_count=True, touched=majors)
+        )
     if not observed:
         return UNKNOWN
     if how.stat == "mtbf":

@@ -40,13 +40,9 @@ class Plan:
     types_of_kpi: dict[str, frozenset[str]]
     wanted_types: frozenset[str]
 
-    def kpis_of_base(self) -> dict[str, tuple[model.Kpi, ...]]:
-        """Return the KPIs that read each base."""
-        found: dict[str, list[model.Kpi]] = {}
-        for kpi_id, roles in self.roles.items():
-            for base in roles.values():
-                found.setdefault(base.key, []).append(self.catalogue.kpis[kpi_id])
-        return {key: tuple(kpis) for key, kpis in found.items()}
+    def types_of_csf(self, csf: str) -> frozenset[str]:
+        """Return the event types that the KPIs of a CSF read."""
+        return frozenset().union(*(self.types_of_kpi[k.id] for k in self.kpis_of_csf[csf]))
 
 
 def _filtered(measure: model.Records) -> tuple[tuple[str, Any], ...]:

@@ -11,6 +11,7 @@ import msgspec
 from pipeline.catalogue.model import Kpi, Stock
 from pipeline.engine import wire
 from pipeline.engine.agenda import Agenda, Card
+from pipeline.engine.bases import Base
 from pipeline.engine.closing import ClosedMonths
 from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Entry, Facts, source_name
@@ -25,6 +26,7 @@ from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 _HISTORY_SHARE = 0.02
 _RUNNING_EVERY_S = 60
 _LIVELY_S = 30 * 86_400
+_LASTING = frozenset({"stock", "checks", "syncs", "major", "maintenance"})
 
 
 @dataclass
@@ -46,8 +48,8 @@ class RollupPartition:
         self.position = -1
         self._plan = plan
         self._facts = Facts(plan)
-        self._uptime = Uptime(self._facts)
         self._coverage = CoverageBook()
+        self._uptime = Uptime(self._facts, self._coverage)
         self._closing = ClosedMonths()
         self._agenda = Agenda()
         self._now = 0.0
@@ -61,20 +63,25 @@ class RollupPartition:
         self._months: dict[tuple[str, str, int], float | None] = {}
         self._live_known: set[tuple[str, str, str]] = set()
         self._statuses_known: set[Card] = set()
-        self._stock_bases = {
-            b.key for k in plan.catalogue.kpis.values() if isinstance(k.measure, Stock)
-            for b in plan.roles[k.id].values()
-        }  # fmt: skip
+        #: bases whose facts also concern later days: what is inside, and what holds until the next point
+        self._lasting_bases = {b.key for b in plan.bases.values() if b.spec.how in _LASTING}
+        self._lasting_csfs = {csf for key in self._lasting_bases for csf in plan.bases[key].shards}
         #: (CSF, scope) → first and last day with facts
         self._extent: dict[tuple[str, str], tuple[int, int]] = {}
-        self._stock_from: dict[tuple[str, str], int] = {}
+        self._lasting_from: dict[tuple[str, str], int] = {}
         self._unsaved_now = False
         self._close_now: list[tuple[int, str]] = []
+        #: (CSF, scope) that were asked for what sources had delivered
+        self._met: set[tuple[str, str]] = set()
+        #: (CSF, polled key) whose first word made coverage known
+        self._covered_by: set[tuple[str, str]] = set()
+        #: those of them whose consequences were all worked out
+        self._covered_told: set[tuple[str, str]] = set()
 
     @property
     def pending(self) -> int:
         """How many cards and live entries are still to be evaluated."""
-        return len(self._agenda) + len(self._stock_from) + len(self._close_now) + len(self._exits_dirty)
+        return len(self._agenda) + len(self._lasting_from) + len(self._close_now) + len(self._exits_dirty)
 
     @property
     def clock(self) -> float:
@@ -101,7 +108,9 @@ class RollupPartition:
 
     def _one(self, message: list[Any]) -> None:
         kind, topic, partition, position, clock_ms, csf, *body = message
-        self._csfs.add(csf)
+        if csf not in self._csfs:
+            self._csfs.add(csf)
+            self._unsaved_now = True
         source = source_name(topic, partition)
         if clock_ms / 1000 > self._now:
             self._now = clock_ms / 1000
@@ -135,10 +144,10 @@ class RollupPartition:
                 continue
             was: Entry | None = replaced if isinstance(replaced, tuple) else None
             if ends and (was is None or was[2] != raw):
-                self._closing.keep(ends, csf, cell, base_key, source, was)
+                self._closing.keep(ends, cell, base_key, source, was)
             if base.spec.how == "checks":
                 self._uptime.forget(service, start)
-        self._mark(csf, service, level, start, bool(self._stock_bases & states.keys()))
+        self._mark(csf, service, level, start, bool(self._lasting_bases & states.keys()))
 
     def _mark(self, csf: str, service: str, level: int, start: int, stock: bool) -> None:
         """Put what a changed cell concerns on the agenda."""
@@ -146,11 +155,13 @@ class RollupPartition:
             if level == DAY:
                 first, last = self._extent.get((csf, scope), (start, start))
                 self._extent[(csf, scope)] = (min(first, start), max(last, start))
+                if start > last and csf in self._lasting_csfs:  # what lasts fills the days in between
+                    self._lasting_from[(csf, scope)] = min(self._lasting_from.get((csf, scope), last), last)
                 self._ask(csf, scope, "day", start)
                 self._ask(csf, scope, "month", self._plan.calendar.month_start(start))
                 if stock and start < self._now:
-                    known = self._stock_from.get((csf, scope), start)
-                    self._stock_from[(csf, scope)] = min(known, start)
+                    known = self._lasting_from.get((csf, scope), start)
+                    self._lasting_from[(csf, scope)] = min(known, start)
             elif level == HOUR:
                 self._ask(csf, scope, "hour", start)
             if start > self._now - _LIVELY_S:
@@ -172,10 +183,10 @@ class RollupPartition:
                 for at in {int(before), int(self._now)}:
                     self._ask(csf, scope, period, self._plan.calendar.period(period, at)[0])
 
-    def _ask_stock(self) -> None:
-        """Expand changed stocks: every later day and month that has facts, and the running ones."""
+    def _ask_lasting(self) -> None:
+        """Expand what lasts: every later day and month that has facts, and the running ones."""
         calendar = self._plan.calendar
-        for (csf, scope), start in self._stock_from.items():
+        for (csf, scope), start in self._lasting_from.items():
             last = min(self._extent[(csf, scope)][1], int(self._now))
             day = calendar.next_day(start)
             while day <= last:
@@ -187,23 +198,53 @@ class RollupPartition:
                 month = calendar.next_month(month)
             for period in ("day", "month"):
                 self._ask(csf, scope, period, calendar.period(period, int(self._now))[0])
-        self._stock_from = {}
+        self._lasting_from = {}
 
     def _poll(self, csf: str, source: str, name: str, types: list[str], services: list[str] | None, spans: Any) -> None:
         key = f"{source}|{name}|{','.join(types)}|{'*' if services is None else ','.join(services)}"
         intervals = [(a, b) for a, b in spans]
-        if not self._coverage.put(key, name, types, services, intervals) or not intervals:
+        self._coverage.put(key, name, types, services, intervals)
+        if (
+            csf,
+            key,
+        ) not in self._covered_by:  # what had no source until now has one: its coverage is no longer unknown
+            self._covered_by.add((csf, key))
+            for known, scope in list(self._extent):
+                if known == csf and self._covers(services, scope):
+                    self._ask_all(csf, scope)
+        if not intervals:
             return
         for service in services or ():
             if service in self._plan.catalogue.services:
                 self._facts.know(service, self._plan.catalogue.services[service].team)
-        start, end = intervals[-1]
-        wanted = set(services) if services is not None else None
-        for scope in self._facts.scopes():
-            if wanted is None or wanted & set(self._facts.services(scope)):
-                known = self._extent.get((csf, scope))
-                if known is not None or services is not None:
-                    self._ask_covered(csf, scope, intervals if known is None else [(start, end)])
+        covered = intervals[-1:]
+        for known, scope in self._met:
+            if known == csf and self._covers(services, scope):
+                self._ask_covered(csf, scope, covered)
+
+    def _ask_all(self, csf: str, scope: str) -> None:
+        """Ask for every hour, day and month that has facts."""
+        calendar = self._plan.calendar
+        first, last = self._extent[(csf, scope)]
+        for day in calendar.days(first, last + 1):
+            self._ask(csf, scope, "day", day)
+            self._ask(csf, scope, "month", calendar.month_start(day))
+        for hour in self._facts.hours(scope):
+            self._ask(csf, scope, "hour", hour)
+
+    def _covers(self, services: Iterable[str] | None, scope: str) -> bool:
+        return services is None or not set(services).isdisjoint(self._facts.services(scope))
+
+    def _meet(self) -> None:
+        """Ask for what sources delivered before a scope was known."""
+        for csf in self._csfs:
+            types = self._plan.types_of_csf(csf)
+            for scope in self._facts.scopes():
+                if (csf, scope) not in self._met:
+                    self._met.add((csf, scope))
+                    for services, intervals in self._coverage.delivered(types):
+                        if self._covers(services, scope):
+                            self._ask_covered(csf, scope, intervals)
 
     def _ask_covered(self, csf: str, scope: str, intervals: list[tuple[int, int]]) -> None:
         """Ask for the months and days that a poll covered."""
@@ -233,6 +274,9 @@ class RollupPartition:
         start = self._plan.calendar.parse_month(month)
         if self._closing.arrive(start, csf, source, need):
             self._close_now.append((start, csf))
+        elif self._closing.is_closed(start, csf):  # a replay: what was closed is told again
+            for scope in self._facts.scopes():
+                self._ask(csf, scope, "month", start)
 
     # --- evaluating ---
 
@@ -242,7 +286,9 @@ class RollupPartition:
         for at in self._close_now:
             self._close(*at, out)
         self._close_now = []
-        self._ask_stock()
+        if len(self._csfs) * len(self._facts.scopes()) != len(self._met):
+            self._meet()
+        self._ask_lasting()
         for window, csf, scope in self._agenda.next_live():
             self._live(csf, scope, window, out)
             if len(out.values) >= limit:
@@ -255,6 +301,9 @@ class RollupPartition:
         for source in self._exits_dirty:
             out.exits.append(self._exits[source])
         self._exits_dirty = set()
+        if not self._agenda and len(self._covered_told) != len(self._covered_by):
+            self._covered_told = set(self._covered_by)
+            self._unsaved_now = True
         return out
 
     def _close(self, month: int, csf: str, out: RollupOutput) -> None:
@@ -280,7 +329,7 @@ class RollupPartition:
 
     def _live(self, csf: str, scope: str, window: str, out: RollupOutput) -> None:
         start, end = window_bounds(window, self._now)
-        values = self._values(csf, scope, Span(window, start, end, self._now))
+        values, _ = self._values(csf, scope, Span(window, start, end, self._now))
         for value in values:
             value.state = "live"
             known = (value.kpi, scope, window)
@@ -298,12 +347,13 @@ class RollupPartition:
         span = Span(period, start, end, self._now)
         if start > self._now:
             return
-        values = self._values(csf, scope, span)
+        values, touched = self._values(csf, scope, span)
         told = []
         for value in values:
             if period == "month":
                 self._monthly(value, span, closing=closing, out=out)
-            if value.value is not None or value.count or value.coverage is not None or value.revision:
+            known = value.value is not None or value.coverage is not None or value.revision
+            if value.kpi in touched or (known and period != "hour"):
                 told.append(value)
         out.values += told
         if period != "hour" and (told or card in self._statuses_known):
@@ -323,28 +373,29 @@ class RollupPartition:
         self._months[(value.kpi, value.scope, span.start)] = value.value
         before = self._plan.calendar.previous_month(span.start)
         value.previous = self._months.get((value.kpi, value.scope, before))
-        superseded = self._closing.settle(span.start, value, closing=closing)
-        if superseded is not None:
-            out.revisions.append(superseded)
+        out.revisions += self._closing.settle(span.start, value, closing=closing)
 
-    def _values(self, csf: str, scope: str, span: Span) -> list[KpiValue]:
-        """Return every KPI of a CSF for a scope and span."""
-        values = []
+    def _values(self, csf: str, scope: str, span: Span) -> tuple[list[KpiValue], set[str]]:
+        """Return every KPI of a CSF for a scope and span, and which of them have facts there."""
+        values: list[KpiValue] = []
+        touched: set[str] = set()
         day = self._plan.calendar.local(span.start).date()
         service = scope[8:] if scope.startswith("service:") else None
         team = self._facts.team(service) if service else None
         services = self._facts.services(scope)
         covered: dict[frozenset[str], float | None] = {}
         for kpi in self._plan.kpis_of_csf[csf]:
-            if not _offered(kpi, span):
+            if not _offered(kpi, self._plan.roles[kpi.id], span):
                 continue
             types = self._plan.types_of_kpi[kpi.id]
             if types not in covered:
                 covered[types] = self._coverage.mean(types, services, span.start, span.elapsed_end)
             outcome = measure(kpi, self._plan.roles[kpi.id], self._facts, self._uptime, scope, span)
+            if outcome.touched:
+                touched.add(kpi.id)
             target = self._plan.catalogue.target_for(kpi.id, scope, team, day)
             values.append(self._value(kpi, scope, span, outcome, covered[types], target))
-        return values
+        return values, touched
 
     def _value(
         self, kpi: Kpi, scope: str, span: Span, outcome: Outcome, coverage: float | None, target: float | None
@@ -382,7 +433,7 @@ class RollupPartition:
         self._reported_dirty = set()
         if self._unsaved_now:
             self._unsaved_now = False
-            chunks.append((b"now", msgspec.msgpack.encode([self._now, sorted(self._csfs)])))
+            chunks.append((b"now", msgspec.msgpack.encode([self._now, sorted(self._csfs), sorted(self._covered_told)])))
         return chunks
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
@@ -390,8 +441,10 @@ class RollupPartition:
         self.position = position
         for key, value in chunks:
             if key == b"now":
-                self._now, csfs = msgspec.msgpack.decode(value)
+                self._now, csfs, covered_by = msgspec.msgpack.decode(value)
                 self._csfs = set(csfs)
+                self._covered_by = {(csf, polled) for csf, polled in covered_by}
+                self._covered_told = set(self._covered_by)
             elif key[:2] == b"c|":
                 self._facts.restore(key, value)
             elif key[:2] == b"p|":
@@ -418,12 +471,17 @@ class RollupPartition:
                     self._extent[(csf, scope)] = (min(first, days[0]), max(last, days[-1]))
                     if days[-1] > self._now - _LIVELY_S:
                         self._agenda.live(csf, scope)
+        for csf, scope in self._agenda.lively:  # what was known before the crash may be unknown now: say so
+            for kpi in self._plan.kpis_of_csf[csf]:
+                self._live_known |= {(kpi.id, scope, window) for window in WINDOWS}
         self._running_at = self._now
         self._ask_running(self._now)
 
 
-def _offered(kpi: Kpi, span: Span) -> bool:
-    """Return whether a KPI is offered for a span's length."""
-    least = {"live": 0, "hour": 3_600, "day": 72_000, "week": 7 * 86_400}[kpi.smallest]
+def _offered(kpi: Kpi, roles: dict[str, Base], span: Span) -> bool:
+    """Return whether a KPI is offered for a span: of its length, and hours only where an hour's facts decide."""
+    if span.period == "hour" and (isinstance(kpi.measure, Stock) or any(HOUR not in b.levels for b in roles.values())):
+        return False
+    least = {"live": 0, "hour": 3_600, "6h": 21_600, "day": 72_000, "week": 7 * 86_400}[kpi.smallest]
     length = WINDOWS.get(span.period, span.end - span.start)
     return length >= least

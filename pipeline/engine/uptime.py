@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.aggregate.points import DOWN, UNTIL_NEXT, UP
 from pipeline.engine.bases import Base
+from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Facts
 from pipeline.time.intervals import Intervals, clip, subtract, total, union
 from pipeline.time.panes import DAY
@@ -17,15 +18,17 @@ from pipeline.time.panes import DAY
 #: Shorter down intervals are no outage, ms.
 MIN_OUTAGE_MS = 60_000
 _DAY_MS = 86_400_000
+_CHECKED = frozenset({"uptime.checked"})
 
 
 class Uptime:
     """Up and down time of services, from the cells of the check, maintenance and major-incident bases."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, coverage: CoverageBook) -> None:
         self._facts = facts
-        #: (service, day start) → (worked out until ms, up, down), before maintenance
-        self._days: dict[tuple[str, int], tuple[int, Intervals, Intervals]] = {}
+        self._coverage = coverage
+        #: (service, day start) → (worked out until, up, down), before maintenance
+        self._days: dict[tuple[str, int], tuple[tuple[int, int], Intervals, Intervals]] = {}
         #: (service, day start) → the last point of each check up to the end of that day
         self._carry: dict[tuple[str, int], dict[str, tuple[int, int, int]]] = {}
 
@@ -59,8 +62,10 @@ class Uptime:
         """Return (up, down) of a service within a local day."""
         day_end = self._facts.calendar.next_day(day) * 1000
         until = min(day_end, now_ms)
+        told = self._coverage.last(_CHECKED, service)
+        held = until if told is None else min(until, max(told * 1000, day * 1000))
         known = self._days.get((service, day))
-        if known is not None and known[0] == until:
+        if known is not None and known[0] == (until, held):
             return known[1], known[2]
         series = self._series(base, service, day)
         service_entry = self._facts.plan.catalogue.services.get(service)
@@ -75,15 +80,17 @@ class Uptime:
             if check in carried:
                 points.insert(0, carried[check])
             for i, (at, code, good_for) in enumerate(points):
-                end = points[i + 1][0] if i + 1 < len(points) else until
+                following = points[i + 1][0] if i + 1 < len(points) else None
                 if good_for != UNTIL_NEXT:
-                    end = min(end, at + good_for)
+                    end = min(until if following is None else following, at + good_for)
+                else:  # a source that logs changes says nothing once it delivers no more
+                    end = held if following is None else following
                 start, end = max(at, day * 1000), min(end, until)
                 if start < end and code in {UP, DOWN}:
                     (up if code == UP else down).append((start, end))
         down_time = union(down)
         result = (subtract(union(up), down_time), down_time)
-        self._days[(service, day)] = (until, *result)
+        self._days[(service, day)] = ((until, held), *result)
         return result
 
     def times(
