@@ -36,7 +36,8 @@ from pipeline.topics import PARTIALS
 
 _log = logging.getLogger(__name__)
 
-_STOP_S = 20.0
+_STOP_S = 12.0
+_GRACE_S = 6.0
 #: Batches that wait in front of an agent.
 _BUFFERED = 16
 _DAY_S = 86_400.0
@@ -185,7 +186,9 @@ class Worker:
 
     async def _stop(self) -> None:
         """Stop in order: no new flushes, services, Kafka, store, archive, address."""
-        await self.ctx.table.revoke()
+        _end_soon(self.ctx.exit_code)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.ctx.table.revoke(), _STOP_S / 2)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -215,7 +218,6 @@ def run_worker(config: WorkerConfig) -> int:
 
     async def main() -> None:
         result.append(await Worker(config, pulse, archive).run())
-        _end_soon(result[0])
 
     try:
         asyncio.run(main())
@@ -225,8 +227,8 @@ def run_worker(config: WorkerConfig) -> int:
 
 
 def _end_soon(code: int) -> None:
-    """End the process even where a thread of the Kafka client does not: all work is done."""
-    timer = threading.Timer(10.0, os._exit, (code,))
+    """End the process though a thread of the Kafka client or of the store may not: nothing is begun any more."""
+    timer = threading.Timer(_STOP_S + _GRACE_S, os._exit, (code,))
     timer.daemon = True
     timer.start()
 

@@ -10,6 +10,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,7 @@ from pipeline.values import KpiValue
 _log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
+_CLOSE_S = 5.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -256,10 +258,11 @@ class RollupAgent:
         await produce(kafka_producer(self._ctx.app), KPIS, 0, records)
 
     async def close(self) -> None:
-        """Close the store."""
+        """Close the store; one that hangs is left behind."""
         store, self._store = self._store, None
         if store is not None:
-            await self._in_thread(store.close)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._in_thread(store.close), _CLOSE_S)
         self._thread.shutdown(wait=False)
 
 

@@ -37,7 +37,7 @@ class Batch:
         offset: of the last record.
         records: (offset, broker's append time in epoch ms, value) of each record; for changelogs
             (offset, key, value).
-        previous: offset of the record handed out before this batch's first, None after a seek.
+        previous: offset of the record handed out before this batch's first, None where it is read anew.
     """
 
     topic: str
@@ -93,6 +93,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
             values.append((record.offset, record.key if changelog else record.timestamp, record.value))
             if record is last or len(values) >= BATCH_RECORDS or size >= BATCH_BYTES:
                 previous = self._handed.get(tp)
+                if previous is not None and previous >= values[0][0]:
+                    previous = None  # read again after a seek that the fetch overtook
                 self._handed[tp] = record.offset
                 batches.append(Batch(record.topic, record.partition, record.offset, record.timestamp, values, previous))
                 values, size = [], 0
