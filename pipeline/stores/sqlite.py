@@ -377,8 +377,9 @@ class SqliteStore:
             if size <= _QUICK_CHECK_BYTES:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
+                    said = " ".join(verdict.split())
                     raise StoreRejected(
-                        f"the KPI store {self._file.path} is damaged ({verdict}); move it away, start again and rebuild"
+                        f"the KPI store {self._file.path} is damaged ({said}); move it away, start again and rebuild"
                         " it with csf replay"
                     )
         if not self._file.read_only:
