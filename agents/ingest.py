@@ -54,7 +54,7 @@ class IngestAgent:
                 await self._ctx.halt(f"ingest cannot handle {event.message.topic}/{event.message.partition}: {e!r}")
 
     async def _batch(self, event: Any) -> None:
-        """Lead one batch through: fold, produce, archive, flush, acknowledge."""
+        """Lead one batch through: fold, dead letters and archive, flush, partials, acknowledge."""
         ctx, message = self._ctx, event.message
         await ctx.table.ready.wait()
         if not ctx.owns(message):
@@ -76,11 +76,14 @@ class IngestAgent:
         producer = kafka_producer(ctx.app)
         await asyncio.gather(
             produce(producer, DEAD_LETTERS, 0, [*out.dead_letters, *letters]),
-            *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items()),
             self._keep(batch),
         )
         if out.chunks:
             await ctx.table.flush(topic, partition, out.chunks, engine.position, epoch)
+        # rollup hears only of what is durable; the state's outbox says it again if this is where we die
+        await asyncio.gather(
+            *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items())
+        )
         ctx.metrics.keep_exits(out.exits)
         ctx.metrics.folded.labels(topic).inc(len(batch.records))
         ctx.acknowledge(event)

@@ -124,11 +124,20 @@ class Cells:
             self._dirty.pop(cell, None)
             self._unsaved.discard(cell)
 
+    def tell_again(self, told: Iterable[tuple[int, int, str, list[str]]]) -> None:
+        """Count recovered cells as changed: rollup may not have heard of them."""
+        for level, start, service, keys in told:
+            cell = (level, start, service)
+            known = {k for k in keys if k in self._bases and k in self._packed.get(cell, _NOTHING)}
+            if known:
+                self._dirty.setdefault(cell, set()).update(known)
+
     def changed(self) -> Iterator[tuple[CellId, dict[str, bytes]]]:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():
-            warm, packed = self._warm[cell], self._packed.setdefault(cell, {})
-            told = {k: _encoder.encode(self._bases[k].aggregator.pack(warm[k])) for k in sorted(keys)}
+            packed = self._packed.setdefault(cell, {})
+            states = {k: self._state(cell, self._bases[k]) for k in sorted(keys)}
+            told = {k: _encoder.encode(self._bases[k].aggregator.pack(s)) for k, s in states.items()}
             packed.update(told)
             self._unsaved.add(cell)
             yield cell, told

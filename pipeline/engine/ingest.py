@@ -19,6 +19,7 @@ from pipeline.engine import wire
 from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.entities import Entities, entity_id
+from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Plan
 from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
@@ -37,18 +38,21 @@ _CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kp
 
 @dataclass
 class IngestOutput:
-    """What changed since the last take, to be made durable in this order.
+    """What changed since the last take, to be made durable in this order: dead letters, chunks, partials.
+
+    Partials follow the chunks: rollup must hear of no state that a crash could still undo. The chunks hold an
+    outbox, so that partials lost between the two are said again after a recovery.
 
     Attributes:
-        partials: (CSF id, message key, message) for ``csf.partials``.
         dead_letters: (key, message) for ``csf.dead-letters``.
         chunks: (key, value or None) of durable state, to be kept atomically with ``position``.
+        partials: (CSF id, message key, message) for ``csf.partials``.
         exits: absolute exit counts of this partition.
     """
 
-    partials: list[tuple[str, bytes, bytes]]
     dead_letters: list[tuple[bytes, bytes]]
     chunks: list[tuple[bytes, bytes | None]]
+    partials: list[tuple[str, bytes, bytes]]
     exits: Exits
 
 
@@ -75,11 +79,13 @@ class IngestPartition:
         self._reasons: dict[str, int] = {}
         self._counted = False
         self._partials: list[tuple[str, bytes, bytes]] = []
+        self._outbox = Outbox()
         self._dead: list[tuple[bytes, bytes]] = []
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
         """Take recovered state: all chunks as of ``position``."""
         self.position = position
+        recovered: bytes | None = None
         parts: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"c": self._cells.restore,
             b"d": self._seen.restore,
@@ -88,12 +94,18 @@ class IngestPartition:
             b"p": self._control.restore,
         }
         for key, value in chunks:
-            if key == b"meta":
+            if key == OUTBOX_KEY:
+                recovered = value
+            elif key == b"meta":
                 self._clock_ms, self._counts, self._reasons, services = msgspec.msgpack.decode(value)
                 self._services.restore(services)
             else:
                 parts[key[:1]](key, value)
         self._sessions.restored()
+        if recovered is not None:
+            told, self._partials = Outbox.unpack(recovered)
+            self._outbox.others = list(range(len(self._partials)))
+            self._cells.tell_again(told)
 
     def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value); those at or below ``position`` are skipped."""
@@ -135,8 +147,10 @@ class IngestPartition:
             chunks.append((b"meta", msgspec.msgpack.encode(meta)))
         for part in (self._cells, self._seen, self._entities, self._sessions, self._control):
             chunks.extend(part.chunks())
-        output = IngestOutput(self._partials, self._dead, chunks, exits)
-        self._partials, self._dead = [], []
+        if self._partials:
+            chunks.append((OUTBOX_KEY, self._outbox.pack(self._partials)))
+        output = IngestOutput(self._dead, chunks, self._partials, exits)
+        self._partials, self._dead, self._outbox = [], [], Outbox()
         return output
 
     def _one(self, raw: bytes | msgspec.Raw, offset: int, index: int, arrival_ms: int) -> None:
@@ -210,6 +224,7 @@ class IngestPartition:
     def _emit_cells(self) -> None:
         """Queue the changed states for rollup, each to the CSFs that read its base."""
         for (level, start, service), states in self._cells.changed():
+            self._outbox.cells.append((level, start, service, sorted(states)))
             by_csf: dict[str, dict[str, Any]] = {}
             for key, packed in states.items():
                 for csf in self._plan.bases[key].shards:
@@ -220,6 +235,10 @@ class IngestPartition:
 
     def _say(self, csf: str, key: str, kind: str, *body: Any) -> None:
         head = [kind, self.topic, self.partition, self.position, self._clock_ms, csf]
+        if kind == wire.BARRIER:
+            self._outbox.ordered = True
+        elif kind != wire.CELL:
+            self._outbox.others.append(len(self._partials))
         message_key = f"{self.topic}|{self.partition}|{csf}|{key}".encode()
         self._partials.append((csf, message_key, wire.encode([*head, *body])))
 

@@ -146,12 +146,12 @@ class World:
             self.engines[at] = engine
         return self.engines[at]
 
-    def step(self, at: tuple[str, int], upto: int, *, flush: bool = True) -> None:
-        """Fold a partition's log up to an offset; without ``flush`` it crashes before its state is durable."""
+    def step(self, at: tuple[str, int], upto: int, *, flush: bool = True, tell: bool = True) -> None:
+        """Fold a partition's log up to an offset; without ``flush`` (``tell``) it crashes before its state is
+        durable (before rollup hears of it)."""
         engine = self._engine(at)
         engine.fold(self.log[at][max(0, engine.position - 3 if engine.position > 3 else 0) : upto])
         out = engine.take()
-        self.fold_partials([v for _, _, v in out.partials])
         if not flush:
             del self.engines[at]
             return
@@ -164,6 +164,10 @@ class World:
             else:
                 kept[key] = value
         self.saved[at] = engine.position
+        if not tell:
+            del self.engines[at]
+            return
+        self.fold_partials([v for _, _, v in out.partials])
 
     def fold_partials(self, values: Iterable[bytes]) -> None:
         records = []

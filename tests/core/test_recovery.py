@@ -63,7 +63,7 @@ def build(seed: int) -> World:
     return world
 
 
-@settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(seed=st.integers(0, 10_000), data=st.data())
 def test_cuts_crashes_and_replays_change_no_number(seed: int, data: st.DataObject) -> None:
     straight = build(seed).run()
@@ -71,7 +71,9 @@ def test_cuts_crashes_and_replays_change_no_number(seed: int, data: st.DataObjec
     for at in sorted(tangled.log):
         end = len(tangled.log[at])
         for _ in range(data.draw(st.integers(0, 3))):
-            tangled.step(at, data.draw(st.integers(1, end)), flush=data.draw(st.booleans()))
+            tangled.step(
+                at, data.draw(st.integers(1, end)), flush=data.draw(st.booleans()), tell=data.draw(st.booleans())
+            )
             if data.draw(st.booleans()):
                 tangled.engines.pop(at, None)  # killed after the flush
             if data.draw(st.booleans()):
