@@ -88,11 +88,15 @@ class Influx:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return str(answer.read().decode())
 
+    def bucket(self, name: str) -> dict[str, Any]:
+        """Return what the server says about a bucket."""
+        (found,) = self.api(f"/api/v2/buckets?name={name}")["buckets"]
+        return dict(found)
+
     def limited_token(self, permissions: list[tuple[str, str]]) -> str:
         """Return a token with (action, bucket name) permissions only."""
-        buckets = {b["name"]: b["id"] for b in self.api("/api/v2/buckets")["buckets"]}
         grants = [
-            {"action": action, "resource": {"type": "buckets", "id": buckets[name], "orgID": self.org_id}}
+            {"action": action, "resource": {"type": "buckets", "id": self.bucket(name)["id"], "orgID": self.org_id}}
             for action, name in permissions
         ]
         made = self.api("/api/v2/authorizations", {"orgID": self.org_id, "permissions": grants})

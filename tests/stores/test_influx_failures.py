@@ -195,9 +195,8 @@ class TestRefusals:
         store = opened(influx, "made")
         store.setup_buckets()
         store.setup_buckets()
-        buckets = {b["name"]: b for b in influx.api("/api/v2/buckets?limit=100")["buckets"]}
-        assert buckets["live_made"]["retentionRules"][0]["everySeconds"] == 45 * DAY
-        assert [rule["everySeconds"] for rule in buckets["history_made"]["retentionRules"]] in ([], [0])
+        assert influx.bucket("live_made")["retentionRules"][0]["everySeconds"] == 45 * DAY
+        assert [rule["everySeconds"] for rule in influx.bucket("history_made")["retentionRules"]] in ([], [0])
         assert "live_made and history_made" in store.check()
 
     def test_one_bad_point_is_named_and_all_others_are_written(self, influx):
