@@ -78,7 +78,7 @@ class Counting:
         said = [self.topic, self.partition, self.total, self.events, self.doubled, sum(map(len, self.ids.values()))]
         partials = [(CSF_IDS[0], f"{self.topic}|{self.partition}".encode(), msgspec.msgpack.encode(said))]
         exits = Exits(topic=self.topic, partition=self.partition, received=self.events, kpi=self.events)
-        return IngestOutput(partials if changed else [], [], chunks, exits)
+        return IngestOutput(dead_letters=[], chunks=chunks, partials=partials if changed else [], exits=exits)
 
 
 @dataclass
