@@ -10,7 +10,7 @@ from typing import Literal
 from connectors.simulator.calendar import Day
 from connectors.simulator.emit import ChangeUpdated, FeatureUpdated, at
 from connectors.simulator.organisation import DEPLOYED
-from connectors.simulator.rng import poisson, spread, weighted
+from connectors.simulator.rng import Share, poisson, spread, weighted
 from connectors.simulator.setting import Entity, Monthly, Update
 from connectors.simulator.story import BLOWS, level
 
@@ -43,12 +43,13 @@ class Changes(Monthly[Change]):
         if month < self.setting.calendar.first_month:
             return
         r = self.setting.rng("changes", month)
+        fails = Share(r)
         found: list[Change] = []
         end = self.setting.calendar.month_start(month + 1)
         for day in self.setting.calendar.days(month):
             if day.working:
                 for _ in range(poisson(r, level("deploys", month))):
-                    found.append(self._change(r, month, day, weighted(r, DEPLOYED), len(found)))
+                    found.append(self._change(r, month, day, weighted(r, DEPLOYED), len(found), fails))
         for blow in BLOWS:
             if blow.month == month and blow.cause == "release":
                 day = nth_weekday(self.setting.calendar.days(month), blow.weekday, blow.nth)
@@ -59,12 +60,12 @@ class Changes(Monthly[Change]):
             found.append(self._fill(r, month, when, failure.service, len(found), "successful", hotfix=True))
         yield from sorted(found, key=lambda c: (c.deployed, c.number))
 
-    def _change(self, r: Random, month: int, day: Day, service: str, n: int) -> Change:
+    def _change(self, r: Random, month: int, day: Day, service: str, n: int, fails: Share) -> Change:
         when = day.at(
             r.choices((9, 10, 11, 13, 14, 15, 16), (2, 3, 2, 2, 3, 2, 1))[0], r.randrange(60), r.randrange(60)
         )
         outcome: Outcome = "successful"
-        if r.random() < level("failures", month) and when < self.setting.calendar.month_start(month + 1) - _QUIET_END_S:
+        if fails(level("failures", month)) and when < self.setting.calendar.month_start(month + 1) - _QUIET_END_S:
             outcome = "rolled_back" if r.random() < 0.6 else "failed"
         return self._fill(r, month, when, service, n, outcome)
 
@@ -85,7 +86,7 @@ class Changes(Monthly[Change]):
                 updated_at=at(moment),
                 deployed_at=None if deployed is None else at(deployed),
                 outcome=state,
-                **told,
+                **(told if deployed is not None else {}),
             )
             change.updates.append(Update(moment, "change.updated", service, data))
 

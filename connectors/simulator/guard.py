@@ -7,7 +7,7 @@ from typing import Literal
 
 from connectors.simulator.emit import SecurityIncidentUpdated, VulnerabilityUpdated, at
 from connectors.simulator.organisation import ATTACKED, SERVICES
-from connectors.simulator.rng import poisson, spread, weighted
+from connectors.simulator.rng import about, poisson, spread, weighted
 from connectors.simulator.setting import Entity, Monthly, Update
 from connectors.simulator.story import level
 
@@ -34,7 +34,7 @@ class Attacks(Monthly[Entity]):
         if month < self.setting.calendar.first_month:
             return
         r = self.setting.rng("attacks", month)
-        for n in range(max(1, poisson(r, level("attacks", month)))):
+        for n in range(max(1, about(r, level("attacks", month)))):
             breach = n == 0 and month in BREACHES
             service = "collab" if breach else weighted(r, ATTACKED)
             severity: Severity = "critical" if breach else r.choices(_SEVERITIES, (5, 8, 4, 1))[0]

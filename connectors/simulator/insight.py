@@ -8,7 +8,7 @@ from random import Random
 
 from connectors.simulator.calendar import HOURS, SEASON, WEEK
 from connectors.simulator.emit import DecisionEvaluated, KpiReported
-from connectors.simulator.rng import poisson
+from connectors.simulator.rng import Share, poisson
 from connectors.simulator.setting import Entity, Monthly, Update
 from connectors.simulator.story import level
 from pipeline.events.families import PredictionScored
@@ -74,10 +74,11 @@ class Decisions(Monthly[Entity]):
         if month < self.setting.calendar.first_month:
             return
         r = self.setting.rng("decisions", month)
+        pays = Share(r)
         for n in range(8 + poisson(r, 5)):
             service, metric, unit, higher, usual = r.choice(_DECISIONS)
             baseline = usual * r.uniform(0.8, 1.2)
-            good = r.random() < level("decision_ok", month)
+            good = pays(level("decision_ok", month))
             gain = abs(r.gauss(0.12, 0.06)) + 0.01 if good else -abs(r.gauss(0.07, 0.04)) - 0.005
             outcome = baseline * (1 + gain if higher else 1 - gain)
             data = DecisionEvaluated(

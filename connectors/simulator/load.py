@@ -70,7 +70,7 @@ class Requests:
         while True:
             for hour_start, hour in day.hours:
                 if hour_start + _HOUR > start:
-                    if hour_start >= self._setting.recent_from or hour == PEAK_HOUR:
+                    if hour == PEAK_HOUR or not self._setting.coarse(hour_start):
                         for minute in range(hour_start, hour_start + _HOUR, _MINUTE):
                             yield from self._minute(day, hour, hour_start, minute)
                     else:
@@ -98,7 +98,7 @@ class Requests:
             median, errors = self._median_ms(day.month, hour), level("peak_error", day.month)
             if self._outages.down(service, minute):
                 rate, median, errors = rate * 0.3, median * 5, 0.6
-            if minute >= self._setting.live_from:
+            if minute >= self._setting.live_from and not self._setting.coarse(hour_start):
                 told += self._seconds(r, minute, service, rate, median, errors)
             else:
                 factor = self._classes_of(service, hour_start)[(minute - hour_start) // _MINUTE]

@@ -76,11 +76,11 @@ class Checks:
         self, day: Day, service: Service, check: str, down: list[tuple[int, int]], number: int
     ) -> Iterator[Check]:
         r = self._setting.rng("checks", service.id, check, day.start)
-        recent = self._setting.recent_from
         for n, (hour_start, hour) in enumerate(day.hours):
-            if hour_start < recent and n % 2:
+            coarse = self._setting.coarse(hour_start)
+            if coarse and n % 2:
                 continue
-            step = _MINUTE if hour_start >= recent else _COARSE
+            step = _COARSE if coarse else _MINUTE
             for slot in range(hour_start, hour_start + _HOUR, step):
                 when = slot + self.first(number)
                 if not any(a <= when < b for a, b in down):
@@ -97,7 +97,7 @@ class Checks:
                 if day.start <= when < day.end:
                     yield Check(when, service.id, check, False, None, until_next if service.on_change else _MINUTE)
             if day.start <= b < day.end:
-                regular = _MINUTE if b >= self._setting.recent_from else _COARSE
+                regular = _COARSE if self._setting.coarse(b // _HOUR * _HOUR) else _MINUTE
                 yield Check(b, service.id, check, True, None, until_next if service.on_change else regular)
         if service.on_change:
             for a, b in self.unwatched(day.month, service.id):
@@ -151,10 +151,14 @@ class Polls:
         if start < anchor:
             yield anchor - 1, start, anchor
             start = anchor
-        first = (start // POLL_S + 1) * POLL_S
-        for told in range(first, day.end, POLL_S):
-            yield told, max(start, told - POLL_S), told
-        yield day.end - 1, (day.end - 1) // POLL_S * POLL_S, day.end
+        for hour_start, _ in day.hours:
+            end = hour_start + _HOUR
+            if end > start:
+                step = _HOUR if self._setting.coarse(hour_start) else POLL_S
+                for until in range(hour_start + step, end + 1, step):
+                    if until > start:
+                        # the last poll of an hour is told within it: a day's polls belong to the day
+                        yield until - (until == end), max(start, until - step), until
 
     def items(self, stream: int, start: int) -> Iterator[Item]:
         """Yield the events from an instant on, without end."""

@@ -24,6 +24,27 @@ def poisson(r: Random, mean: float) -> int:
     return n
 
 
+def about(r: Random, mean: float) -> int:
+    """Draw a number near a mean: steadier than chance, where the story needs to be seen."""
+    return max(0, round(mean * r.gauss(1, 0.12) + r.uniform(-0.5, 0.5)))
+
+
+class Share:
+    """Says yes to a share of the times it is asked, evenly spread rather than by chance."""
+
+    def __init__(self, r: Random) -> None:
+        self._r = r
+        self._due = r.random()
+
+    def __call__(self, share: float) -> bool:
+        """Return whether this time is one of the share."""
+        self._due += share * self._r.uniform(0.6, 1.4)
+        if self._due < 1:
+            return False
+        self._due -= 1
+        return True
+
+
 def spread(r: Random, median: float, sigma: float) -> float:
     """Draw a duration around a median: most near it, a few much longer (log-normal)."""
     return median * math.exp(r.gauss(0.0, sigma))

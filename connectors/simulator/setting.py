@@ -27,11 +27,13 @@ class Setting:
 
     Attributes:
         anchor: where history ends and live begins, epoch seconds.
+        pauses: whole clock hours after the anchor that nobody watched live, told as coarsely as history.
     """
 
     seed: int
     anchor: int
     calendar: WorldCalendar
+    pauses: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def recent_from(self) -> int:
@@ -42,6 +44,10 @@ class Setting:
     def live_from(self) -> int:
         """From here on requests come by the second."""
         return -(-self.anchor // _MINUTE) * _MINUTE
+
+    def coarse(self, hour_start: int) -> bool:
+        """Return whether a clock hour is told in sums: history, and pauses of the live simulator."""
+        return hour_start < self.recent_from or any(a <= hour_start < b for a, b in self.pauses)
 
     def rng(self, *parts: object) -> Random:
         """Return a generator of its own for one named part of this world."""
@@ -149,19 +155,12 @@ class Monthly(ABC, Generic[E]):
         day = calendar.day(start)
         while True:
             told: list[Item] = []
-            for month in range(day.month - self.lookback, day.month + self.ahead + 1):
-                for update, number, k in self._days(month).get(day.start, ()):
-                    if update.at >= start:
-                        told.append(
-                            emitters[update.kind](
-                                update.at,
-                                len(told),
-                                f"{number}-{k}",
-                                update.subject,
-                                update.data,
-                                self.key(number, update),
-                                k if self.numbered else None,
-                            )
-                        )
+            months = range(day.month - self.lookback, day.month + self.ahead + 1)
+            updates = [u for month in months for u in self._days(month).get(day.start, ())]
+            for n, (update, number, k) in enumerate(updates):
+                if update.at >= start:
+                    emit, key = emitters[update.kind], self.key(number, update)
+                    sequence = k if self.numbered else None
+                    told.append(emit(update.at, n, f"{number}-{k}", update.subject, update.data, key, sequence))
             yield from in_order(told)
             day = calendar.day(day.end)
