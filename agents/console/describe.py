@@ -1,0 +1,139 @@
+"""KPI values as the API gives them: numbers, what they are compared with, and why one is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.catalogue.model import Catalogue, Direction, Kpi
+from pipeline.time.calendar import Calendar
+from pipeline.values import WINDOWS, KpiValue
+
+#: Least length of a period for each ``smallest`` of the catalogue, seconds; a day may be an hour short (DST).
+_LEAST_S = {"live": 0, "hour": 3_600, "6h": 21_600, "day": 72_000, "week": 7 * 86_400}
+_PERIOD_S = {"hour": 3_600, "day": 86_400, "month": 28 * 86_400}
+_WORDS = {"hour": "an hour", "6h": "six hours", "day": "a day", "week": "a week"}
+
+
+def is_offered(kpi: Kpi, period: str) -> bool:
+    """Return whether a KPI has values for a period kind or rolling window of that length."""
+    return WINDOWS.get(period, _PERIOD_S.get(period, 0)) >= _LEAST_S[kpi.smallest]
+
+
+def unknown_reason(kpi: Kpi, period: str, value: KpiValue | None) -> str:
+    """Return in words why a value, or its status, is unknown; empty where both are known."""
+    if value is None:
+        if not is_offered(kpi, period):
+            return f"measured over {_WORDS[kpi.smallest]} or longer"
+        return "no source"
+    if value.value is None:
+        if value.coverage is None and not value.count:
+            return "no source"
+        if value.coverage == 0:
+            return "its sources delivered nothing"
+        return "nothing to measure in this period"
+    if value.status == "unknown" and value.count < kpi.min_sample:
+        return f"sample too small: {value.count} of {kpi.min_sample}"
+    return ""
+
+
+def is_better(direction: Direction, before: float, after: float) -> bool | None:
+    """Return whether a change is for the better; None where it is neither."""
+    if direction == "zero":
+        before, after, direction = abs(before), abs(after), "down"
+    if before == after:
+        return None
+    return (after > before) == (direction == "up")
+
+
+def change_of(kpi: Kpi, before: float | None, after: float | None) -> dict[str, Any] | None:
+    """Return the change from one period to the next, judged by the KPI's direction."""
+    if before is None or after is None:
+        return None
+    delta = after - before
+    return {
+        "previous": before,
+        "delta": delta,
+        "percent": 100 * delta / abs(before) if before else None,
+        "better": is_better(kpi.direction, before, after),
+    }
+
+
+def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | None) -> dict[str, Any]:
+    """Return a KPI with its value for tiles and tables; ``before`` is the value of the period before."""
+    held = value.value if value else None
+    return {
+        "id": kpi.id,
+        "name": kpi.name,
+        "unit": kpi.unit,
+        "decimals": kpi.decimals,
+        "direction": kpi.direction,
+        "weight": kpi.weight,
+        "breakdown_of": kpi.breakdown_of,
+        "offered": is_offered(kpi, period),
+        "value": held,
+        "status": value.status if value else "unknown",
+        "score": value.score if value else None,
+        "reason": unknown_reason(kpi, period, value),
+        "numerator": value.numerator if value else None,
+        "denominator": value.denominator if value else None,
+        "count": value.count if value else 0,
+        "min_sample": kpi.min_sample,
+        "coverage": value.coverage if value else None,
+        "target": value.target if value else kpi.target,
+        "state": value.state if value else None,
+        "revision": value.revision if value else 0,
+        "definition_version": value.definition_version if value else kpi.version,
+        "reported": value.reported if value else False,
+        "change": change_of(kpi, before, held),
+        "note": value.reason if value else "",
+    }
+
+
+def value_row(value: KpiValue, calendar: Calendar) -> dict[str, Any]:
+    """Return a value as a row of ``kpis``: the columns of ``csf kpis``."""
+    return {
+        "csf": value.csf,
+        "kpi": value.kpi,
+        "scope": value.scope,
+        "period": value.period,
+        "start": calendar.iso(value.start),
+        "value": value.value,
+        "unit": value.unit,
+        "numerator": value.numerator,
+        "denominator": value.denominator,
+        "count": value.count,
+        "coverage": value.coverage,
+        "target": value.target,
+        "status": value.status,
+        "state": value.state,
+        "revision": value.revision,
+        "definition_version": value.definition_version,
+    }
+
+
+def definition(kpi: Kpi, catalogue: Catalogue) -> dict[str, Any]:
+    """Return what a KPI means, for people who ask."""
+    goal = catalogue.goals.get(kpi.goal) if kpi.goal else None
+    measure = kpi.measure
+    return {
+        "id": kpi.id,
+        "csf": kpi.csf,
+        "name": kpi.name,
+        "definition": kpi.definition,
+        "unit": kpi.unit,
+        "decimals": kpi.decimals,
+        "direction": kpi.direction,
+        "target": kpi.target,
+        "amber": kpi.thresholds.amber if kpi.thresholds else None,
+        "red": kpi.thresholds.red if kpi.thresholds else None,
+        "min_sample": kpi.min_sample,
+        "weight": kpi.weight,
+        "version": kpi.version,
+        "owner": kpi.owner,
+        "activity": kpi.activity,
+        "goal": goal.name if goal else None,
+        "measure": type(measure).__struct_config__.tag,
+        "events": list(getattr(measure, "events", ("uptime.checked", "incident.updated"))),
+        "breakdown_of": kpi.breakdown_of,
+        "smallest": kpi.smallest,
+    }

@@ -1,0 +1,273 @@
+"""The console's routes: the page, and the JSON API over the KPI store (``docs/api.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from agents.console.describe import definition
+from agents.console.exits import exits_document
+from agents.console.info import ConsoleInfo
+from agents.console.reader import StoreReader
+from agents.console.rows import ROW_PARAMETERS, SERIES_PARAMETERS, parse_range, rows_question, series_question
+from agents.console.selection import (
+    SELECTION_PARAMETERS,
+    BadParameterError,
+    Selection,
+    one_of,
+    require_known,
+    select,
+)
+from agents.console.source import FRESH_S, Source
+from agents.console.stream import MOST_STREAMS, Streams
+from agents.console.web import Handler, Page, add_headers, guarded, json_answer, load_pages
+from pipeline.catalogue.model import Catalogue
+from pipeline.stores.port import KpiStore
+from pipeline.values import WINDOWS
+
+API = "/api/v1"
+_CHECK_S = 10.0
+#: How far back ``series`` goes for a rolling window where ``last`` is absent: as many window lengths, at least an hour.
+_LIVE_LENGTHS = 2
+
+
+def _parameters(request: web.Request, allowed: tuple[str, ...]) -> dict[str, str]:
+    """Return a request's parameters, each known and given once."""
+    require_known(request.query, allowed)
+    for name in set(request.query):
+        if len(request.query.getall(name)) > 1:
+            raise BadParameterError(
+                f"parameter '{name}' is given twice; allowed: once, several values joined by commas"
+            )
+    return dict(request.query)
+
+
+class Console:
+    """Handlers of the API."""
+
+    def __init__(self, source: Source, info: ConsoleInfo, pages: dict[str, Page]) -> None:
+        self._source = source
+        self._info = info
+        self._pages = pages
+        self.streams = Streams(source)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return all routes of the console."""
+        api: dict[str, Handler] = {
+            "info": self.info,
+            "csfs": self.csfs,
+            "csfs/{csf}": self.csf,
+            "kpis": self.kpis,
+            "series": self.series,
+            "scopes": self.scopes,
+            "services": self.services,
+            "catalogue": self.catalogue,
+            "exits": self.exits,
+            "health": self.health,
+            "stream": self.stream,
+        }
+        if self._info.progress is not None:
+            api["progress"] = self.progress
+        # a HEAD of the stream would stay open for ever
+        found = [web.get(f"{API}/{p}", guarded(handler), allow_head=p != "stream") for p, handler in api.items()]
+        found.append(web.get(f"{API}/{{rest:.*}}", guarded(self.no_route)))
+        for path in ("/", "/csf/{csf}", "/pipeline"):
+            found.append(web.get(path, self.index))
+        found.append(web.get("/static/{name}", self.static))
+        return found
+
+    async def _selection(self, parameters: Mapping[str, str]) -> Selection:
+        directory = await self._source.directory()
+        return select(parameters, directory.scopes(), self._source.calendar)
+
+    async def _envelope(self) -> dict[str, Any]:
+        organisation = self._source.catalogue.organisation
+        clock = await self._source.clock()
+        return {**clock.fields(), "demo": self._info.demo, "organisation": organisation.name}
+
+    async def info(self, request: web.Request) -> web.Response:
+        """What the installation is, and what can be chosen."""
+        _parameters(request, ())
+        organisation = self._source.catalogue.organisation
+        return json_answer(
+            {
+                **await self._envelope(),
+                "version": self._info.version_text(),
+                "zone": organisation.zone,
+                "currency": organisation.currency,
+                "aligned_score": organisation.aligned_score,
+                "at_risk_score": organisation.at_risk_score,
+                "windows": list(WINDOWS),
+                "months": await self._source.months(),
+            }
+        )
+
+    async def csfs(self, request: web.Request) -> web.Response:
+        """The eight tiles."""
+        selection = await self._selection(_parameters(request, SELECTION_PARAMETERS))
+        document, tiles = await self._source.overview(selection)
+        envelope = await self._envelope()
+        return json_answer({**document, **envelope, "exits": await self._source.totals(), "csfs": tiles})
+
+    async def csf(self, request: web.Request) -> web.Response:
+        """One CSF: all KPIs, their months, its services."""
+        selection = await self._selection(_parameters(request, SELECTION_PARAMETERS))
+        csf = one_of("csf", request.match_info["csf"], self._source.catalogue.csfs)
+        return json_answer({**await self._source.page(csf, selection), **await self._envelope()})
+
+    async def kpis(self, request: web.Request) -> web.Response:
+        """Values as rows."""
+        parameters = _parameters(request, ROW_PARAMETERS)
+        source = self._source
+        scopes = (await source.directory()).scopes()
+        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, source.now())
+        question = rows_question(asked, source.calendar)
+        return json_answer(await source.reader.shared(("kpis", asked), FRESH_S, question))
+
+    async def series(self, request: web.Request) -> web.Response:
+        """One line: a KPI's values, or the score of a CSF."""
+        parameters = _parameters(request, SERIES_PARAMETERS)
+        source = self._source
+        if ("kpi" in parameters) == ("csf" in parameters):
+            raise BadParameterError("series needs a kpi or a csf; allowed: one of the two")
+        if any("," in parameters.get(name, "") for name in ("kpi", "csf", "scope")):
+            raise BadParameterError("series gives one line; allowed: one kpi or csf, and one scope")
+        since = self._since(parameters)
+        parameters.setdefault("scope", "org")
+        last = parameters.pop("last", None)
+        scopes = (await source.directory()).scopes()
+        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, source.now())
+        csf = parameters.get("csf")
+        question = series_question(asked, csf, since, source.calendar)
+        key = ("series", asked, csf, last)
+        points = await source.reader.shared(key, FRESH_S, question)
+        kpi = source.catalogue.kpis[parameters["kpi"]] if csf is None else None
+        return json_answer(
+            {
+                "kpi": kpi.id if kpi else None,
+                "csf": kpi.csf if kpi else csf,
+                "scope": parameters["scope"],
+                "period": asked.period,
+                "unit": kpi.unit if kpi else "points (0-100)",
+                "decimals": kpi.decimals if kpi else 0,
+                "direction": kpi.direction if kpi else "up",
+                "points": points,
+            }
+        )
+
+    def _since(self, parameters: Mapping[str, str]) -> int | None:
+        """Return the first end of live values to give, from the parameter ``last``; None for periods."""
+        last = parameters.get("last")
+        if "window" not in parameters:
+            if last is not None:
+                raise BadParameterError("last belongs to window; allowed: from and to for periods")
+            return None
+        window = one_of("window", parameters["window"], WINDOWS)
+        span = max(3600, _LIVE_LENGTHS * WINDOWS[window])
+        if last is not None:
+            span = WINDOWS[one_of("last", last, WINDOWS)]
+        return int(self._source.now()) - span
+
+    async def scopes(self, request: web.Request) -> web.Response:
+        """The organisation, its teams and services."""
+        _parameters(request, ())
+        directory = await self._source.directory()
+        return json_answer({"scopes": directory.described(directory.scopes())})
+
+    async def services(self, request: web.Request) -> web.Response:
+        """Services with team and tier."""
+        _parameters(request, ())
+        return json_answer({"services": (await self._source.directory()).described_services()})
+
+    async def catalogue(self, request: web.Request) -> web.Response:
+        """What CSFs and KPIs mean."""
+        _parameters(request, ())
+        catalogue = self._source.catalogue
+        return json_answer(
+            {
+                "digest": catalogue.digest,
+                "csfs": [
+                    {"id": c.id, "name": c.name, "statement": c.statement, "description": c.description}
+                    for c in catalogue.csfs.values()
+                ],
+                "kpis": [definition(k, catalogue) for k in catalogue.kpis.values()],
+            }
+        )
+
+    async def exits(self, request: web.Request) -> web.Response:
+        """Where every event ended."""
+        _parameters(request, ())
+        document = exits_document(await self._source.exits(), self._source.calendar)
+        return json_answer({**document, **(await self._source.clock()).fields()})
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Whether the store is well, in its own words."""
+        _parameters(request, ())
+        line = await self._source.reader.shared("check", _CHECK_S, lambda store: store.check())
+        return json_answer({"store": line, "streams": self.streams.open, **(await self._source.clock()).fields()})
+
+    async def progress(self, request: web.Request) -> web.Response:
+        """How far the pipeline is behind, as the worker says."""
+        _parameters(request, ())
+        if self._info.progress is None:
+            raise web.HTTPNotFound
+        return json_answer(dict(await self._info.progress()))
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """What changes, as server-sent events."""
+        parameters = _parameters(request, (*SELECTION_PARAMETERS, "csf"))
+        csf = parameters.pop("csf", None)
+        if csf is not None:
+            one_of("csf", csf, self._source.catalogue.csfs)
+        selection = await self._selection(parameters)
+        if self.streams.open >= MOST_STREAMS:
+            return json_answer({"error": f"{MOST_STREAMS} viewers are served already; ask csfs again and again"}, 503)
+        return await self.streams.serve(request, selection, csf)
+
+    async def no_route(self, request: web.Request) -> web.Response:
+        """Say what there is instead."""
+        names = "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, exits, health, progress, stream"
+        asked = request.match_info["rest"][:80]
+        return json_answer({"error": f"there is no {API}/{asked}; allowed: {names}"}, 404)
+
+    async def index(self, request: web.Request) -> web.StreamResponse:
+        """The page."""
+        return self._pages["index.html"].answer(request)
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        """A file of the page."""
+        page = self._pages.get(request.match_info["name"])
+        if page is None:
+            raise web.HTTPNotFound
+        return page.answer(request)
+
+
+def setup(
+    app: web.Application,
+    store_factory: Callable[[], KpiStore],
+    catalogue: Catalogue,
+    info: ConsoleInfo | Mapping[str, Any],
+) -> None:
+    """Mount page and API into an application; the store is opened at the first question, in a thread.
+
+    Args:
+        app: not yet started; routes it already has win over the console's.
+        store_factory: opens the KPI store for reading.
+        catalogue: whose CSFs, KPIs and services are shown.
+        info: about the installation, or a mapping with its fields.
+    """
+    reader = StoreReader(store_factory)
+    console = Console(Source(reader, catalogue), ConsoleInfo.of(info), load_pages())
+    app.on_response_prepare.append(add_headers)
+    app.add_routes(console.routes())
+
+    async def end_streams(_app: web.Application) -> None:
+        console.streams.end()
+
+    async def close_stores(_app: web.Application) -> None:
+        await reader.close()
+
+    app.on_shutdown.append(end_streams)
+    app.on_cleanup.append(close_stores)
