@@ -63,6 +63,9 @@ RESULT: dict[str, Callable[[Samples], float]] = {
 #: Counts that are 0, not unknown, in a month without any.
 COUNTED = frozenset(k for k, f in RESULT.items() if f is math.fsum)
 
+#: Counts of what is there at the end of a month.
+STOCKS = frozenset({"backlog", "vulnerabilities_overdue"})
+
 
 def scopes_of(service: str) -> tuple[str, str, str]:
     """Return the scopes that a service's samples belong to."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from connectors.simulator.figures import COUNTED, Book
+from connectors.simulator.figures import COUNTED, STOCKS, Book
 from connectors.simulator.organisation import NAME, ZONE
 from connectors.simulator.setting import Entity, Monthly, Update
 from connectors.simulator.truth_time import add_availability, add_freshness, add_peaks
@@ -57,7 +57,7 @@ class Truth:
         self._insight()
         self._integration()
         for month in self.months:  # a month without any has none, it is not unknown
-            for kpi in COUNTED:
+            for kpi in COUNTED if month in self.finished else COUNTED - STOCKS:
                 self.book.put(kpi, self.world.calendar.label(month), "org", 0.0)
         add_visits(self.book, self.world, self.months, self.until)
         add_peaks(self.book, self.world, self.finished)
@@ -150,7 +150,9 @@ class Truth:
             written = data.commits if data.commits is not None else [data.committed_at]
             self.book.add("change_lead_time", month, last.subject, *(_hours(w, data.deployed_at) for w in written))
         for finished in self.finished:
-            label, days = self.world.calendar.label(finished), len(self.world.calendar.days(finished))
+            label = self.world.calendar.label(finished)
+            # days of elapsed time: October has an hour more than its 31 dates
+            days = (self.world.calendar.month_start(finished + 1) - self.world.calendar.month_start(finished)) / 86_400
             total = sum(n for (m, _), n in deployed.items() if m == label)
             self.book.put("deployment_frequency", label, "org", total / days)
         for _, last in self._last(self.world.features):
