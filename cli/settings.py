@@ -1,0 +1,257 @@
+"""Settings: defaults, a YAML file, environment variables CSF_*, then options; the last word counts.
+
+Secrets come from the environment or, as CSF_..._FILE, from files; they are never printed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from agents.config import KafkaSecurity, WorkerConfig
+from agents.topics import client_settings
+from pipeline.catalogue.loader import load_catalogue
+from pipeline.catalogue.model import Catalogue
+from pipeline.errors import ConfigError
+from pipeline.stores.port import KpiStore
+
+#: settings whose values are never shown
+SECRETS = frozenset({"influx_token", "http_token", "kafka_password"})
+_CHOICES = {
+    "store": ("sqlite", "influx"),
+    "kafka_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "kafka_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+}
+
+
+def default_data_dir() -> Path:
+    """Return where the embedded default keeps its data: XDG_DATA_HOME or ~/.local/share, csf-pulse."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(base) / "csf-pulse"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of an installation.
+
+    Attributes:
+        data_dir: data of this machine: embedded Kafka, SQLite store, archive, logs.
+        bootstrap: brokers, ``host:port,...``; None: the embedded Kafka of the data directory.
+        group: consumer group of the workers.
+        partitions: partitions of every event topic, fixed once they exist.
+        replication: copies of every partition.
+        kafka_*: security of the connection to the brokers.
+        store: ``sqlite`` (in the data directory) or ``influx``.
+        influx_*: address, organisation and token of InfluxDB 2.x.
+        catalogue_dir: own catalogue over the built-in one.
+        http_host, http_port: where a worker serves console, API and metrics.
+        http_token: what other machines must present; needed when http_host is not loopback.
+        archive: keep raw events beside Kafka (embedded default: on).
+        archive_max_gib: oldest archived files go above this size.
+        tick_s: seconds between clock ticks.
+        kafka_port: port of the embedded Kafka; 0: one that is free, kept for the data directory.
+        retention_hours: how long the embedded Kafka keeps events.
+        demo: this is the demonstration.
+    """
+
+    data_dir: Path = field(default_factory=default_data_dir)
+    bootstrap: str | None = None
+    group: str = "csf"
+    partitions: int = 2
+    replication: int = 1
+    kafka_protocol: str = "PLAINTEXT"
+    kafka_mechanism: str = "PLAIN"
+    kafka_username: str | None = None
+    kafka_password: str | None = field(default=None, repr=False)
+    kafka_ca_file: Path | None = None
+    kafka_cert_file: Path | None = None
+    kafka_key_file: Path | None = None
+    store: str = "sqlite"
+    influx_url: str = "http://127.0.0.1:8086"
+    influx_org: str = "csf"
+    influx_token: str | None = field(default=None, repr=False)
+    catalogue_dir: Path | None = None
+    http_host: str = "127.0.0.1"
+    http_port: int = 8710
+    http_token: str | None = field(default=None, repr=False)
+    archive: bool = True
+    archive_max_gib: int = 10
+    tick_s: float = 5.0
+    kafka_port: int = 0
+    retention_hours: int = 168
+    demo: bool = False
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite store's file."""
+        return self.data_dir / "kpis.db"
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Kafka is our own child."""
+        return self.bootstrap is None
+
+    def security(self) -> KafkaSecurity:
+        """Return how to speak to the brokers."""
+        return KafkaSecurity(
+            protocol=self.kafka_protocol,  # type: ignore[arg-type] # checked against the allowed values on loading
+            mechanism=self.kafka_mechanism,  # type: ignore[arg-type] # likewise
+            username=self.kafka_username,
+            password=self.kafka_password,
+            ca_file=self.kafka_ca_file,
+            cert_file=self.kafka_cert_file,
+            key_file=self.kafka_key_file,
+        )
+
+    def kafka_settings(self) -> dict[str, Any]:
+        """Return kafka-python's keyword arguments for the connection."""
+        return client_settings(self.security())
+
+    def load_catalogue(self) -> Catalogue:
+        """Return the built-in catalogue overlaid by the demo's, the configured and the data directory's own."""
+        overlays: list[Path | None] = []
+        if self.demo:
+            from connectors.simulator import catalogue_dir  # noqa: PLC0415 - only the demo needs it
+
+            overlays.append(catalogue_dir())
+        own = self.data_dir / "catalogue"
+        return load_catalogue(*overlays, self.catalogue_dir, own if own.is_dir() else None)
+
+    def open_store(self, *, read_only: bool = False) -> KpiStore:
+        """Open the KPI store.
+
+        Raises:
+            ConfigError: a setting it needs is missing.
+            StoreUnavailable, StoreRejected: it cannot be opened.
+        """
+        if self.store == "sqlite":
+            from pipeline.stores.sqlite import SqliteStore  # noqa: PLC0415 - one of two
+
+            return SqliteStore(self.store_path, read_only=read_only)
+        from pipeline.stores.influx import InfluxStore  # noqa: PLC0415 - one of two
+
+        if not self.influx_token:
+            raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
+        store = InfluxStore(self.influx_url, self.influx_token, self.influx_org)
+        if not read_only:
+            store.setup_buckets()
+        return store
+
+    def worker_config(self, bootstrap: str) -> WorkerConfig:
+        """Return the configuration of a worker on these brokers."""
+        return WorkerConfig(
+            bootstrap=bootstrap,
+            catalogue=self.load_catalogue(),
+            store_factory=self.open_store,
+            group=self.group,
+            partitions=self.partitions,
+            replication=self.replication,
+            http_host=self.http_host,
+            http_port=self.http_port,
+            http_token=self.http_token,
+            archive_dir=self.data_dir / "archive" if self.archive else None,
+            archive_max_bytes=self.archive_max_gib * 2**30,
+            tick_s=self.tick_s,
+            session_timeout_s=6.0 if self.embedded else 12.0,
+            demo=self.demo,
+            data_dir=self.data_dir,
+            security=self.security(),
+        )
+
+
+_HINTS = get_type_hints(Settings)
+_NAMES = [f.name for f in fields(Settings)]
+
+
+def _convert(name: str, value: object, where: str) -> object:
+    """Return a setting's value in its type."""
+    kind = _HINTS[name]
+    text = str(value).strip()
+    if name in _CHOICES and text not in _CHOICES[name]:
+        raise ConfigError(f"{where}: {name} is '{text}'; allowed: {', '.join(_CHOICES[name])}")
+    try:
+        if kind is bool:
+            if isinstance(value, bool):
+                return value
+            return {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False,
+                    "off": False}[text.lower()]  # fmt: skip
+        if kind is int:
+            return int(text)
+        if kind is float:
+            return float(text)
+    except (ValueError, KeyError):
+        wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
+        raise ConfigError(f"{where}: {name} is '{text}'; it must be {wanted}") from None
+    return Path(text).expanduser() if "Path" in str(kind) else text
+
+
+def _known(name: str, where: str) -> str:
+    if name in _NAMES:
+        return name
+    close = difflib.get_close_matches(name, _NAMES, 1)
+    hint = f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(_NAMES)}"
+    raise ConfigError(f"{where}: there is no setting '{name}'{hint}")
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise ConfigError(f"{path}: is no YAML: {str(e).splitlines()[0]}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: must hold settings as 'name: value' lines")
+    for name in SECRETS & document.keys():
+        raise ConfigError(f"{path}: {name} is a secret; set CSF_{name.upper()} or CSF_{name.upper()}_FILE instead")
+    return {_known(str(k), str(path)): _convert(str(k), v, str(path)) for k, v in document.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name in _NAMES:
+        variable = f"CSF_{name.upper()}"
+        if environment.get(variable):
+            found[name] = _convert(name, environment[variable], variable)
+        elif environment.get(f"{variable}_FILE") and name in SECRETS:
+            path = Path(environment[f"{variable}_FILE"])
+            try:
+                found[name] = path.read_text().strip()
+            except OSError as e:
+                raise ConfigError(f"{variable}_FILE: {path} cannot be read: {e.strerror}") from None
+    return found
+
+
+def load_settings(
+    config: Path | None = None, environment: Mapping[str, str] = os.environ, **options: object
+) -> Settings:
+    """Return the settings; options that are None say nothing.
+
+    Args:
+        config: a settings file; without it ``csf.yaml`` of the data directory, if there is one.
+        environment: variables CSF_*.
+        options: what the command line said.
+
+    Raises:
+        ConfigError: naming the file or variable, the key and what is allowed.
+    """
+    given = {k: v for k, v in options.items() if v is not None}
+    told = _from_environment(environment)
+    if config is None:
+        folder = Path(str(given.get("data_dir") or told.get("data_dir") or default_data_dir()))
+        own = folder / "csf.yaml"
+        from_file = _from_file(own) if own.is_file() else {}
+    else:
+        from_file = _from_file(config)
+    settings = replace(Settings(), **{**from_file, **told, **given})  # type: ignore[arg-type] # converted by name
+    if settings.partitions < 1:
+        raise ConfigError(f"partitions is {settings.partitions}; it must be 1 or more")
+    return replace(settings, data_dir=settings.data_dir.expanduser().absolute())

@@ -1,0 +1,34 @@
+"""``csf worker``: one worker process on configured brokers and store."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from cli.options import config_option, data_dir_option
+from cli.settings import load_settings
+from pipeline.errors import ConfigError
+
+
+@click.command()
+@config_option
+@data_dir_option
+@click.option("--bootstrap", help="Brokers, host:port,... (CSF_BOOTSTRAP).")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of console, API and metrics (CSF_HTTP_PORT).")
+def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, port: int | None) -> int:
+    """Run one worker: it folds events into KPIs, writes them, and serves console, API and metrics."""
+    from agents.app import run_worker  # noqa: PLC0415 - Faust takes a second to load
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for noisy in ("faust", "mode", "aiokafka", "kafka"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap, http_port=port)
+    if settings.bootstrap is None:
+        raise ConfigError("csf worker needs brokers: set CSF_BOOTSTRAP or --bootstrap (csf up brings its own)")
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ConfigError(f"{settings.data_dir} cannot be used: {e.strerror}; name another with --data-dir") from None
+    return run_worker(settings.worker_config(settings.bootstrap))
