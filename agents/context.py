@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 #: Topics whose messages are acknowledged, and so have a lag.
 SOURCE_TOPICS = (*EVENT_TOPICS, PARTIALS)
+#: The two agents.
+INGEST, ROLLUP = "ingest", "rollup"
 EXIT_FAILED = 1
 EXIT_STALLED = 70
 _HIGHWATERS_AGE_S = 0.3
@@ -68,8 +70,10 @@ class Context:
     #: problems by name, for /readyz and /healthz; those of ``red`` make the worker unhealthy
     problems: dict[str, str] = field(default_factory=dict)
     red: set[str] = field(default_factory=set)
-    #: grows with everything that is done: what the watchdog watches
-    work_done: int = 0
+    #: grows with everything that an agent finishes: what the watchdog watches
+    done: dict[str, int] = field(default_factory=lambda: {INGEST: 0, ROLLUP: 0})
+    #: the newest batch was large: ingest is behind
+    backlog: bool = False
     #: next offset to acknowledge, a partition
     acked: dict[TP, int] = field(default_factory=dict)
     exit_code: int = 0
@@ -101,7 +105,7 @@ class Context:
         """Acknowledge a message: it and all before it of its partition are done."""
         event.ack()
         self.acked[event.message.tp] = event.message.offset + 1
-        self.work_done += 1
+        self.done[ROLLUP if event.message.topic == PARTIALS else INGEST] += 1
 
     def partitions(self) -> set[TP]:
         """Return the source partitions this worker owns; none while it recovers."""

@@ -24,6 +24,9 @@ from pipeline.topics import DEAD_LETTERS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
+#: A batch this large is a sign of a backlog.
+_BACKLOG_RECORDS = 1_000
+
 
 def partials_partition(csf: str, partitions: int) -> int:
     """Return the partition of ``csf.partials`` that rolls up a CSF."""
@@ -84,6 +87,7 @@ class IngestAgent:
         await asyncio.gather(
             *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items())
         )
+        ctx.backlog = len(batch.records) >= _BACKLOG_RECORDS
         ctx.metrics.keep_exits(out.exits)
         ctx.metrics.folded.labels(topic).inc(len(batch.records))
         ctx.acknowledge(event)

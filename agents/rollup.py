@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from agents.context import Context
+from agents.context import ROLLUP, Context
 from agents.engines import Rollup
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 _CLOSE_S = 5.0
+#: Pauses after a round of evaluation: usual, and while a backlog is folded.
+_PAUSE_S, _PAUSE_MOST_S = 0.2, 2.0
 _encode = msgspec.json.Encoder().encode
 
 
@@ -101,7 +103,6 @@ class RollupAgent:
         partition.folded += 1
         await ctx.table.flush(PARTIALS, number, engine.take_chunks(), engine.position, epoch)
         ctx.metrics.folded.labels(PARTIALS).inc(len(batch.records))
-        ctx.work_done += 1
         partition.event = event
         self._wake.set()
 
@@ -147,9 +148,12 @@ class RollupAgent:
             for tp in self._ctx.partitions():
                 if tp.topic == PARTIALS:
                     self._partition(tp.partition)
-            busy = False
+            busy, started = False, time.monotonic()
             for partition in list(self._partitions.values()):
                 busy |= await self._turn(partition)
+            took = time.monotonic() - started
+            # while a backlog is folded, values of now would be worked out over and over: they get a share of the time
+            await asyncio.sleep(min(_PAUSE_MOST_S, 2 * took) if self._ctx.backlog else min(_PAUSE_S, took))
             if not busy:
                 self._wake.clear()
                 try:
@@ -172,7 +176,7 @@ class RollupAgent:
                 return False
             finally:
                 self._writing = False
-            ctx.work_done += 1
+            ctx.done[ROLLUP] += 1
         if epoch != ctx.table.epoch:
             return False
         if partition.engine.pending or partition.folded != folded:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -20,7 +21,7 @@ from pipeline.catalogue.model import CSF_IDS, Catalogue, Csf, Organisation
 from pipeline.engine.ingest import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.rollup import RollupOutput
-from pipeline.errors import StoreUnavailable
+from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.values import Exits, KpiValue
 
@@ -127,25 +128,31 @@ class Newest:
         return out
 
 
-class Outage:
-    """A store that is away while a file exists."""
+class Moody:
+    """A store that is away, hangs or refuses while a file of that name exists."""
 
-    def __init__(self, store, flag):
-        self._store, self._flag = store, flag
+    def __init__(self, store, directory):
+        self._store, self._directory = store, Path(directory)
 
     def __getattr__(self, name):
-        if name.startswith("write") and os.path.exists(self._flag):
-            raise StoreUnavailable("the store is away", retry_after_s=0.1)
+        if name.startswith("write"):
+            if (self._directory / "away").exists():
+                raise StoreUnavailable("the store is away", retry_after_s=0.1)
+            if (self._directory / "refuse").exists():
+                raise StoreRejected("no such bucket")
+            while (self._directory / "hang").exists():
+                time.sleep(0.1)
         return getattr(self._store, name)
 
 
 def config(bootstrap, directory, **settings):
-    flag = os.path.join(directory, "away")
-    path = os.path.join(directory, "kpis.db")
+    path = Path(directory) / "kpis.db"
+    if settings.get("archive_dir"):
+        settings["archive_dir"] = Path(settings["archive_dir"])
     return WorkerConfig(
         bootstrap=bootstrap,
         catalogue=catalogue(),
-        store_factory=lambda: Outage(SqliteStore(path), flag),
+        store_factory=lambda: Moody(SqliteStore(path), directory),
         engines=Engines(plan=build_plan, ingest=Counting, rollup=Newest),
         **{"http_port": 0, "partitions": 2, "tick_s": 1.0, "close_months": False, "session_timeout_s": 6.0} | settings,
     )
@@ -158,9 +165,12 @@ def main():
 
     logging.basicConfig(level=os.environ.get("LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     bootstrap, directory, settings = sys.argv[1:4]
-    return run_worker(config(bootstrap, directory, **json.loads(settings)))
+    try:
+        return run_worker(config(bootstrap, directory, **json.loads(settings)))
+    except CsfError as e:
+        print(e)
+        return 2
 
 
 if __name__ == "__main__":
-    started = time.time()
     sys.exit(main())

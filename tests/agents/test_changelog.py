@@ -79,14 +79,13 @@ def test_recovery_is_what_was_committed(seed, steps):
             end += 1
 
     committed = {}
-    owner, position = Owner(log), 0
+    owner = Owner(log)
     # compaction leaves alone what is younger than the owner before: min.compaction.lag.ms
     begun = [0, 0]
-    for _ in range(steps):
+    for position in range(1, steps + 1):
         topic = rng.choice(TOPICS)
         names = rng.sample(CHUNKS, rng.randint(0, 3))
         changes = {c: None if rng.random() < 0.25 else rng.randbytes(3) for c in names}
-        position += 1
         act = rng.random()
         if act < 0.6:
             append(owner.flush(topic, changes, position))
