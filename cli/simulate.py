@@ -168,4 +168,7 @@ def _closer(bootstrap: str) -> Callable[[str], None]:
 
     from connectors.simulator.organisation import ZONE  # noqa: PLC0415
 
-    return lambda label: close_month(bootstrap, label, ZONE)
+    def close(label: str) -> None:
+        close_month(bootstrap, label, ZONE)
+
+    return close
