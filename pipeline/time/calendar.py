@@ -24,6 +24,7 @@ class Calendar:
         self._day_of_quarter: dict[int, int] = {}
         self._hour_of_quarter: dict[int, int] = {}
         self._month_of_day: dict[int, int] = {}
+        self._next_of_month: dict[int, int] = {}
 
     def local(self, at_s: float) -> datetime:
         """Return the local wall-clock time of an instant."""
@@ -74,8 +75,12 @@ class Calendar:
 
     def next_month(self, month_start: int) -> int:
         """Return the start of the month after the one that starts at ``month_start``."""
-        first = self.local(month_start).date()
-        return self.start_of((first.replace(day=28) + timedelta(days=4)).replace(day=1))
+        found = self._next_of_month.get(month_start)
+        if found is None:
+            first = self.local(month_start).date()
+            found = self.start_of((first.replace(day=28) + timedelta(days=4)).replace(day=1))
+            self._next_of_month[month_start] = found
+        return found
 
     def previous_month(self, month_start: int) -> int:
         """Return the start of the month before the one that starts at ``month_start``."""
