@@ -1,0 +1,119 @@
+// Numbers, units, times and words as people read them.
+
+const MINUS = "\u2212";
+const NARROW = "\u202f";
+const SHORT_UNITS = { "points (1-5)": "of 5", "points (1-7)": "of 7" };
+/** Units that only repeat the KPI's name. */
+const NAMED_UNITS = new Set(["incidents", "outages", "users", "pages", "breaches", "vulnerabilities", "points"]);
+
+export const CSF_WORDS = { aligned: "Aligned", at_risk: "At risk", concern: "Concern", unknown: "Unknown" };
+export const KPI_WORDS = { on_target: "On target", amber: "Amber", red: "Red", unknown: "Unknown" };
+/** One tone a status, for both vocabularies. */
+export const TONE = {
+  aligned: "good", on_target: "good", at_risk: "warn", amber: "warn", concern: "bad", red: "bad", unknown: "none",
+};
+
+const formats = new Map();
+
+function digits(decimals) {
+  if (!formats.has(decimals)) {
+    formats.set(decimals, new Intl.NumberFormat("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+  }
+  return formats.get(decimals);
+}
+
+export function number(value, decimals) {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "unknown";
+  const text = digits(decimals).format(Math.abs(value));
+  return value < 0 && /[1-9]/.test(text) ? MINUS + text : text;
+}
+
+export function shortUnit(unit) {
+  return SHORT_UNITS[unit] || (NAMED_UNITS.has(unit) ? "" : unit);
+}
+
+/** The unit as it follows a number. */
+export function unitAfter(unit) {
+  const short = shortUnit(unit);
+  return short ? NARROW + short : "";
+}
+
+export function quantity(value, kpi) {
+  return number(value, kpi.decimals) + (value === null || value === undefined ? "" : unitAfter(kpi.unit));
+}
+
+/** A target is written without decimals it does not need. */
+export function bound(value, kpi) {
+  if (value === null || value === undefined) return "none";
+  const sign = { up: "\u2265", down: "\u2264", zero: "\u00b1" }[kpi.direction];
+  const text = new Intl.NumberFormat("en", { maximumFractionDigits: Math.max(3, kpi.decimals) }).format(value);
+  return `${sign}${NARROW}${text.replace("-", MINUS)}`;
+}
+
+export function score(value) {
+  return value === null || value === undefined ? "\u2013" : String(Math.round(value));
+}
+
+export function percent(share) {
+  if (share === null || share === undefined) return "unknown";
+  const value = 100 * share;
+  // never round up to a whole that was not reached
+  return value >= 99.95 && value < 100 ? "99.9%" : `${value.toFixed(value < 100 && value > 0 ? 1 : 0)}%`;
+}
+
+export function count(value) {
+  return number(value, 0);
+}
+
+export function compact(value) {
+  return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
+}
+
+export function age(seconds) {
+  if (seconds < 1) return "now";
+  if (seconds < 90) return `${Math.round(seconds)} s ago`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 172800) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86400)} days ago`;
+}
+
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** "2026-10-01T00:00:00+02:00" or "2026-10" as "Oct 2026": read from the text, so the browser's zone plays no part. */
+export function month(text) {
+  return `${MONTHS[Number(text.slice(5, 7)) - 1]} ${text.slice(0, 4)}`;
+}
+
+export function monthInitial(text) {
+  return MONTHS[Number(text.slice(5, 7)) - 1];
+}
+
+export function clockTime(text) {
+  return text ? `${text.slice(0, 10)} ${text.slice(11, 19)}` : "never";
+}
+
+export function span(document) {
+  if (!document.start) return "nothing measured yet";
+  if (document.period === "month") return month(document.start);
+  if (document.period === "day") return document.start.slice(0, 10);
+  return `last ${document.period}, until ${document.end.slice(11, 16)}`;
+}
+
+export function stateWords(kpi) {
+  if (kpi.state === "restated") return `restated, rev ${kpi.revision}`;
+  return { live: "live", to_date: "to date", closed: "closed" }[kpi.state] || "\u2013";
+}
+
+/** A change in words and signs; for percentages in points, else relative. */
+export function change(kpi) {
+  const found = kpi.change;
+  if (!found) return null;
+  const sign = found.delta > 0 ? "\u25b2" : found.delta < 0 ? "\u25bc" : "\u25b6";
+  let size;
+  if (found.delta === 0) size = "same";
+  else if (kpi.unit === "%") size = `${number(Math.abs(found.delta), Math.max(1, Math.min(2, kpi.decimals)))} pt`;
+  else if (kpi.direction === "zero" || found.percent === null || Math.abs(found.percent) >= 1000) size = number(Math.abs(found.delta), kpi.decimals);
+  else size = `${number(Math.abs(found.percent), Math.abs(found.percent) < 10 ? 1 : 0)}%`;
+  const word = found.better === null ? "unchanged" : found.better ? "better" : "worse";
+  return { sign, size, word, tone: found.better === null ? "none" : found.better ? "good" : "bad" };
+}
