@@ -165,7 +165,6 @@ def _to_kafka(
 def _closer(bootstrap: str) -> Callable[[str], None]:
     """Return what closes a month in Kafka."""
     from connectors.control import close_month  # noqa: PLC0415 - Kafka is not needed for --out
-
     from connectors.simulator.organisation import ZONE  # noqa: PLC0415
 
     def close(label: str) -> None:
