@@ -1,5 +1,6 @@
 """Calendar, panes, windows and intervals."""
 
+import itertools
 from datetime import UTC, datetime
 
 from hypothesis import given
@@ -89,6 +90,6 @@ def cells(parts: list[tuple[int, int]]) -> set[int]:
 def test_interval_algebra_is_set_algebra(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> None:
     a, b = intervals.union(left), intervals.union(right)
     assert cells(a) == cells(left)
-    assert all(x[1] < y[0] for x, y in zip(a, a[1:], strict=False))
+    assert all(x[1] < y[0] for x, y in itertools.pairwise(a))
     assert cells(intervals.subtract(a, b)) == cells(left) - cells(right)
     assert intervals.total(intervals.clip(a, 10, 40)) == len(cells(left) & set(range(10, 40)))

@@ -22,7 +22,9 @@ def test_locks_are_hashed_and_host_free() -> None:
 
 
 def test_no_registry_hosts_or_machine_paths() -> None:
-    hosts = re.compile(r"(files\.pythonhosted|pypi\.org/simple|repo1?\.maven|registry\.npmjs|proxy\.golang|index\.crates)")
+    hosts = re.compile(
+        r"(files\.pythonhosted|pypi\.org/simple|repo1?\.maven|registry\.npmjs|proxy\.golang|index\.crates)"
+    )
     for name in tracked():
         path = ROOT / name
         if path.suffix in {".png", ".gz", ".ico"} or name == "tests/project/test_hygiene.py" or not path.is_file():
