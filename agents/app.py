@@ -192,6 +192,8 @@ class Worker:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with suppress(Exception):  # what is not committed is read again, and skipped
+            await asyncio.wait_for(self.ctx.app.consumer.commit(), _STOP_S / 4)
         with suppress(Exception):
             await asyncio.wait_for(self.ctx.app.stop(), _STOP_S)
         await self.rollup.close()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hmac
-import importlib
-import importlib.util
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from agents.console import routes
+from agents.console.info import ConsoleInfo
 from agents.context import Context
 from agents.watchdog import Watchdog
 from pipeline.errors import ConfigError
@@ -61,17 +61,7 @@ class HttpServer:
         self._runner = web.AppRunner(self.app, access_log=None)
         #: the port that is served, once started
         self.port = 0
-        self._info: dict[str, Any] = {
-            "organisation": ctx.plan.catalogue.organisation.name,
-            "demo": ctx.config.demo,
-            "group": ctx.config.group,
-            "data_dir": str(ctx.config.data_dir) if ctx.config.data_dir else None,
-            "started": ctx.started,
-        }
-        if importlib.util.find_spec("agents.console.routes") is None:
-            return
-        routes = importlib.import_module("agents.console.routes")
-        routes.setup(self.app, ctx.config.store_factory, ctx.plan.catalogue, self._info)
+        routes.setup(self.app, ctx.config.store_factory, ctx.plan.catalogue, ConsoleInfo(demo=ctx.config.demo))
 
     async def start(self) -> None:
         """Listen.

@@ -27,11 +27,11 @@ from pipeline.errors import CsfError
 _log = logging.getLogger(__name__)
 
 
-class StaleAssignment(CsfError):  # noqa: N818 - an expected turn of events, not an error to show
+class StaleAssignment(CsfError):
     """The partition is another worker's now, or may be: what was folded is dropped and will be replayed."""
 
 
-class ForkedState(CsfError):  # noqa: N818 - named for what happened
+class ForkedState(CsfError):
     """Another worker wrote into a changelog partition that this one owns; the process must start again."""
 
 

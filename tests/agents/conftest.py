@@ -1,19 +1,11 @@
-"""Kafka for the agents' tests: the one named by CSF_TEST_BOOTSTRAP, or one started here."""
+"""Kafka for the agents' tests: the one named by CSF_TEST_BOOTSTRAP, or the embedded one."""
 
 import os
-import socket
-import subprocess
 
 import pytest
 
+from cli.embedded.kafka import EmbeddedKafka, free_port
 from tests.agents.harness import Feeder, Worker, fresh_topics
-from tests.paths import SHARED
-
-
-def _free_ports():
-    with socket.socket() as first:
-        first.bind(("127.0.0.1", 0))
-        return first.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -21,12 +13,10 @@ def bootstrap(tmp_path_factory):
     if "CSF_TEST_BOOTSTRAP" in os.environ:
         yield os.environ["CSF_TEST_BOOTSTRAP"]
         return
-    script, directory = SHARED / "services" / "kafka.sh", tmp_path_factory.mktemp("kafka")
-    port = _free_ports()
-    subprocess.run([script, "fetch", directory / "libs"], check=True)
-    subprocess.run([script, "start", directory / "libs", directory / "data", str(port)], check=True)
-    yield f"127.0.0.1:{port}"
-    subprocess.run([script, "stop", directory / "data"], check=True)
+    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), free_port())
+    kafka.start()
+    yield kafka.bootstrap
+    kafka.stop()
 
 
 @pytest.fixture
