@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
@@ -14,7 +15,12 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 
+from cli.embedded.instance import Instance, running
+from cli.settings import load_settings
+from connectors.control import close_month
+from connectors.simulator import catalogue_dir
 from connectors.simulator.emit import Item
+from connectors.simulator.organisation import ZONE
 from connectors.simulator.story import MONTHS
 from connectors.simulator.telling import Cursor, Progress, load_cursor, month_closed, tell_history
 from connectors.simulator.truth import truth
@@ -70,7 +76,10 @@ def simulate(
         n = _to_file(cursor.world(), out)
         click.echo(f"{n:,} events are in {out}.", err=True)
     if to_kafka:
-        _to_kafka(cursor, cursor_path, bootstrap or _running_in(data_dir), history, live, speed)
+        settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
+        settings = replace(settings, catalogue_dir=settings.catalogue_dir or catalogue_dir())
+        with running(settings, worker=True, say=lambda text: click.echo(text, err=True)) as instance:
+            _to_kafka(cursor, cursor_path, instance, history, live, speed)
 
 
 def _cursor(path: Path | None, seed: int, months: int, now: int | None) -> Cursor:
@@ -86,11 +95,13 @@ def _cursor(path: Path | None, seed: int, months: int, now: int | None) -> Curso
     return Cursor(seed, anchor, anchor, months)
 
 
-def _running_in(data_dir: Path | None) -> str:
-    """Return the address of the Kafka that runs in a data directory."""
-    from cli.embedded.address import bootstrap_of  # noqa: PLC0415 - only the embedded default has it
-
-    return str(bootstrap_of(data_dir))
+def _keep(cursor: Cursor, path: Path) -> None:
+    """Write down which world it is before it is told: told again after a crash, it must be the same one."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise ConfigError(f"{path.parent}: cannot be made ({e.strerror}); name another --data-dir") from e
+    cursor.save(path)
 
 
 @contextmanager
@@ -144,30 +155,24 @@ def _to_file(world: World, path: Path) -> int:
 
 
 def _to_kafka(
-    cursor: Cursor, cursor_path: Path | None, bootstrap: str, history: bool, live: bool, speed: float
+    cursor: Cursor, cursor_path: Path | None, instance: Instance, history: bool, live: bool, speed: float
 ) -> None:
-    from connectors.simulator.run import produce_history, run_live  # noqa: PLC0415 - Kafka is not needed for --out
+    from connectors.simulator.run import produce_history, run_live  # noqa: PLC0415 - files need no Kafka
 
+    bootstrap, kafka = instance.bootstrap, instance.kafka_settings
+
+    def end_month(label: str) -> None:
+        close_month(bootstrap, label, ZONE, kafka)
+
+    if cursor_path and load_cursor(cursor_path) is None:
+        _keep(cursor, cursor_path)
     if history:
         with _bar("History") as progress:
-            n = produce_history(bootstrap, cursor.seed, cursor.anchor, progress, _closer(bootstrap), cursor.months)
+            n = produce_history(bootstrap, cursor.seed, cursor.anchor, progress, end_month, cursor.months, kafka)
         click.echo(f"{n:,} events were told to {bootstrap}.", err=True)
-    if cursor_path and load_cursor(cursor_path) is None:
-        cursor.save(cursor_path)
     if live:
         stop = Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
         click.echo("Live: stop with Ctrl-C.", err=True)
-        run_live(bootstrap, cursor.seed, cursor_path, stop, cursor.anchor, cursor.months, speed)
-
-
-def _closer(bootstrap: str) -> Callable[[str], None]:
-    """Return what closes a month in Kafka."""
-    from connectors.control import close_month  # noqa: PLC0415 - Kafka is not needed for --out
-    from connectors.simulator.organisation import ZONE  # noqa: PLC0415
-
-    def close(label: str) -> None:
-        close_month(bootstrap, label, ZONE)
-
-    return close
+        run_live(bootstrap, cursor.seed, cursor_path, stop, cursor.anchor, cursor.months, speed, kafka)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from connectors.producer import EventProducer
 from connectors.simulator.story import MONTHS
@@ -24,6 +25,7 @@ def produce_history(
     progress: Progress | None = None,
     close_month: Callable[[str], None] | None = None,
     months: int = MONTHS,
+    settings: dict[str, Any] | None = None,
 ) -> int:
     """Tell a world's history to Kafka, in order of time; running it again changes nothing, its ids are the same.
 
@@ -34,6 +36,7 @@ def produce_history(
         progress: called with the share of the time told (0 to 1) and the events so far.
         close_month: called with each finished month (``2026-05``) when all its events are stored, before the next.
         months: finished months before the one that holds ``now``.
+        settings: further keyword arguments for kafka-python (security).
 
     Returns:
         The number of events.
@@ -42,7 +45,7 @@ def produce_history(
         ServiceUnavailable: Kafka does not answer.
     """
     world = World(seed, now, months)
-    producer = EventProducer(bootstrap)
+    producer = EventProducer(bootstrap, settings=settings)
     batches = Batches(producer)
 
     def end_month(label: str) -> None:
@@ -66,11 +69,13 @@ def run_live(
     anchor: int | None = None,
     months: int = MONTHS,
     speed: float = 0.0,
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Tell what happens from where the world was left, every second, until ``stop`` is set (blocks).
 
     The file holds which world it is and until when it was told; where there is none, the world of ``anchor`` begins
-    to live at the anchor. Without a file no place is kept.
+    to live at the anchor. Without a file no place is kept. ``settings`` are further keyword arguments for
+    kafka-python.
 
     Raises:
         ConfigError: the file is of another world, or neither file nor anchor is there.
@@ -86,7 +91,7 @@ def run_live(
             f"{cursor_path}: is of the world of seed {cursor.seed} anchored at {cursor.anchor}; "
             "use these, or remove the file and the data of that world"
         )
-    producer = EventProducer(bootstrap)
+    producer = EventProducer(bootstrap, settings=settings)
     try:
         tell_live(cursor, cursor_path, producer, stop, speed=speed)
     finally:
