@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.catalogue.model import Catalogue, Direction, Kpi
+from pipeline.catalogue.model import Availability, Catalogue, Count, Direction, Distinct, Kpi, Sum
 from pipeline.time.calendar import Calendar
 from pipeline.values import WINDOWS, KpiValue
 
@@ -58,9 +58,18 @@ def change_of(kpi: Kpi, before: float | None, after: float | None) -> dict[str, 
     }
 
 
+def _grows(kpi: Kpi) -> bool:
+    """Return whether a value only grows while its period runs, so that it compares with no finished one."""
+    measure = kpi.measure
+    if isinstance(measure, Availability):
+        return measure.stat == "outages"
+    return isinstance(measure, Sum | Distinct) or (isinstance(measure, Count) and measure.per == "period")
+
+
 def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | None) -> dict[str, Any]:
     """Return a KPI with its value for tiles and tables; ``before`` is the value of the period before."""
     held = value.value if value else None
+    comparable = value is not None and not (value.state == "to_date" and _grows(kpi))
     return {
         "id": kpi.id,
         "name": kpi.name,
@@ -84,7 +93,7 @@ def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | Non
         "revision": value.revision if value else 0,
         "definition_version": value.definition_version if value else kpi.version,
         "reported": value.reported if value else False,
-        "change": change_of(kpi, before, held),
+        "change": change_of(kpi, before, held) if comparable else None,
         "note": value.reason if value else "",
     }
 

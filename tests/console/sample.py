@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import zlib
 from datetime import date
 from pathlib import Path
 
@@ -33,8 +34,8 @@ SERVICES = {
     "intranet": ("Intranet", "back-office", 3),
 }
 #: How much worse than on target each service does, and each CSF: 0 is on target, 1 is red.
-_STRAIN = {"checkout": 0.55, "erp": 0.4, "messaging": 0.3, "payroll": 0.15}
-_CSF_STRAIN = {"reliability": 0.28, "security": 0.75, "integration": 0.3, "scalability": 0.1}
+_STRAIN = {"checkout": 0.2, "erp": 0.15, "messaging": 0.2, "payroll": 0.1}
+_CSF_STRAIN = {"reliability": 0.28, "security": 0.45, "integration": 0.3, "scalability": 0.1}
 
 
 def catalogue(directory: Path, *, name: str = "Nordwind Trading", zone: str = "Europe/Berlin") -> Catalogue:
@@ -52,6 +53,11 @@ def scopes() -> list[str]:
     return ["org", *(f"team:{t}" for t in teams), *(f"service:{s}" for s in SERVICES)]
 
 
+def _own(text: str) -> float:
+    """Return a fixed number in [0, 1) for a text, so that each KPI and service has a character of its own."""
+    return zlib.crc32(text.encode()) / 2**32
+
+
 def _strain(kpi: Kpi, scope: str) -> float:
     ident = scope.partition(":")[2]
     if scope.startswith("team:"):
@@ -59,7 +65,7 @@ def _strain(kpi: Kpi, scope: str) -> float:
         own = sum(inside) / len(inside)
     else:
         own = _STRAIN.get(ident, 0.0) if ident else 0.12
-    return own + _CSF_STRAIN.get(kpi.csf, 0.0)
+    return own + _CSF_STRAIN.get(kpi.csf, 0.0) + 0.9 * (_own(kpi.id + "!") - 0.5) + 0.7 * (_own(scope + kpi.csf) - 0.5)
 
 
 def _number(kpi: Kpi, scope: str, wave: float, rng: random.Random) -> float:
@@ -67,12 +73,12 @@ def _number(kpi: Kpi, scope: str, wave: float, rng: random.Random) -> float:
     if kpi.thresholds is None or kpi.target is None:
         return float(rng.randrange(0, 40))
     good, red = kpi.target, kpi.thresholds.red
-    badness = _strain(kpi, scope) - 0.2 + 0.22 * wave + rng.gauss(0, 0.06)
+    badness = _strain(kpi, scope) - 0.08 + 0.2 * wave + rng.gauss(0, 0.06)
     value = good + (red - good) * badness
     if kpi.unit == "%":
         value = min(value, 100.0)
     if kpi.id not in {"nps", "forecast_bias", "decision_impact", "decision_uplift", "error_budget_remaining"}:
-        value = max(value, 0.0)
+        value = max(value, 0.15 * good)
     return float(round(value)) if kpi.decimals == 0 else value
 
 
@@ -88,7 +94,7 @@ class Filler:
     def value(self, kpi: Kpi, scope: str, period: str, start: int, end: int, wave: float, state: str) -> KpiValue:
         rng = self.rng
         number: float | None = _number(kpi, scope, wave, rng)
-        count, coverage = rng.randrange(20, 400), min(1.0, 0.975 + rng.random() * 0.04)
+        count, coverage = rng.randrange(90, 900), min(1.0, 0.975 + rng.random() * 0.04)
         if scope == "service:intranet" and kpi.csf == "integration":
             number, count, coverage = None, 0, None
         if scope == "service:payroll" and kpi.id in {"csat", "nps", "ces"}:

@@ -52,9 +52,10 @@ export function sparkline(points, { width = 96, height = 24, target = null, rang
   }
   const { lines, dots } = stretches(points, x, y);
   if (lines.length) root.append(svg("path", { class: "trace", d: lines.join(" ") }));
-  for (const [cx, cy] of dots) root.append(svg("circle", { class: "dot", cx, cy, r: 1.6 }));
+  // lines of no length with round ends stay round however the drawing is stretched
+  for (const [cx, cy] of dots) root.append(svg("path", { class: "dot", d: `M${cx.toFixed(1)} ${cy.toFixed(1)}h0` }));
   const last = points[points.length - 1];
-  if (last[1] !== null) root.append(svg("circle", { class: "now", cx: x(last[0]), cy: y(last[1]), r: 2.4 }));
+  if (last[1] !== null) root.append(svg("path", { class: "now", d: `M${x(last[0]).toFixed(1)} ${y(last[1]).toFixed(1)}h0` }));
   return root;
 }
 

@@ -88,7 +88,7 @@ function kpiTable(csf, opened, toggle, before, period) {
   const previous = new Map((before ? before.kpis : []).map((k) => [k.id, k]));
   return el("table", { class: "kpi-table" },
     el("caption", { class: "sr" }, "Key performance indicators"),
-    el("thead", null, el("tr", null, headings.map((h) => el("th", { scope: "col", class: numeric.has(h) ? "num" : null, title: h === "Change" ? (period === "month" ? "against the month before" : "months and days have one") : null }, h)))),
+    el("thead", null, el("tr", null, headings.map((h) => el("th", { scope: "col", class: numeric.has(h) ? "num" : null, title: h === "Change" ? (period === "month" ? "against the month before; sums of a running month are not compared" : period === "day" ? "against the day before" : "live values are not compared") : null }, h)))),
     el("tbody", null, csf.kpis.map((k) => kpiRows(k, opened, toggle, previous.get(k.id)))),
   );
 }

@@ -6,6 +6,8 @@ const SHORT_UNITS = { "points (1-5)": "of 5", "points (1-7)": "of 7" };
 /** Units that only repeat the KPI's name. */
 const NAMED_UNITS = new Set(["incidents", "outages", "users", "pages", "breaches", "vulnerabilities", "points"]);
 
+export const WINDOW_WORDS = { "5m": "5 minutes", "30m": "30 minutes", "1h": "hour", "6h": "6 hours", "24h": "24 hours", "3d": "3 days", "7d": "7 days", "30d": "30 days" };
+
 export const CSF_WORDS = { aligned: "Aligned", at_risk: "At risk", concern: "Concern", unknown: "Unknown" };
 export const KPI_WORDS = { on_target: "On target", amber: "Amber", red: "Red", unknown: "Unknown" };
 /** One tone a status, for both vocabularies. */
@@ -96,7 +98,7 @@ export function span(document) {
   if (!document.start) return "nothing measured yet";
   if (document.period === "month") return month(document.start);
   if (document.period === "day") return document.start.slice(0, 10);
-  return `last ${document.period}, until ${document.end.slice(11, 16)}`;
+  return `last ${WINDOW_WORDS[document.period] || document.period}, until ${document.end.slice(11, 16)}`;
 }
 
 export function stateWords(kpi) {
@@ -110,7 +112,7 @@ export function change(kpi) {
   if (!found) return null;
   const sign = found.delta > 0 ? "\u25b2" : found.delta < 0 ? "\u25bc" : "\u25b6";
   let size;
-  if (found.delta === 0) size = "same";
+  if (found.delta === 0) size = "";
   else if (kpi.unit === "%") size = `${number(Math.abs(found.delta), Math.max(1, Math.min(2, kpi.decimals)))} pt`;
   else if (kpi.direction === "zero" || found.percent === null || Math.abs(found.percent) >= 1000) size = number(Math.abs(found.delta), kpi.decimals);
   else size = `${number(Math.abs(found.percent), Math.abs(found.percent) < 10 ? 1 : 0)}%`;

@@ -9,7 +9,6 @@ import { csfPage } from "./csf.js";
 import { pipeline } from "./pipeline.js";
 
 const byId = (id) => document.getElementById(id);
-const WINDOW_WORDS = { "5m": "5 minutes", "30m": "30 minutes", "1h": "1 hour", "6h": "6 hours", "24h": "24 hours", "3d": "3 days", "7d": "7 days", "30d": "30 days" };
 
 let stop = () => {};
 let view = null;
@@ -73,7 +72,7 @@ function controls(scopes) {
   options(byId("scope"), [["", of("org")], ["Teams", of("team")], ["Services", of("service")]], parameters.scope || "org");
   const months = info.months.map((m, i) => [`month=${m}`, i === 0 ? `${format.month(m)} (newest)` : format.month(m)]);
   if (!months.length) months.push(["", "This month"]);
-  const windows = info.windows.map((w) => [`window=${w}`, `Last ${WINDOW_WORDS[w] || w}`]);
+  const windows = info.windows.map((w) => [`window=${w}`, `Last ${format.WINDOW_WORDS[w] || w}`]);
   const days = parameters.day ? [[`day=${parameters.day}`, parameters.day]] : [];
   const chosen = parameters.window ? `window=${parameters.window}` : parameters.day ? `day=${parameters.day}` : parameters.month ? `month=${parameters.month}` : months[0][0];
   if (parameters.month && !info.months.includes(parameters.month)) months.push([`month=${parameters.month}`, parameters.month]);

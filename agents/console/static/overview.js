@@ -9,6 +9,15 @@ import { href } from "./nav.js";
 
 const RANK = { concern: 0, at_risk: 1, unknown: 2, aligned: 3 };
 
+/** Score at which a CSF is aligned, as the organisation sets it. */
+let aligned = 80;
+
+/** Scores are drawn from the lowest shown, but never so close that a small change looks like a fall. */
+function scoreFloor(points) {
+  const known = points.map((p) => p[1]).filter((v) => v !== null);
+  return Math.max(0, Math.min(50, ...known) - 5);
+}
+
 function kpiRow(kpi, before) {
   const moved = before && before.value !== kpi.value;
   const known = kpi.value !== null;
@@ -16,10 +25,10 @@ function kpiRow(kpi, before) {
   return el("li", { class: "kpi", title: kpi.reason || null },
     quietStatus(kpi.status),
     el("span", { class: "name" }, kpi.name),
-    sparkline(kpi.sparkline, { width: 72, height: 22, target: kpi.target }),
+    sparkline(kpi.sparkline, { width: 72, height: 26, target: kpi.target }),
     el("span", { class: `value${known ? "" : " unknown"}${moved ? " moved" : ""}` },
       known ? format.number(kpi.value, kpi.decimals) : "unknown", known ? el("small", null, format.unitAfter(kpi.unit)) : null),
-    el("span", { class: "target" }, known ? target : kpi.reason),
+    el("span", { class: "target" }, known ? kpi.status === "unknown" && kpi.reason ? kpi.reason : target : kpi.reason),
   );
 }
 
@@ -35,16 +44,16 @@ function tile(csf, before) {
     el("div", { class: "verdict" },
       csfStatus(csf.status),
       el("span", { class: `score${moved ? " moved" : ""}` }, el("span", { class: "sr" }, "score "), format.score(csf.score), el("small", null, csf.score === null ? "" : "/100")),
-      sparkline(csf.sparkline, { width: 150, height: 34, range: [0, 100], target: 80 }),
+      sparkline(csf.sparkline, { width: 150, height: 34, range: [scoreFloor(csf.sparkline), 100], target: aligned }),
     ),
     el("ul", { class: "kpis" }, kpis),
     el("footer", null,
       csf.reason && csf.status === "unknown"
         ? el("span", { class: "worst" }, csf.reason)
         : worst
-          ? el("span", { class: "worst" }, "Worst: ", el("a", { href: href(`/csf/${encodeURIComponent(csf.id)}`, { scope: worst.scope }), "data-nav": true, "data-key": `${csf.id}-worst` }, worst.name), " ", shape(format.TONE[worst.status]), " ", el("b", null, format.score(worst.score)))
+          ? el("span", { class: "worst" }, el("span", null, "Worst"), el("a", { href: href(`/csf/${encodeURIComponent(csf.id)}`, { scope: worst.scope }), "data-nav": true, "data-key": `${csf.id}-worst` }, worst.name), shape(format.TONE[worst.status]), el("b", null, format.score(worst.score)))
           : el("span", { class: "worst" }),
-      el("span", { class: "cover", title: "Share of the elapsed time for which the sources of its KPIs delivered" }, "coverage ", format.percent(csf.coverage)),
+      el("span", { class: "cover", title: "Share of the elapsed time for which the sources of its KPIs delivered" }, el("span", { class: "long" }, "coverage "), el("span", { class: "short", "aria-hidden": "true" }, "cov. "), format.percent(csf.coverage)),
     ),
   );
 }
@@ -114,7 +123,8 @@ export function overview() {
     title: () => "Overview",
     load: (parameters) => ask("csfs", parameters),
     streamed: (parameters) => parameters,
-    render(root, found) {
+    render(root, found, info) {
+      aligned = info.aligned_score;
       if (document_ && root.querySelector(".tiles")) {
         merge(root, found);
         return;

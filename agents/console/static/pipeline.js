@@ -39,7 +39,7 @@ function exitBars(totals) {
   return el("table", { class: "exit-table" },
     el("thead", null, el("tr", null, el("th", { scope: "col" }, "Exit"), el("th", { scope: "col", class: "num" }, "Events"), el("th", { scope: "col", class: "num" }, "Share"), el("th", { scope: "col" }, "Meaning"))),
     el("tbody", null, EXITS.map(([name, word, means]) => el("tr", null, el("th", { scope: "row" }, word), el("td", { class: "num" }, format.count(totals[name])), el("td", { class: "num" }, share(totals[name], totals.received)), el("td", { class: "dim" }, means)))),
-    el("tfoot", null, el("tr", null, el("th", { scope: "row" }, "In"), el("td", { class: "num" }, format.count(totals.received)), el("td", { class: "num" }, totals.balanced ? "in = out" : ""), el("td", { class: totals.balanced ? "dim" : "warn" }, totals.balanced ? "every event ended in exactly one exit" : "in and out differ while counts are being written"))),
+    el("tfoot", null, el("tr", null, el("th", { scope: "row" }, "In"), el("td", { class: "num" }, format.count(totals.received)), el("td", { class: "num" }, totals.balanced ? "in = out" : ""), el("td", { class: totals.balanced ? "dim" : "caution" }, totals.balanced ? "every event ended in exactly one exit" : "in and out differ while counts are being written"))),
   );
 }
 
@@ -58,7 +58,7 @@ function partitionTable(found) {
   return el("table", { class: "partition-table" },
     el("thead", null, el("tr", null, ["Topic / partition", "In", ...EXITS.map(([, word]) => word), "Position", "Clock"].map((h, i) => el("th", { scope: "col", class: i ? "num" : null }, h)))),
     el("tbody", null, found.partitions.map((p) => el("tr", null,
-      el("th", { scope: "row" }, `${p.topic} / ${p.partition}`, lag[p.topic] ? el("small", { class: "warn" }, ` topic is ${format.count(lag[p.topic])} behind`) : null),
+      el("th", { scope: "row" }, `${p.topic} / ${p.partition}`, lag[p.topic] ? el("small", { class: "caution" }, ` topic is ${format.count(lag[p.topic])} behind`) : null),
       el("td", { class: "num" }, format.count(p.received)),
       EXITS.map(([name]) => el("td", { class: p[name] ? "num" : "num dim" }, format.count(p[name]))),
       el("td", { class: "num dim" }, positions[`${p.topic}/${p.partition}`] !== undefined ? format.count(positions[`${p.topic}/${p.partition}`]) : "\u2013"),
