@@ -18,7 +18,7 @@ MOST_POINTS = 60
 #: How far back the line of a live value goes, by how often its window slides, seconds.
 _LIVE_SPAN_S = {MINUTE: 7_200, FIVE_MINUTES: 86_400, HOUR: 7 * 86_400}
 #: How long a history may be shown before it is read again, seconds; the newest value is added when shown.
-PERIOD_TTL_S = 30.0
+PERIOD_TTL_S = 5.0
 _LIVE_TTL_S = {MINUTE: 20.0, FIVE_MINUTES: 60.0, HOUR: 600.0}
 
 

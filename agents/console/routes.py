@@ -122,7 +122,7 @@ class Console:
         parameters = _parameters(request, ROW_PARAMETERS)
         source = self._source
         scopes = (await source.directory()).scopes()
-        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, source.now())
+        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, await source.data_now())
         question = rows_question(asked, source.calendar)
         return json_answer(await source.reader.shared(("kpis", asked), FRESH_S, question))
 
@@ -134,11 +134,11 @@ class Console:
             raise BadParameterError("series needs a kpi or a csf; allowed: one of the two")
         if any("," in parameters.get(name, "") for name in ("kpi", "csf", "scope")):
             raise BadParameterError("series gives one line; allowed: one kpi or csf, and one scope")
-        since = self._since(parameters)
+        since = self._since(parameters, await source.data_now())
         parameters.setdefault("scope", "org")
         last = parameters.pop("last", None)
         scopes = (await source.directory()).scopes()
-        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, source.now())
+        asked = parse_range(parameters, source.catalogue, scopes, source.calendar, await source.data_now())
         csf = parameters.get("csf")
         question = series_question(asked, csf, since, source.calendar)
         key = ("series", asked, csf, last)
@@ -157,7 +157,8 @@ class Console:
             }
         )
 
-    def _since(self, parameters: Mapping[str, str]) -> int | None:
+    @staticmethod
+    def _since(parameters: Mapping[str, str], now_s: float) -> int | None:
         """Return the first end of live values to give, from the parameter ``last``; None for periods."""
         last = parameters.get("last")
         if "window" not in parameters:
@@ -168,7 +169,7 @@ class Console:
         span = max(3600, _LIVE_LENGTHS * WINDOWS[window])
         if last is not None:
             span = WINDOWS[one_of("last", last, WINDOWS)]
-        return int(self._source.now()) - span
+        return int(now_s) - span
 
     async def scopes(self, request: web.Request) -> web.Response:
         """The organisation, its teams and services."""

@@ -27,7 +27,7 @@ _MOST_BUILT = 128
 #: How long an answer is shared, seconds.
 FRESH_S = 1.0
 _SCOPES_S = 5.0
-_MONTHS_S = 30.0
+_MONTHS_S = 5.0
 #: The clock of the data moves every few seconds even where nothing happens; older than this, pages warn.
 STALE_S = 60.0
 
@@ -93,6 +93,11 @@ class Source:
         if at is None:
             return Clock(None, None)
         return Clock(self.calendar.iso(int(at)), max(0.0, self.now() - at))
+
+    async def data_now(self) -> float:
+        """Return the time the data has come to; this machine's time before the first event."""
+        at = clock_of(await self.exits())
+        return self.now() if at is None else at
 
     async def totals(self) -> dict[str, Any]:
         """Return the exits of all partitions together."""

@@ -15,6 +15,7 @@ let view = null;
 let info = null;
 let clock = { at: null, age: null, heard: 0 };
 let turn = 0;
+let offered = "";
 
 function wanted() {
   const query = new URLSearchParams(location.search);
@@ -67,6 +68,7 @@ function options(select, groups, chosen) {
 }
 
 function controls(scopes) {
+  offered = JSON.stringify([info.months, scopes]);
   const { parameters } = wanted();
   const of = (kind) => scopes.filter((s) => s.kind === kind).map((s) => [s.scope, s.name]);
   options(byId("scope"), [["", of("org")], ["Teams", of("team")], ["Services", of("service")]], parameters.scope || "org");
@@ -175,6 +177,22 @@ async function show(moved) {
   }
 }
 
+// new months and services appear while history is still being read: offer them without a reload
+async function lookAgain() {
+  if (document.hidden || info === null || ["scope", "time"].includes(document.activeElement?.id)) return;
+  const mine = turn;
+  try {
+    const [about, scopes] = await Promise.all([ask("info"), ask("scopes")]);
+    const news = JSON.stringify([about.months, scopes.scopes]);
+    if (mine !== turn || news === offered) return;
+    info = about;
+    controls(scopes.scopes);
+  } catch {
+    // the view's own feed says what is wrong
+  }
+}
+
 themeName();
+setInterval(lookAgain, 15000);
 setInterval(freshness, 1000);
 show(false);

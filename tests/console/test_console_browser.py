@@ -1,0 +1,116 @@
+"""The page in a real browser (Chromium): what a viewer gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from aiohttp import web
+
+from agents.console.info import ConsoleInfo
+from agents.console.routes import setup
+from pipeline.catalogue.loader import load_catalogue
+from pipeline.catalogue.model import Catalogue
+from pipeline.stores.sqlite import SqliteStore
+from pipeline.values import Exits, KpiValue
+from tests.console.conftest import Sample
+
+pytestmark = pytest.mark.services
+
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+_OPTIONS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000", "--window-size=1440,1000",
+)  # fmt: skip
+
+
+def _chromium() -> str:
+    found = os.environ.get("CSF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    assert found, "Chromium is not installed: apt-get install chromium, or name it in CSF_CHROMIUM"
+    return found
+
+
+def dom(path: Path, loaded: Catalogue, address: str, profile: Path) -> str:
+    """Return the document of a page as it is after its scripts have run."""
+
+    async def run() -> str:
+        app = web.Application()
+        setup(app, lambda: SqliteStore(path), loaded, ConsoleInfo(demo=True))
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        port = runner.addresses[0][1]
+        browser = await asyncio.create_subprocess_exec(
+            _chromium(), *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"http://127.0.0.1:{port}{address}",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            out, _ = await asyncio.wait_for(browser.communicate(), 90)
+        finally:
+            if browser.returncode is None:
+                browser.kill()
+            await runner.cleanup()
+        return out.decode()
+
+    return asyncio.run(run())
+
+
+def test_the_overview_has_eight_tiles(sample: Sample, tmp_path: Path) -> None:
+    found = dom(sample.path, sample.catalogue, "/?nostream=1", tmp_path)
+    assert found.count("<article") == 8
+    assert all(csf.name in found for csf in sample.catalogue.csfs.values())
+    assert "Nordwind Trading, Oct 2026" in found
+    assert '<option value="window=1h">' in found
+
+
+def test_the_page_of_a_csf_has_a_row_a_kpi_and_the_definition_on_demand(sample: Sample, tmp_path: Path) -> None:
+    found = dom(sample.path, sample.catalogue, "/csf/reliability?nostream=1&kpi=mttr", tmp_path)
+    kpis = [k for k in sample.catalogue.kpis.values() if k.csf == "reliability"]
+    assert found.count('class="open"') == len(kpis)
+    assert sample.catalogue.kpis["mttr"].definition in found
+    assert found.count('aria-expanded="true"') == 1
+
+
+def test_the_pipeline_page_shows_every_partition(sample: Sample, tmp_path: Path) -> None:
+    found = dom(sample.path, sample.catalogue, "/pipeline", tmp_path)
+    assert "csf.events.usage / 1" in found
+    assert "in = out" in found
+
+
+def test_hostile_names_are_text_not_markup(tmp_path: Path) -> None:
+    folder = tmp_path / "catalogue"
+    folder.mkdir()
+    (folder / "organisation.yaml").write_text(yaml.safe_dump({"name": HOSTILE}))
+    (folder / "services.yaml").write_text(yaml.safe_dump([{"id": "erp", "name": HOSTILE, "team": "data"}]))
+    loaded = load_catalogue(folder)
+    store = SqliteStore(tmp_path / "kpis.sqlite")
+    for scope in ("org", "service:erp", f"service:{HOSTILE}"):
+        store.write_values(
+            [
+                KpiValue(
+                    csf="reliability",
+                    kpi="mttr",
+                    scope=scope,
+                    period="month",
+                    start=1_790_812_800,
+                    end=1_793_491_200,
+                    value=5.0,
+                    unit=HOSTILE,
+                    count=3,
+                    status="red",
+                    score=0.0,
+                    reason=HOSTILE,
+                )
+            ]
+        )
+    store.write_exits([Exits(topic=HOSTILE, partition=0, received=1, ignored=1, reasons={f"ignored:{HOSTILE}": 1})])
+    store.close()
+    for address in ("/?nostream=1", "/csf/reliability?nostream=1", "/pipeline"):
+        found = dom(tmp_path / "kpis.sqlite", loaded, address, tmp_path / "profile")
+        assert "&lt;img src=x" in found
+        assert "<img" not in found
+        assert "<title>owned" not in found
