@@ -80,6 +80,9 @@ def simulate(
         settings = replace(settings, catalogue_dir=settings.catalogue_dir or catalogue_dir())
         with running(settings, worker=True, say=lambda text: click.echo(text, err=True)) as instance:
             _to_kafka(cursor, cursor_path, instance, history, live, speed)
+            if instance.children:  # a worker of ours stops with us: let it finish
+                click.echo("Waiting until everything is counted ...", err=True)
+                instance.wait_until_caught_up()
 
 
 def _cursor(path: Path | None, seed: int, months: int, now: int | None) -> Cursor:

@@ -19,7 +19,7 @@ from pipeline.events import families as f
 Item = tuple[int, int, int, str, str, bytes]
 
 #: Keys of a family: what must stay in order (a visitor, a check, an incident) always has the same one.
-KEYS = 8
+KEYS = 24
 
 
 class UptimeChecked(f.UptimeChecked, omit_defaults=True):
