@@ -20,7 +20,7 @@ class ArchiveError(CsfError):
     """A directory or file of the archive cannot be used; the message says which and what to do."""
 
 
-class ArchiveFull(ArchiveError):  # noqa: N818 - names of states, as StoreUnavailable
+class ArchiveFull(ArchiveError):
     """The archive's disk is full.
 
     Attributes:
@@ -32,7 +32,7 @@ class ArchiveFull(ArchiveError):  # noqa: N818 - names of states, as StoreUnavai
         self.lost = lost
 
 
-class ArchiveDamaged(ArchiveError):  # noqa: N818 - as ArchiveFull
+class ArchiveDamaged(ArchiveError):
     """A block's bytes are not those that were written.
 
     Attributes:

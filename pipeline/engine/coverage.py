@@ -26,7 +26,7 @@ class CoverageBook:
     def __init__(self) -> None:
         self._polled: dict[str, _Polled] = {}
         self._dirty: set[str] = set()
-        self._unions: dict[tuple[str, frozenset[str], str], Intervals] = {}
+        self._unions: dict[tuple[frozenset[str], str], list[Intervals]] = {}
 
     def put(self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals) -> None:
         """Put what a source delivered, absolutely."""
@@ -40,17 +40,21 @@ class CoverageBook:
         """Return the least share of [start, end) that a source of these types covers a service, None without one."""
         if end <= start:
             return None
-        by_source: dict[str, list[tuple[int, int]]] = {}
-        for entry in self._polled.values():
-            if entry.types & types and (entry.services is None or service in entry.services):
-                key = (entry.source, types, service)
-                known = self._unions.get(key)
-                if known is None:
-                    known = self._unions[key] = self._union(*key)
-                by_source[entry.source] = known
-        if not by_source:
+        sources = self._sources(types, service)
+        if not sources:
             return None
-        return min(total(clip(spans, start, end)) for spans in by_source.values()) / (end - start)
+        return min(total(clip(spans, start, end)) for spans in sources) / (end - start)
+
+    def _sources(self, types: frozenset[str], service: str) -> list[Intervals]:
+        """Return what each source of any of these types delivered for a service, kept until one says more."""
+        known = self._unions.get((types, service))
+        if known is None:
+            by_source: dict[str, list[tuple[int, int]]] = {}
+            for e in self._polled.values():
+                if e.types & types and (e.services is None or service in e.services):
+                    by_source.setdefault(e.source, []).extend(e.intervals)
+            known = self._unions[(types, service)] = [union(spans) for spans in by_source.values()]
+        return known
 
     def delivered(self, types: frozenset[str]) -> list[tuple[frozenset[str] | None, Intervals]]:
         """Return (services covered, intervals) of every source of any of these types."""
@@ -58,20 +62,7 @@ class CoverageBook:
 
     def last(self, types: frozenset[str], service: str) -> int | None:
         """Return up to when any source of these types delivered for a service, None where none says."""
-        ends = [
-            e.intervals[-1][1]
-            for e in self._polled.values()
-            if e.intervals and e.types & types and (e.services is None or service in e.services)
-        ]
-        return max(ends, default=None)
-
-    def _union(self, source: str, types: frozenset[str], service: str) -> Intervals:
-        return union(
-            span
-            for e in self._polled.values()
-            if e.source == source and e.types & types and (e.services is None or service in e.services)
-            for span in e.intervals
-        )
+        return max((spans[-1][1] for spans in self._sources(types, service) if spans), default=None)
 
     def mean(self, types: frozenset[str], services: Iterable[str], start: int, end: int) -> float | None:
         """Return the mean coverage of the services that any source covers, None without one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable
 
 import msgspec
@@ -18,7 +18,9 @@ Entry = tuple[str, int, bytes]
 
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder().decode
-_CACHE_LIMIT = 60_000
+_CACHE_LIMIT = 20_000
+#: Merged spans kept a base and scope: the windows, and the running periods.
+_SPANS = 12
 
 
 class Facts:
@@ -35,6 +37,7 @@ class Facts:
         self._services: list[str] = []
         self._merged: dict[tuple[str, str, int, int], State | None] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
+        self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
         #: days on which a base of a service has a cell, in order
         self._days: dict[tuple[str, str], list[int]] = {}
 
@@ -99,6 +102,8 @@ class Facts:
 
     def _forget(self, cell: CellId, base_key: str) -> None:
         level, start, service = cell
+        if level == DAY:
+            self._running.pop((base_key, service), None)
         for scope in (f"service:{service}", f"team:{self._teams[service]}", "org"):
             self._merged.pop((base_key, scope, level, start), None)
             spans = self._spans.get((base_key, scope))
@@ -203,8 +208,15 @@ class Facts:
             return [(DAY, d) for d in self.calendar.days(start, end)]
         return cover(start, end, SLIDE[period], self.calendar)
 
-    def span(self, base: Base, scope: str, panes: list[Pane]) -> State | None:
-        """Return the merged state of a scope over panes; all but the newest pane are kept merged."""
+    def span(self, base: Base, scope: str, panes: list[Pane], *, keep: bool = True) -> State | None:
+        """Return the merged state of a scope over panes.
+
+        Args:
+            base: whose state.
+            scope: of whom.
+            panes: that together make up the span, oldest first.
+            keep: keep all but the newest pane merged for the next time: worth it while time runs on.
+        """
         if len(panes) == 1:
             return self.at(base, scope, panes[0])
         if not panes:
@@ -219,25 +231,43 @@ class Facts:
             stable = None
             for pane in panes[:-1]:
                 stable = merge(stable, self.at(base, scope, pane))
-            if len(cached) > 64:
+            if len(cached) > _SPANS:
                 cached.clear()
-            cached[key] = (frozenset(panes), panes[-1], stable)
+            if keep:
+                cached[key] = (frozenset(panes), panes[-1], stable)
         return merge(stable, self.at(base, scope, panes[-1]))
 
-    def until(self, base: Base, scope: str, at_s: int) -> State | None:
-        """Return the merged state of everything dated before an instant (a whole minute)."""
+    def sums_until(self, base: Base, scope: str, at_s: int) -> tuple[int, int, int] | None:
+        """Return the sums of everything dated before an instant (a whole minute), None where there is nothing."""
         today = self.calendar.day_start(at_s)
-        merge = base.aggregator.merge
-        state: State | None = None
+        found = False
+        n = num = den = 0
+        panes = cover(today, at_s, MINUTE, self.calendar) if at_s > today else []
         for service in self.services(scope):
-            for day in self.days_of(base.key, service):
-                if day >= today:
-                    break
-                state = merge(state, self.at(base, f"service:{service}", (DAY, day)))
-        if at_s > today:
-            for pane in cover(today, at_s, MINUTE, self.calendar):
-                state = merge(state, self.at(base, scope, pane))
-        return state
+            days, running = self._running_sums(base, service)
+            i = bisect_left(days, today)
+            if i:
+                found = True
+                n, num, den = (a + b for a, b in zip((n, num, den), running[i - 1], strict=True))
+            for pane in panes:
+                if self.has(base.key, service, pane):
+                    found = True
+                    state = self.at(base, f"service:{service}", pane) or (0, 0, 0)
+                    n, num, den = (a + b for a, b in zip((n, num, den), state, strict=True))
+        return (n, num, den) if found else None
+
+    def _running_sums(self, base: Base, service: str) -> tuple[list[int], list[tuple[int, int, int]]]:
+        """Return the days of a service's sums and the sums up to and with each, kept until a day changes."""
+        known = self._running.get((base.key, service))
+        if known is None:
+            days = self.days_of(base.key, service)
+            total, running = (0, 0, 0), []
+            for day in days:
+                a, b, c = self.at(base, f"service:{service}", (DAY, day)) or (0, 0, 0)
+                total = (total[0] + a, total[1] + b, total[2] + c)
+                running.append(total)
+            known = self._running[(base.key, service)] = (list(days), running)
+        return known
 
 
 def _key(cell: CellId) -> bytes:

@@ -13,6 +13,7 @@ from pipeline.aggregate.quantiles import exact_quantile, sketch_quantile
 from pipeline.catalogue import model
 from pipeline.engine.bases import Base
 from pipeline.engine.facts import Facts
+from pipeline.engine.freshness import Freshness
 from pipeline.engine.uptime import Uptime, seconds
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, cover
 from pipeline.values import WINDOWS
@@ -30,6 +31,11 @@ class Span:
     start: int
     end: int
     now: float
+
+    @property
+    def runs(self) -> bool:
+        """Whether time still runs in it."""
+        return self.end > self.now
 
     @property
     def elapsed_end(self) -> int:
@@ -66,26 +72,35 @@ UNKNOWN = Outcome(None, touched=False)
 EMPTIED = Outcome(None)
 
 
-def measure(kpi: model.Kpi, roles: dict[str, Base], facts: Facts, uptime: Uptime, scope: str, span: Span) -> Outcome:
+@dataclass(frozen=True)
+class World:
+    """What measures read."""
+
+    facts: Facts
+    uptime: Uptime
+    freshness: Freshness
+
+
+def measure(kpi: model.Kpi, roles: dict[str, Base], world: World, scope: str, span: Span) -> Outcome:
     """Return the outcome of a KPI for a scope and span."""
-    how, main = kpi.measure, roles["main"]
+    how, main, facts = kpi.measure, roles["main"], world.facts
     match how:
         case model.Availability():
-            return _availability(kpi, how, roles, facts, uptime, scope, span)
+            return _availability(kpi, how, roles, world, scope, span)
         case model.Freshness():
-            return _freshness(main, facts, scope, span)
+            return _freshness(main, world, scope, span)
         case model.Stickiness():
             return _stickiness(main, facts, scope, span)
         case model.PerUserDay():
             return _per_user_day(how, roles, facts, scope, span)
         case model.Stock():
-            state = facts.until(main, scope, span.stock_at)
+            state = facts.sums_until(main, scope, span.stock_at)
             if state is None:
                 return Outcome(0.0, 0, is_count=True, touched=False)
             return Outcome(float(state[1] - state[2]), state[0], is_count=True)
         case model.Peak():
             return _peak(how, main, facts, scope, span)
-    state = facts.span(main, scope, facts.panes(span.period, span.start, span.end))
+    state = facts.span(main, scope, facts.panes(span.period, span.start, span.end), keep=span.runs)
     return _from_state(how, main, state, span)
 
 
@@ -150,7 +165,7 @@ def _stickiness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
     if span.end - span.start < _WEEK_S:
         return UNKNOWN
     daily = [cardinality(s) for s in _by_day(base, facts, scope, span)]
-    period = cardinality(facts.span(base, scope, facts.panes(span.period, span.start, span.end)))
+    period = cardinality(facts.span(base, scope, facts.panes(span.period, span.start, span.end), keep=span.runs))
     if not period or not daily:
         return UNKNOWN
     mean = sum(daily) / len(daily)
@@ -158,7 +173,7 @@ def _stickiness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
 
 
 def _per_user_day(how: model.PerUserDay, roles: dict[str, Base], facts: Facts, scope: str, span: Span) -> Outcome:
-    state = facts.span(roles["main"], scope, facts.panes(span.period, span.start, span.end))
+    state = facts.span(roles["main"], scope, facts.panes(span.period, span.start, span.end), keep=span.runs)
     user_days = sum(cardinality(s) for s in _by_day(roles["users"], facts, scope, span))
     if not user_days or not state or not state[0]:
         return UNKNOWN
@@ -191,9 +206,9 @@ def _peak(how: model.Peak, base: Base, facts: Facts, scope: str, span: Span) -> 
 
 
 def _availability(
-    kpi: model.Kpi, how: model.Availability, roles: dict[str, Base], facts: Facts, uptime: Uptime,
-    scope: str, span: Span,
-) -> Outcome:  # fmt: skip
+    kpi: model.Kpi, how: model.Availability, roles: dict[str, Base], world: World, scope: str, span: Span
+) -> Outcome:
+    facts, uptime = world.facts, world.uptime
     now_ms, start, end = int(span.now * 1000), span.start * 1000, span.end * 1000
     up = down = 0.0
     outages = 0
@@ -241,25 +256,12 @@ def _availability_target(kpi: model.Kpi, facts: Facts, scope: str, span: Span) -
     return None
 
 
-def _freshness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
+def _freshness(base: Base, world: World, scope: str, span: Span) -> Outcome:
     """Return the mean age of the last success: the integral of (t - last) over the observed time."""
     start, end = span.start * 1000, min(span.end * 1000, int(span.now * 1000))
-    aged = observed = 0
-    pairs = 0
-    for service in facts.services(scope):
-        by_pair: dict[str, list[int]] = {}
-        for day in facts.days_of(base.key, service):
-            if day * 1000 >= end:
-                break
-            for pair, points in (facts.at(base, f"service:{service}", (DAY, day)) or {}).items():
-                by_pair.setdefault(pair, []).extend(sorted(points))
-        for times in by_pair.values():
-            pairs += 1
-            for i, at in enumerate(times):
-                x, y = max(at, start), min(times[i + 1] if i + 1 < len(times) else end, end)
-                if x < y:
-                    aged += (y - at) ** 2 - (x - at) ** 2
-                    observed += y - x
+    aged, observed, pairs = (
+        world.freshness.age(base, world.facts.services(scope), start, end) if end > start else (0, 0, 0)
+    )
     if not observed:
         return UNKNOWN
     return Outcome(aged / 2 / observed / 1000, pairs, aged / 2e6, observed / 1000)

@@ -15,7 +15,8 @@ from pipeline.engine.bases import Base
 from pipeline.engine.closing import ClosedMonths
 from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Entry, Facts, source_name
-from pipeline.engine.measures import Outcome, Span, measure
+from pipeline.engine.freshness import Freshness
+from pipeline.engine.measures import Outcome, Span, World, measure
 from pipeline.engine.plan import Plan
 from pipeline.engine.uptime import Uptime
 from pipeline.evaluate.judge import judge, judge_csf
@@ -50,6 +51,8 @@ class RollupPartition:
         self._facts = Facts(plan)
         self._coverage = CoverageBook()
         self._uptime = Uptime(self._facts, self._coverage)
+        self._freshness = Freshness(self._facts)
+        self._world = World(self._facts, self._uptime, self._freshness)
         self._closing = ClosedMonths()
         self._agenda = Agenda()
         self._now = 0.0
@@ -147,6 +150,10 @@ class RollupPartition:
                 self._closing.keep(ends, cell, base_key, source, was)
             if base.spec.how == "checks":
                 self._uptime.forget(service, start)
+            elif base.spec.how == "syncs":
+                self._freshness.forget(base_key, service)
+            elif base.spec.state == "windows":
+                self._uptime.forget_windows(base_key, service)
         self._mark(csf, service, level, start, bool(self._lasting_bases & states.keys()))
 
     def _mark(self, csf: str, service: str, level: int, start: int, stock: bool) -> None:
@@ -324,8 +331,10 @@ class RollupPartition:
                 self._ask(csf, scope, "month", month)
 
     def _forget_uptime(self, saved: Iterable[tuple[tuple[int, int, str], str, str]]) -> None:
-        for cell, _, _ in saved:
+        for cell, base_key, _ in saved:
             self._uptime.forget(cell[2], cell[1])
+            self._uptime.forget_windows(base_key, cell[2])
+            self._freshness.forget(base_key, cell[2])
 
     def _live(self, csf: str, scope: str, window: str, out: RollupOutput) -> None:
         start, end = window_bounds(window, self._now)
@@ -390,7 +399,7 @@ class RollupPartition:
             types = self._plan.types_of_kpi[kpi.id]
             if types not in covered:
                 covered[types] = self._coverage.mean(types, services, span.start, span.elapsed_end)
-            outcome = measure(kpi, self._plan.roles[kpi.id], self._facts, self._uptime, scope, span)
+            outcome = measure(kpi, self._plan.roles[kpi.id], self._world, scope, span)
             if outcome.touched:
                 touched.add(kpi.id)
             target = self._plan.catalogue.target_for(kpi.id, scope, team, day)

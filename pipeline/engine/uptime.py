@@ -29,6 +29,7 @@ class Uptime:
         self._coverage = coverage
         #: (service, day start) → (worked out until, up, down), before maintenance
         self._days: dict[tuple[str, int], tuple[tuple[int, int], Intervals, Intervals]] = {}
+        self._windows: dict[tuple[str, str], list[tuple[int, int]]] = {}
         #: (service, day start) → the last point of each check up to the end of that day
         self._carry: dict[tuple[str, int], dict[str, tuple[int, int, int]]] = {}
 
@@ -110,18 +111,25 @@ class Uptime:
             day_up, day_down = self._day(base, service, day, now_ms)
             up += day_up
             down += day_down
-        planned = self.windows(maintenance, service, now_ms) if maintenance else []
         inside_up = clip(union(up), start_ms, end_ms)
         inside_down = clip(union(down), start_ms, end_ms)
+        planned = clip(self.windows(maintenance, service, now_ms), start_ms, end_ms) if maintenance else []
         return subtract(inside_up, planned), subtract(inside_down, planned)
 
     def windows(self, base: Base, service: str, now_ms: int) -> Intervals:
         """Return the union of all windows (maintenance, major incidents) of a service; open ones end now."""
-        parts: list[tuple[int, int]] = []
-        for day in self._facts.days_of(base.key, service):
-            state: dict[str, Any] = self._facts.at(base, f"service:{service}", (DAY, day)) or {}
-            parts += [(start, now_ms if end < 0 else end) for start, end in state.values()]
-        return union(parts)
+        known = self._windows.get((base.key, service))
+        if known is None:
+            known = []
+            for day in self._facts.days_of(base.key, service):
+                state: dict[str, Any] = self._facts.at(base, f"service:{service}", (DAY, day)) or {}
+                known += [(start, end) for start, end in state.values()]
+            self._windows[(base.key, service)] = known
+        return union((start, now_ms if end < 0 else end) for start, end in known)
+
+    def forget_windows(self, base_key: str, service: str) -> None:
+        """Drop the windows of a service: one changed."""
+        self._windows.pop((base_key, service), None)
 
     def outages(self, roles: dict[str, Base], service: str, start_ms: int, end_ms: int, now_ms: int) -> int:
         """Return how many outages of a service start in [start, end)."""

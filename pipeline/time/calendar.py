@@ -24,6 +24,8 @@ class Calendar:
         self._day_of_quarter: dict[int, int] = {}
         self._hour_of_quarter: dict[int, int] = {}
         self._month_of_day: dict[int, int] = {}
+        self._next_day: dict[int, int] = {}
+        self._next_month: dict[int, int] = {}
         self._next_of_month: dict[int, int] = {}
 
     def local(self, at_s: float) -> datetime:
@@ -62,7 +64,10 @@ class Calendar:
 
     def next_day(self, day_start: int) -> int:
         """Return the start of the local day after the one that starts at ``day_start``."""
-        return self.start_of(self.local(day_start).date() + timedelta(days=1))
+        found = self._next_day.get(day_start)
+        if found is None:
+            found = self._next_day[day_start] = self.start_of(self.local(day_start).date() + timedelta(days=1))
+        return found
 
     def month_start(self, at_s: int) -> int:
         """Return the start of the local month that holds an instant."""
