@@ -78,7 +78,7 @@ class WorkerConfig:
     session_timeout_s: float = 12.0
     stall_s: float = 60.0
     close_months: bool = True
-    evaluate_limit: int = 500
+    evaluate_limit: int = 40
     fetch_bytes: int = 2 * 2**20
     demo: bool = False
     data_dir: Path | None = None

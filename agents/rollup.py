@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from agents.context import ROLLUP, Context
+from agents.context import INGEST, ROLLUP, Context
 from agents.engines import Rollup
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment
@@ -31,8 +31,12 @@ _log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 _CLOSE_S = 5.0
-#: Pauses after a round of evaluation: usual, and while a backlog is folded.
-_PAUSE_S, _PAUSE_MOST_S = 0.2, 2.0
+#: A round of evaluation, and the pauses after it in which messages are folded.
+_ROUND_S, _PAUSE_S, _PAUSE_MOST_S = 5.0, 0.2, 2.0
+#: The longest that ingest is given between two slices of evaluation.
+_SLICE_MOST_S = 0.1
+#: Values of one store write.
+_WRITE_VALUES = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,7 +46,6 @@ class _Partition:
 
     engine: Rollup
     event: Any = None
-    folded: int = 0
 
 
 class RollupAgent:
@@ -53,8 +56,10 @@ class RollupAgent:
         self._partitions: dict[int, _Partition] = {}
         self._epoch = -1
         self._wake = asyncio.Event()
-        self._storing = asyncio.Event()
-        self._storing.set()
+        #: held while messages are folded, and while values are worked out and written
+        self._lock = asyncio.Lock()
+        self._ingested = 0
+        self._away = False
         self._writing = False
         self._rejections: set[str] = set()
         self._told: dict[bytes, bytes] = {}
@@ -72,8 +77,8 @@ class RollupAgent:
         """Take batches for ever; while the store is down none are taken, so memory stays bounded."""
         async for event in stream.noack().events():
             try:
-                await self._storing.wait()
-                await self._batch(event)
+                async with self._lock:
+                    await self._batch(event)
             except StaleAssignment as e:
                 _log.info("batch dropped, it will be read again: %s", e)
             except CsfError as e:
@@ -100,7 +105,6 @@ class RollupAgent:
         ctx.metrics.fold_seconds.labels("rollup").observe(time.perf_counter() - started)
         if letters:
             await produce(kafka_producer(ctx.app), DEAD_LETTERS, 0, letters)
-        partition.folded += 1
         await ctx.table.flush(PARTIALS, number, engine.take_chunks(), engine.position, epoch)
         ctx.metrics.folded.labels(PARTIALS).inc(len(batch.records))
         partition.event = event
@@ -142,50 +146,72 @@ class RollupAgent:
     # --- writing values ---
 
     async def write_values(self) -> None:
-        """Evaluate and write for ever."""
+        """Evaluate and write for ever, in rounds.
+
+        Between rounds messages are folded, so that each value is worked out once for all that came meanwhile.
+        """
         while True:
             await self._ctx.table.ready.wait()
-            for tp in self._ctx.partitions():
-                if tp.topic == PARTIALS:
-                    self._partition(tp.partition)
-            busy, started = False, time.monotonic()
-            for partition in list(self._partitions.values()):
-                busy |= await self._turn(partition)
+            self._wake.clear()
+            started = time.monotonic()
+            async with self._lock:
+                for tp in self._ctx.partitions():
+                    if tp.topic == PARTIALS:
+                        self._partition(tp.partition)
+                busy = False
+                for partition in list(self._partitions.values()):
+                    busy |= await self._turn(partition)
             took = time.monotonic() - started
-            # while a backlog is folded, values of now would be worked out over and over: they get a share of the time
-            await asyncio.sleep(min(_PAUSE_MOST_S, 2 * took) if self._ctx.backlog else min(_PAUSE_S, took))
             if not busy:
-                self._wake.clear()
-                try:
+                with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), 1.0)
-                except TimeoutError:
-                    continue
+            if self._wake.is_set() or self._ctx.backlog:
+                await asyncio.sleep(min(_PAUSE_MOST_S, max(_PAUSE_S, took * (1 if self._ctx.backlog else 0.2))))
 
     async def _turn(self, partition: _Partition) -> bool:
-        """Evaluate a slice and write it; acknowledge what is wholly written. Return whether there is more to do."""
+        """Evaluate and write what is due, and acknowledge it. Return whether something is left to be evaluated."""
         ctx, epoch = self._ctx, self._ctx.table.epoch
-        event, folded = partition.event, partition.folded
-        if partition.engine.pending:
-            self._writing = True
-            try:
-                out = partition.engine.evaluate(ctx.config.evaluate_limit)
-                await self._write(out, epoch)
-                await self._tell(out.values)
-            except StaleAssignment as e:
-                _log.info("values dropped, they will be worked out again: %s", e)
-                return False
-            finally:
-                self._writing = False
-            ctx.done[ROLLUP] += 1
-        if epoch != ctx.table.epoch:
+        engine, event = partition.engine, partition.event
+        end = time.monotonic() + _ROUND_S
+        out = RollupOutput()
+        due = bool(engine.pending)
+        self._writing = due
+        try:
+            while due and engine.pending:
+                found = await self._slice(engine)
+                for name in ("values", "statuses", "revisions", "exits"):
+                    getattr(out, name).extend(getattr(found, name))
+                if epoch != ctx.table.epoch:
+                    return False
+                # less than asked for: the rest waits until its history has stopped changing
+                due = len(found.values) >= ctx.config.evaluate_limit and time.monotonic() < end
+                if len(out.values) >= _WRITE_VALUES or not due or not engine.pending:
+                    await self._write(out, epoch)
+                    await self._tell(out.values)
+                    ctx.done[ROLLUP] += 1
+                    out = RollupOutput()
+        except StaleAssignment as e:
+            _log.info("values dropped, they will be worked out again: %s", e)
             return False
-        if partition.engine.pending or partition.folded != folded:
-            await asyncio.sleep(0)
+        finally:
+            self._writing = False
+        if engine.pending:
             return True
-        if event is not None and partition.event is event:
+        if event is not None and epoch == ctx.table.epoch:
             partition.event = None
             ctx.acknowledge(event)
         return False
+
+    async def _slice(self, engine: Rollup) -> RollupOutput:
+        """Evaluate a little, then give the event loop to ingest for as long, if it is at work."""
+        before, started = self._ctx.done[INGEST], time.monotonic()
+        found = engine.evaluate(self._ctx.config.evaluate_limit)
+        took = time.monotonic() - started
+        await asyncio.sleep(0)
+        at_work = self._ctx.backlog or self._ctx.done[INGEST] != self._ingested
+        self._ingested = before
+        await asyncio.sleep(min(took, _SLICE_MOST_S) if at_work else 0)
+        return found
 
     async def _write(self, out: RollupOutput, epoch: int) -> None:
         """Write one slice, again and again until the store takes or refuses it.
@@ -201,9 +227,9 @@ class RollupAgent:
             except StoreUnavailable as e:
                 attempt += 1
                 ctx.metrics.store_retries.inc()
-                if self._storing.is_set():
+                if not self._away:
                     _log.warning("%s; values are kept and written when it is back", e)
-                self._storing.clear()
+                self._away = True
                 ctx.problems["store"] = str(e)
                 backoff = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(attempt, 10))
                 wait = max(e.retry_after_s or 0.0, backoff) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
@@ -216,7 +242,7 @@ class RollupAgent:
                 ctx.metrics.write_seconds.observe(time.perf_counter() - started)
                 ctx.metrics.keep_values(out.values)
             ctx.problems.pop("store", None)
-            self._storing.set()
+            self._away = False
             return
 
     def _rejected(self, why: StoreRejected, values: int) -> None:
