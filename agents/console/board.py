@@ -200,6 +200,8 @@ class Board:
             return ""
         if status.total_weight <= 0:
             return "none of its KPIs is measured over so short a time"
+        if status.known_weight <= 0:
+            return "none of its KPIs is known"
         return f"known KPIs carry {status.known_weight:g} of {status.total_weight:g} weight; half is needed"
 
     def tiles(self, selection: Selection, facts: Facts, history: History, directory: Directory) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ def _grows(kpi: Kpi) -> bool:
 def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | None) -> dict[str, Any]:
     """Return a KPI with its value for tiles and tables; ``before`` is the value of the period before."""
     held = value.value if value else None
-    comparable = value is not None and not (value.state == "to_date" and _grows(kpi))
+    comparable = value is not None and value.status != "unknown" and not (value.state == "to_date" and _grows(kpi))
     return {
         "id": kpi.id,
         "name": kpi.name,

@@ -70,6 +70,8 @@ function ticks(low, high) {
 
 /** Months with axis, target steps and a point a month that says its value; ``label`` says it all in words. */
 export function trend(months, { width = 560, height = 150, decimals = 1, unit = "", label = "", limits = null } = {}) {
+  // drawn at about the size it is shown in, so that its words stay legible on a phone
+  width = Math.min(width, Math.max(300, innerWidth - 40));
   const known = months.filter((m) => m.value !== null);
   const root = svg("svg", { class: "trend", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   const found = limits || extent(months.map((m) => m.value), months.map((m) => m.target ?? null));
@@ -81,6 +83,7 @@ export function trend(months, { width = 560, height = 150, decimals = 1, unit = 
   const [low, high] = [found[0] - room, found[1] + room];
   const box = { left: 54, right: 10, top: 8, bottom: 22 };
   const step = (width - box.left - box.right) / Math.max(1, months.length - 1);
+  const every = step < 34 ? 3 : 2;
   const x = (i) => (months.length === 1 ? width / 2 : box.left + i * step);
   const y = (v) => height - box.bottom - ((v - low) / (high - low)) * (height - box.top - box.bottom);
   for (const v of ticks(low, high)) {
@@ -89,7 +92,7 @@ export function trend(months, { width = 560, height = 150, decimals = 1, unit = 
     root.append(svg("text", { class: "tick", x: box.left - 6, y: y(v) + 3.5, "text-anchor": "end" }, text.format(v).replace("-", "\u2212")));
   }
   months.forEach((m, i) => {
-    if (i % 2 === (months.length - 1) % 2) {
+    if (i % every === (months.length - 1) % every) {
       root.append(svg("text", { class: "tick", x: x(i), y: height - 6, "text-anchor": i === months.length - 1 ? "end" : "middle" }, format.monthInitial(m.start)));
     }
   });

@@ -49,11 +49,11 @@ function tile(csf, before) {
     el("ul", { class: "kpis" }, kpis),
     el("footer", null,
       csf.reason && csf.status === "unknown"
-        ? el("span", { class: "worst" }, csf.reason)
+        ? el("span", { class: "worst reason" }, csf.reason)
         : worst
           ? el("span", { class: "worst" }, el("span", null, "Worst"), el("a", { href: href(`/csf/${encodeURIComponent(csf.id)}`, { scope: worst.scope }), "data-nav": true, "data-key": `${csf.id}-worst` }, worst.name), shape(format.TONE[worst.status]), el("b", null, format.score(worst.score)))
           : el("span", { class: "worst" }),
-      el("span", { class: "cover", title: "Share of the elapsed time for which the sources of its KPIs delivered" }, el("span", { class: "long" }, "coverage "), el("span", { class: "short", "aria-hidden": "true" }, "cov. "), format.percent(csf.coverage)),
+      csf.reason && csf.coverage === null ? null : el("span", { class: "cover", title: "Share of the elapsed time for which the sources of its KPIs delivered" }, el("span", { class: "long" }, "coverage "), el("span", { class: "short", "aria-hidden": "true" }, "cov. "), format.percent(csf.coverage)),
     ),
   );
 }
