@@ -30,7 +30,7 @@ def unknown_reason(kpi: Kpi, period: str, value: KpiValue | None) -> str:
             return "no source"
         if value.coverage == 0:
             return "its sources delivered nothing"
-        return "nothing to measure in this period"
+        return "nothing to measure"
     if value.status == "unknown" and value.count < kpi.min_sample:
         return f"sample too small: {value.count} of {kpi.min_sample}"
     return ""

@@ -40,7 +40,7 @@ export function sparkline(points, { width = 96, height = 24, target = null, rang
     class: `spark ${tone}`, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true",
   });
   const found = range || extent(points.map((p) => p[1]), [target]);
-  if (!found || !points.some((p) => p[1] !== null)) return root;
+  if (!found || points.filter((p) => p[1] !== null).length < 2) return root; // one point is no line
   const [low, high] = found;
   const pad = 3;
   const first = points[0][0];
@@ -60,7 +60,7 @@ export function sparkline(points, { width = 96, height = 24, target = null, rang
 }
 
 function ticks(low, high) {
-  const rough = (high - low) / 3;
+  const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((f) => f * power).find((s) => s >= rough) || rough;
   const found = [];

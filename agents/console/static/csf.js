@@ -68,7 +68,7 @@ function kpiRows(kpi, opened, toggle, before) {
   const row = el("tr", { class: child ? "child" : null },
     el("th", { scope: "row" }, button),
     el("td", { class: "num main", "data-label": "Value" },
-      known ? el("span", { class: moved ? "value moved" : "value" }, format.number(kpi.value, kpi.decimals), el("small", null, format.unitAfter(kpi.unit))) : el("span", { class: "value unknown" }, "unknown")),
+      known ? el("span", { class: moved ? "value moved" : "value" }, format.figure(kpi.value, kpi), el("small", null, format.unitAfter(kpi.unit))) : el("span", { class: "value unknown" }, "unknown")),
     el("td", { "data-label": "Status" }, child && known ? el("span", { class: "quiet dim" }, "not judged") : kpiStatus(kpi.status), kpi.reason ? el("span", { class: "why" }, kpi.reason) : null),
     el("td", { class: "num", "data-label": "Target" }, format.bound(kpi.target, kpi)),
     el("td", { class: "num", "data-label": "Change" }, change
@@ -111,7 +111,7 @@ function serviceTable(csf) {
           columns.map((k) => {
             const held = s.kpis[k.id];
             if (!held || held.value === null) return el("td", { class: "num unknown", title: held ? held.reason : null }, "unknown");
-            return el("td", { class: `num ${format.TONE[held.status]}`, title: held.reason || null }, quietStatus(held.status), " ", format.number(held.value, k.decimals));
+            return el("td", { class: `num ${format.TONE[held.status]}`, title: held.reason || null }, quietStatus(held.status), " ", format.figure(held.value, k));
           })))),
       )),
   );

@@ -40,8 +40,15 @@ export function unitAfter(unit) {
   return short ? NARROW + short : "";
 }
 
+/** A KPI's number; a percentage below 100 never reads as 100. */
+export function figure(value, kpi) {
+  const unit = 10 ** kpi.decimals;
+  const shown = kpi.unit === "%" && value !== null && value < 100 && value > 100 - 1 / unit ? Math.floor(value * unit) / unit : value;
+  return number(shown, kpi.decimals);
+}
+
 export function quantity(value, kpi) {
-  return number(value, kpi.decimals) + (value === null || value === undefined ? "" : unitAfter(kpi.unit));
+  return figure(value, kpi) + (value === null || value === undefined ? "" : unitAfter(kpi.unit));
 }
 
 /** A target is written without decimals it does not need. */
@@ -53,7 +60,8 @@ export function bound(value, kpi) {
 }
 
 export function score(value) {
-  return value === null || value === undefined ? "\u2013" : String(Math.round(value));
+  // cut, not rounded: 79.6 is below a limit of 80 and must not read as 80
+  return value === null || value === undefined ? "\u2013" : String(Math.floor(value + 1e-9));
 }
 
 export function percent(share) {
@@ -61,6 +69,11 @@ export function percent(share) {
   const value = 100 * share;
   // never round up to a whole that was not reached
   return value >= 99.95 && value < 100 ? "99.9%" : `${value.toFixed(value < 100 && value > 0 ? 1 : 0)}%`;
+}
+
+/** The reason why something is unknown, where there is little room. */
+export function brief(reason) {
+  return reason.replace("sample too small: ", "sample ");
 }
 
 export function count(value) {

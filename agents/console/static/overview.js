@@ -27,8 +27,8 @@ function kpiRow(kpi, before) {
     el("span", { class: "name" }, kpi.name),
     sparkline(kpi.sparkline, { width: 72, height: 26, target: kpi.target }),
     el("span", { class: `value${known ? "" : " unknown"}${moved ? " moved" : ""}` },
-      known ? format.number(kpi.value, kpi.decimals) : "unknown", known ? el("small", null, format.unitAfter(kpi.unit)) : null),
-    el("span", { class: "target" }, known ? kpi.status === "unknown" && kpi.reason ? kpi.reason : target : kpi.reason),
+      known ? format.figure(kpi.value, kpi) : "unknown", known ? el("small", null, format.unitAfter(kpi.unit)) : null),
+    el("span", { class: "target" }, known && !(kpi.status === "unknown" && kpi.reason) ? target : format.brief(kpi.reason)),
   );
 }
 

@@ -27,8 +27,8 @@ function health(found) {
   row("Store", found.health.error ? "bad" : "good", found.health.error || found.health.store);
   row("Data", found.stale ? "warn" : "good", found.clock ? `counted up to ${format.clockTime(found.clock)}` : "no event yet");
   if (progress && !progress.error) {
-    row("Lag", progress.lag ? "warn" : "good", progress.lag ? `${format.count(progress.lag)} messages behind` : "nothing waits");
-    row("Pending", progress.pending ? "warn" : "good", progress.pending ? `${format.count(progress.pending)} values to work out or write` : "everything is written");
+    row("Lag", found.stale && progress.lag ? "warn" : "good", progress.lag ? `${format.count(progress.lag)} messages on their way` : "nothing waits");
+    row("Pending", found.stale && progress.pending ? "warn" : "good", progress.pending ? `${format.count(progress.pending)} to be worked out or written` : "everything is written");
     row("State", progress.recovered ? "good" : "warn", progress.recovered ? "recovered" : "recovering");
     for (const [name, words] of Object.entries(progress.problems || {})) row(name, "bad", String(words));
   } else if (progress) row("Worker", "bad", progress.error);
@@ -58,7 +58,7 @@ function partitionTable(found) {
   return el("table", { class: "partition-table" },
     el("thead", null, el("tr", null, ["Topic / partition", "In", ...EXITS.map(([, word]) => word), "Position", "Clock"].map((h, i) => el("th", { scope: "col", class: i ? "num" : null }, h)))),
     el("tbody", null, found.partitions.map((p) => el("tr", null,
-      el("th", { scope: "row" }, `${p.topic} / ${p.partition}`, lag[p.topic] ? el("small", { class: "caution" }, ` topic is ${format.count(lag[p.topic])} behind`) : null),
+      el("th", { scope: "row" }, `${p.topic} / ${p.partition}`, lag[p.topic] ? el("small", null, ` ${format.count(lag[p.topic])} of the topic on their way`) : null),
       el("td", { class: "num" }, format.count(p.received)),
       EXITS.map(([name]) => el("td", { class: p[name] ? "num" : "num dim" }, format.count(p[name]))),
       el("td", { class: "num dim" }, positions[`${p.topic}/${p.partition}`] !== undefined ? format.count(positions[`${p.topic}/${p.partition}`]) : "\u2013"),
