@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 
 from pipeline.catalogue.model import Catalogue
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_LONGEST = 64
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 
 
 def service_id(subject: str) -> str | None:
-    """Return a subject as a service id, None where nothing usable is left of it."""
-    cleaned = _OTHER.sub("-", subject.lower()).strip("-._")[:64]
+    """Return a subject as a service id, None where nothing usable is left of it.
+
+    One that is too long is cut, and told apart by a hash of the whole.
+    """
+    cleaned = _OTHER.sub("-", subject.lower()).strip("-._")
+    if len(cleaned) > _LONGEST:
+        cleaned = f"{cleaned[: _LONGEST - 9]}-{blake2b(subject.encode(), digest_size=4).hexdigest()}"
     return cleaned if _ID.fullmatch(cleaned) else None
 
 

@@ -118,9 +118,9 @@ class TaskFinished(msgspec.Struct):
 
 
 class RequestMeasured(msgspec.Struct):
-    """``count`` requests with the same latency and status."""
+    """``count`` requests with the same status and latency (unknown where the source does not tell it)."""
 
-    latency_ms: NonNegative
+    latency_ms: NonNegative | None = None
     status: Annotated[int, Meta(ge=0, le=999)] = 200
     count: PositiveCount = 1
 

@@ -1,0 +1,54 @@
+"""Cursors: how far a source was read, kept in the compacted topic ``csf.cursors``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+
+from pipeline.errors import ServiceUnavailable
+from pipeline.topics import CURSORS
+
+
+def read_cursors(bootstrap: str, settings: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+    """Return every cursor: name → what was kept.
+
+    Raises:
+        ServiceUnavailable: the brokers do not answer.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False, **(settings or {}))
+        try:
+            places = [TopicPartition(CURSORS, p) for p in consumer.partitions_for_topic(CURSORS) or ()]
+            consumer.assign(places)
+            ends = consumer.end_offsets(places)
+            consumer.seek_to_beginning(*places)
+            while any(consumer.position(place) < ends[place] for place in places):
+                for messages in consumer.poll(1000).values():
+                    for message in messages:
+                        if message.key and message.value:
+                            found[message.key.decode()] = msgspec.json.decode(message.value)
+        finally:
+            consumer.close()
+    except KafkaError as e:
+        raise ServiceUnavailable(f"cursors cannot be read from Kafka at {bootstrap}: {e}") from None
+    return found
+
+
+def write_cursor(bootstrap: str, name: str, value: dict[str, Any], settings: dict[str, Any] | None = None) -> None:
+    """Keep a cursor; call it only after the brokers have acknowledged what lies before it.
+
+    Raises:
+        ServiceUnavailable: the brokers do not answer.
+    """
+    try:
+        producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", **(settings or {}))
+        try:
+            producer.send(CURSORS, msgspec.json.encode(value), key=name.encode()).get(60)
+        finally:
+            producer.close(timeout=10)
+    except KafkaError as e:
+        raise ServiceUnavailable(f"the cursor {name} cannot be kept in Kafka at {bootstrap}: {e}") from None

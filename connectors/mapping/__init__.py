@@ -1,0 +1,6 @@
+"""Import mappings: how the columns of a file become events."""
+
+from connectors.mapping.load import load_mapping, shipped
+from connectors.mapping.run import MappedEvent, Summary, map_file
+
+__all__ = ["MappedEvent", "Summary", "load_mapping", "map_file", "shipped"]

@@ -1,0 +1,143 @@
+"""The prober: checks URLs and ports on a schedule, and says what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+import msgspec
+import yaml
+
+from pipeline.errors import ConfigError
+from pipeline.events.envelope import OutEvent
+from pipeline.events.families import SourcePolled, UptimeChecked
+
+SOURCE = "prober"
+
+
+class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One thing to check.
+
+    Attributes:
+        url: ``http(s)://...`` or ``tcp://host:port``.
+        service: whose it is.
+        name: the check's name; default: the URL.
+        interval: seconds between checks.
+        timeout: seconds after which it is down.
+        expect: HTTP statuses that mean up; default: 200 to 399.
+        verify: whether the certificate must be right.
+    """
+
+    url: str
+    service: str
+    name: str = ""
+    interval: float = 30.0
+    timeout: float = 10.0
+    expect: list[int] | None = None
+    verify: bool = True
+
+
+def load_probes(path: Path) -> list[Probe]:
+    """Return the probes of a YAML list.
+
+    Raises:
+        ConfigError: naming the file, the entry and what is wrong.
+    """
+    try:
+        document = yaml.safe_load(path.read_text())
+    except OSError as e:
+        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
+    except yaml.YAMLError as e:
+        raise ConfigError(f"{path}: is no YAML: {' '.join(str(e).split())[:200]}") from None
+    try:
+        probes = msgspec.convert(document, list[Probe])
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"{path}: {e}") from None
+    for i, probe in enumerate(probes):
+        parts = urlsplit(probe.url)
+        if (
+            parts.scheme not in {"http", "https", "tcp"}
+            or not parts.hostname
+            or (parts.scheme == "tcp" and not parts.port)
+        ):
+            raise ConfigError(
+                f"{path}: entry {i + 1}: url '{probe.url}' is none of http://..., https://..., tcp://host:port"
+            )
+        if probe.interval <= 0 or probe.timeout <= 0:
+            raise ConfigError(f"{path}: entry {i + 1}: interval and timeout must be greater than 0")
+    if not probes:
+        raise ConfigError(f"{path}: names nothing to check")
+    return probes
+
+
+async def check(probe: Probe, client: httpx2.AsyncClient) -> tuple[bool, float]:
+    """Return whether a probe is up, and after how many milliseconds that was known."""
+    started = time.perf_counter()
+    up = False
+    if probe.url.startswith("tcp://"):
+        parts = urlsplit(probe.url)
+        with suppress(OSError, TimeoutError):
+            _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port), probe.timeout)
+            writer.close()
+            up = True
+    else:
+        with suppress(httpx2.HTTPError, httpx2.InvalidURL, OSError):
+            answer = await client.get(probe.url, timeout=probe.timeout)
+            up = answer.status_code in probe.expect if probe.expect else 200 <= answer.status_code < 400
+    return up, (time.perf_counter() - started) * 1000
+
+
+async def run(probes: list[Probe], tell: Callable[[str, OutEvent], None], stop: asyncio.Event) -> None:
+    """Check every probe on its own schedule until stopped.
+
+    Args:
+        probes: what to check.
+        tell: called with (partition key, event) for every check, and for what was polled.
+        stop: set to end.
+    """
+    verified = httpx2.AsyncClient(follow_redirects=False)
+    unverified = httpx2.AsyncClient(follow_redirects=False, verify=False)
+    async with verified, unverified:
+        tasks = [asyncio.create_task(_watch(p, verified if p.verify else unverified, tell)) for p in probes]
+        waiter = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([waiter, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiter, *tasks):
+            task.cancel()
+        await asyncio.gather(waiter, *tasks, return_exceptions=True)
+        for task in done - {waiter}:
+            task.result()
+
+
+async def _watch(probe: Probe, client: httpx2.AsyncClient, tell: Callable[[str, OutEvent], None]) -> None:
+    loop = asyncio.get_running_loop()
+    name = probe.name or probe.url
+    due = loop.time()
+    before: datetime | None = None
+    while True:
+        at = datetime.now(UTC)
+        up, latency = await check(probe, client)
+        data = UptimeChecked(up=up, check=name[:256], latency_ms=latency, interval_s=probe.interval)
+        tell(f"{probe.service}|{name}", _event("uptime.checked", at, probe.service, data))
+        if before is not None and (at - before).total_seconds() < 2.5 * probe.interval:
+            polled = SourcePolled(
+                source=f"{SOURCE}/{name}", from_=before, to=at, types=["uptime.checked"], services=[probe.service]
+            )
+            tell(polled.source, _event("source.polled", at, "", polled))
+        before = at
+        due += probe.interval
+        # a check that took longer than its interval skips turns instead of hurrying after them
+        while due < loop.time():
+            due += probe.interval
+        await asyncio.sleep(due - loop.time())
+
+
+def _event(kind: str, at: datetime, subject: str, data: Any) -> OutEvent:
+    return OutEvent(id=uuid4().hex, source=SOURCE, type=kind, time=at, subject=subject, data=data)
