@@ -85,7 +85,7 @@ class Page:
 def load_pages() -> dict[str, Page]:
     """Return the files of the page by name."""
     found = {}
-    for entry in resources.files("agents.console").joinpath("static").iterdir():
+    for entry in resources.files("agents.console.static").iterdir():
         kind = _TYPES.get(entry.name.rpartition(".")[2])
         if kind is not None and entry.is_file():
             body = entry.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 
 import pytest
@@ -90,3 +91,7 @@ def test_text_has_a_contrast_of_at_least_4_5_in_both_themes() -> None:
         for ink, ground in pairs:
             a, b = sorted((_luminance(theme[ink]), _luminance(theme[ground])))
             assert (b + 0.05) / (a + 0.05) >= 4.5, f"{ink} {theme[ink]} on {ground} {theme[ground]}"
+
+
+def test_the_files_are_a_package_so_that_an_installation_brings_them_along() -> None:
+    assert importlib.import_module("agents.console.static").__file__
