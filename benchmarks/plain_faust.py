@@ -1,0 +1,80 @@
+"""The baseline: plain Faust as its documentation shows it, one table written per event.
+
+usage: python -m benchmarks.plain_faust BOOTSTRAP TOPIC N PARTITIONS; prints one JSON line with rate and CPU.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+
+import faust
+
+
+class Data(faust.Record):
+    """What a page view tells."""
+
+    user: str
+    duration_ms: float
+    status: int
+
+
+class View(faust.Record, serializer="json"):
+    """A CloudEvent of type page.viewed."""
+
+    id: str
+    subject: str
+    time: str
+    data: Data
+
+
+def cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    bootstrap, topic_name, count, partitions = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    app = faust.App(
+        f"plain-{os.getpid()}", broker=f"kafka://{bootstrap}", store="memory://", topic_partitions=partitions,
+        consumer_auto_offset_reset="earliest", web_enabled=False, datadir=tempfile.mkdtemp(), topic_disable_leader=True,
+    )  # fmt: skip
+    topic = app.topic(topic_name, key_type=bytes, key_serializer="raw", value_type=View)
+    table = app.Table("views", default=lambda: {"n": 0, "errors": 0, "sum": 0.0}, partitions=partitions)
+    seen, started, used = 0, 0.0, 0.0
+    ending: list[object] = []
+
+    async def end() -> None:
+        await asyncio.sleep(0)
+        await app.producer.flush()
+        took = time.perf_counter() - started
+        print(json.dumps({"events": seen, "seconds": took, "cpu": cpu() - used}), flush=True)
+        os._exit(0)
+
+    @app.agent(topic)
+    async def process(stream):  # type: ignore[no-untyped-def]
+        nonlocal seen, started, used
+        async for event in stream:
+            if not seen:
+                started, used = time.perf_counter(), cpu()
+            key = f"{event.subject}|{event.time[:16]}"
+            cell = table[key]
+            cell["n"] += 1
+            cell["errors"] += event.data.status >= 400
+            cell["sum"] += event.data.duration_ms
+            table[key] = cell
+            seen += 1
+            if seen == count:
+                ending.append(asyncio.ensure_future(end()))
+
+    sys.argv = [sys.argv[0], "worker", "-l", "error", "--without-web"]
+    app.main()
+
+
+if __name__ == "__main__":
+    main()
