@@ -16,7 +16,7 @@ from cli.settings import Settings, load_settings
 from connectors.access_log import LogMapper, map_log
 from connectors.cursors import read_cursors, write_cursor
 from connectors.mapping import MappedEvent, Summary, load_mapping, map_file
-from connectors.mapping.run import BadRow, fingerprint
+from connectors.mapping.files import BadRow, fingerprint
 from connectors.producer import EventProducer
 from pipeline.engine.services import service_id
 from pipeline.errors import ConfigError, InvalidEvent, MappingError

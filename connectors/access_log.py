@@ -19,7 +19,8 @@ from typing import IO, Any
 import msgspec
 
 from connectors.files import open_unpacked
-from connectors.mapping.run import BadRow, MappedEvent, Summary, fingerprint
+from connectors.mapping.files import BadRow, fingerprint
+from connectors.mapping.run import MappedEvent, Summary
 from pipeline.errors import ConfigError
 from pipeline.events.families import event_topic
 
@@ -151,7 +152,15 @@ def map_log(
             hit = parse_line(raw.decode(errors="replace").rstrip("\n"))
             if hit is None:
                 summary.bad += 1
-                on_bad(BadRow(number, "line", "malformed-log-line: not of the combined format", raw[:65_536]))
+                on_bad(
+                    BadRow(
+                        number,
+                        "",
+                        raw[:80].decode(errors="replace"),
+                        f"malformed-log-line: line {number} is not of the combined format",
+                        raw[:65_536],
+                    )
+                )
                 continue
             for event in mapper.events(hit, f"{ident}-{number}", source):
                 summary.count(event)

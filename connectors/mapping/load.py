@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-import yaml
 
-from connectors.mapping.model import Mapping, Value
-from pipeline.errors import MappingError
+from connectors.mapping.model import Event, First, FromFile, Mapping, Value, When
+from connectors.mapping.values import PLACE
+from pipeline.catalogue.reading import read_yaml
+from pipeline.errors import CatalogueError, MappingError
 from pipeline.events.families import TYPES
 
+_UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]+)`")
+_MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
 _FOLDER = Path(__file__).resolve().parent.parent / "mappings"
 
 
@@ -29,84 +34,147 @@ def load_mapping(name: str) -> Mapping:
         MappingError: there is none, or it is wrong; the message names file, key and what is allowed.
     """
     path = shipped().get(name) or Path(name)
-    try:
-        text = path.read_text()
-    except OSError as e:
+    if not path.is_file():
         known = ", ".join(shipped())
         if "/" in name or name.endswith((".yaml", ".yml")):
-            raise MappingError(f"{name}: cannot be read: {e.strerror}") from None
+            raise MappingError(f"{name}: there is no such file; shipped mappings: {known}")
         close = difflib.get_close_matches(name, shipped(), 1)
         hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise MappingError(f"there is no mapping '{name}'{hint} (shipped: {known}; or name a .yaml file)") from None
+        raise MappingError(f"there is no mapping '{name}'{hint} (shipped: {known}; or name a .yaml file)")
     try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as e:
-        raise MappingError(f"{path}: is no YAML: {' '.join(str(e).split())[:200]}") from None
+        document = read_yaml(path)
+    except CatalogueError as e:
+        raise MappingError(str(e)) from None
+    if not isinstance(document, dict):
+        raise MappingError(f"{path}: is no mapping; it must have the keys name, service and events")
     try:
         mapping = msgspec.convert(document, Mapping)
     except msgspec.ValidationError as e:
-        raise MappingError(f"{path}: {e}") from None
+        raise MappingError(f"{path}: {_sentence(e)}") from None
     _check(mapping, str(path))
     return mapping
 
 
+def _sentence(error: msgspec.ValidationError) -> str:
+    """Return what msgspec found in words of the file: the key, what is wrong, what is allowed."""
+    what, _, where = str(error).partition(" - at `$")
+    where = where.rstrip("`").lstrip(".")
+    allowed = ""
+    if found := _UNKNOWN.search(what):
+        kinds = (Value, When, First, Event, Mapping, FromFile)
+        steps = [step for step in re.split(r"[.\[\]]+", where) if step and step != "..."]
+        kind = next((k for k in kinds if _holds_at(k, steps)), Value)
+        names = [f.encode_name for f in msgspec.structs.fields(kind)]
+        close = difflib.get_close_matches(found["key"], names, 1)
+        what = f"unknown key '{found['key']}'" + (f"; did you mean '{close[0]}'?" if close else "")
+        allowed = f"; allowed: {', '.join(names)}"
+    elif found := _MISSING.search(what):
+        what = f"the key '{found['key']}' is missing"
+    return f"{where + ': ' if where else ''}{what[:1].lower()}{what[1:]}{allowed}".replace("`", "'")
+
+
+def _holds_at(kind: type[msgspec.Struct], steps: list[str]) -> bool:
+    """Return whether a path of keys leads to this kind of object."""
+    last = steps[-1] if steps else ""
+    before = steps[-2] if len(steps) > 1 else ""
+    return {
+        Mapping: not steps,
+        Event: last.isdigit() and before == "events",
+        When: last.isdigit() and before == "when",
+        First: last == "first_by",
+        FromFile: before == "vars" or last == "vars",
+        Value: False,
+    }[kind]
+
+
 def _check(mapping: Mapping, where: str) -> None:
-    for zone in {mapping.zone}:
-        try:
-            ZoneInfo(zone)
-        except (KeyError, ValueError, OSError):
-            raise MappingError(f"{where}: zone: '{zone}' is no time zone, like Europe/Zurich or UTC") from None
+    _check_zone(mapping.zone, f"{where}: zone")
+    if len(mapping.delimiter) != 1:
+        raise MappingError(f"{where}: delimiter: '{mapping.delimiter}' must be one character, like ',' or ';'")
+    try:
+        codecs.lookup(mapping.encoding)
+    except LookupError:
+        raise MappingError(f"{where}: encoding: there is no '{mapping.encoding}'; use utf-8 or latin-1") from None
     if not mapping.events:
         raise MappingError(f"{where}: events: name at least one event")
+    for name, default in mapping.vars.items():
+        if isinstance(default, FromFile):
+            _check_pattern(default.file, f"{where}: vars.{name}.file", groups=1)
     for i, event in enumerate(mapping.events):
-        at = f"{where}: events[{i}]"
-        if event.type not in TYPES:
-            close = difflib.get_close_matches(event.type, TYPES, 1)
-            hint = f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(TYPES)}"
-            raise MappingError(f"{at}.type: there is no event type '{event.type}'{hint}")
-        struct = TYPES[event.type][1]
-        fields = {f.encode_name: f for f in msgspec.structs.fields(struct)}
-        for name in event.data:
-            if name not in fields:
-                close = difflib.get_close_matches(name, fields, 1)
-                hint = f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(fields)}"
-                raise MappingError(f"{at}.data: {event.type} has no field '{name}'{hint}")
-        lacking = [n for n, f in fields.items() if f.required and n not in event.data]
-        if lacking:
-            raise MappingError(f"{at}.data: {event.type} needs {', '.join(lacking)}")
-        for name, value in {"time": event.time, **event.data}.items():
-            _check_value(value, f"{at}.{name}")
-    _check_value(mapping.service, f"{where}: service")
+        _check_event(event, mapping, f"{where}: events[{i}]")
+    _check_value(mapping.service, mapping, f"{where}: service")
 
 
-def _check_value(value: str | Value, where: str) -> None:
+def _check_event(event: Event, mapping: Mapping, at: str) -> None:
+    if event.type not in TYPES:
+        close = difflib.get_close_matches(event.type, TYPES, 1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise MappingError(f"{at}.type: there is no event type '{event.type}'{hint}; allowed: {', '.join(TYPES)}")
+    fields = {f.encode_name: f for f in msgspec.structs.fields(TYPES[event.type][1])}
+    for name in event.data:
+        if name not in fields:
+            close = difflib.get_close_matches(name, fields, 1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise MappingError(f"{at}.data: {event.type} has no field '{name}'{hint}; allowed: {', '.join(fields)}")
+    lacking = [n for n, f in fields.items() if f.required and n not in event.data]
+    if lacking:
+        raise MappingError(f"{at}.data: {event.type} needs {', '.join(lacking)}")
+    values: dict[str, str | Value | None] = {f"data.{name}": value for name, value in event.data.items()}
+    values |= {"time": event.time, "service": event.service}
+    if event.first_by:
+        values["first_by.order"] = event.first_by.order
+    for name, value in values.items():
+        if value is not None:
+            _check_value(value, mapping, f"{at}.{name}")
+    for j, condition in enumerate(event.when):
+        if condition.among is not None and condition.not_among is not None:
+            raise MappingError(f"{at}.when[{j}]: name one of in and not_in, not both")
+
+
+def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
     if isinstance(value, str):
         return
-    origins = [
-        n
-        for n, given in (
-            ("column", value.column is not None),
-            ("const", value.const is not msgspec.UNSET),
-            ("template", value.template is not None),
-            ("var", value.var is not None),
-            ("equal", value.equal is not None),
-        )
-        if given
-    ]
+    given: dict[str, Any] = {
+        "column": value.column, "const": None if value.const is msgspec.UNSET else value, "template": value.template,
+        "var": value.var, "equal": value.equal,
+    }  # fmt: skip
+    origins = [name for name, what in given.items() if what is not None]
     if len(origins) != 1:
-        raise MappingError(
-            f"{where}: name exactly one of column, const, template, var, equal; it names {origins or 'none'}"
-        )
+        named = ", ".join(origins) or "none"
+        raise MappingError(f"{where}: name exactly one of column, const, template, var, equal; it names {named}")
     if value.pattern is not None:
-        try:
-            re.compile(value.pattern)
-        except re.error as e:
-            raise MappingError(f"{where}.pattern: is no regular expression: {e}") from None
+        _check_pattern(value.pattern, f"{where}.pattern")
+    if value.zone is not None:
+        _check_zone(value.zone, f"{where}.zone")
+    names = [value.var] if value.var else [n[4:] for n in PLACE.findall(value.template or "") if n.startswith("var:")]
+    known = ["stem", "file", *mapping.vars]
+    for name in names:
+        if name not in known:
+            raise MappingError(f"{where}: there is no variable '{name}'; allowed: {', '.join(known)} (see vars)")
+    if value.other is not msgspec.UNSET and value.map is None:
+        raise MappingError(f"{where}: else says what map does not name; there is no map")
 
 
-def columns_of(mapping: Mapping) -> set[str]:
-    """Return every column a mapping reads without an alternative."""
+def _check_pattern(pattern: str, where: str, groups: int = 0) -> None:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as e:
+        raise MappingError(f"{where}: is no regular expression: {e}") from None
+    if compiled.groups < groups:
+        raise MappingError(f"{where}: put the part that is wanted in (parentheses)")
+
+
+def _check_zone(zone: str, where: str) -> None:
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise MappingError(f"{where}: '{zone}' is no time zone; use one like Europe/Zurich or UTC") from None
+
+
+def columns_of(mapping: Mapping) -> tuple[set[str], set[str]]:
+    """Return the columns a mapping needs, and those it reads where they are there (alternatives)."""
     found: set[str] = set(mapping.order_by)
+    optional: set[str] = set()
 
     def note(value: str | Value | None) -> None:
         if isinstance(value, str):
@@ -114,8 +182,10 @@ def columns_of(mapping: Mapping) -> set[str]:
         elif value is not None:
             if isinstance(value.column, str):
                 found.add(value.column)
+            else:
+                optional.update(value.column or ())
             if value.template is not None:
-                found.update(re.findall(r"\{([^{}]+)\}", value.template))
+                found.update(name for name in PLACE.findall(value.template) if not name.startswith("var:"))
             found.update(value.equal or ())
 
     note(mapping.service)
@@ -131,4 +201,4 @@ def columns_of(mapping: Mapping) -> set[str]:
         if event.first_by:
             found.update(event.first_by.key)
             note(event.first_by.order)
-    return found
+    return found, optional - found

@@ -31,6 +31,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"ki
         scale: numbers are multiplied by this.
         add_seconds: times are moved by this.
         default: value where it is missing.
+        missing: further texts that mean "no value" here.
     """
 
     column: str | list[str] | None = None
@@ -47,6 +48,13 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"ki
     scale: float = 1.0
     add_seconds: float = 0.0
     default: Any = msgspec.UNSET
+    missing: tuple[str, ...] = ()
+
+
+class FromFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A variable read from the file's name: the first group of a regular expression."""
+
+    file: str
 
 
 class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"among": "in", "not_among": "not_in"}):
@@ -100,7 +108,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         time_format: format of times that say none.
         service: what the rows are about; ``team`` registers services that the catalogue does not name.
         order_by: rows are sorted by these columns' times first (None: as they are).
-        vars: variables and their defaults (null: must be given by --set).
+        vars: variables and their defaults: a text, ``{file: PATTERN}`` to read it from the file's name, or null where
+            it must be given by --set.
         events: what a row says.
     """
 
@@ -116,5 +125,5 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     service: str | Value
     team: str | None = None
     order_by: list[str] = []
-    vars: dict[str, str | None] = {}
+    vars: dict[str, str | FromFile | None] = {}
     events: list[Event]

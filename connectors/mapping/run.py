@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
-from connectors.files import open_unpacked
-from connectors.mapping.load import columns_of
-from connectors.mapping.model import Event, Mapping, Value
-from connectors.mapping.values import BadValue, Read, compile_value
+from connectors.mapping.files import BadRow, OnBad, fingerprint, rows_of
+from connectors.mapping.model import Event, FromFile, Mapping, Value, When
+from connectors.mapping.values import BadValue, Read, Row, cleaner, compile_value
 from pipeline.engine.services import service_id
 from pipeline.errors import MappingError
 from pipeline.events.families import TYPES, event_topic
@@ -24,6 +21,8 @@ from pipeline.events.families import TYPES, event_topic
 _encode = msgspec.json.Encoder().encode
 #: Rows that are sorted are held in memory: more than this are refused.
 MAX_SORTED_ROWS = 5_000_000
+#: What is kept of a refused row, bytes.
+_KEPT = 65_536
 
 
 @dataclass
@@ -36,16 +35,6 @@ class MappedEvent:
     type: str
     time: datetime
     service: str
-
-
-@dataclass
-class BadRow:
-    """A row that could not be mapped: where, and why."""
-
-    row: int
-    column: str
-    detail: str
-    raw: bytes
 
 
 @dataclass
@@ -71,88 +60,44 @@ class Summary:
         self.services.add(event.service)
 
 
-def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file's (unpacked) content: its identity."""
-    digest = sha256()
-    with open_unpacked(path) as f:
-        while block := f.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def rows_of(path: Path, mapping: Mapping) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a file.
-
-    Raises:
-        MappingError: the file is not of the mapping's format, or lacks a column.
-    """
-    try:
-        with open_unpacked(path) as f:
-            match mapping.format:
-                case "csv":
-                    lines = (line.decode(mapping.encoding, errors="replace") for line in f)
-                    reader = csv.DictReader(lines, delimiter=mapping.delimiter)
-                    reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
-                    _has_columns(set(reader.fieldnames), mapping, path)
-                    yield from reader
-                case "jsonl":
-                    for number, line in enumerate(f, start=1):
-                        if line.strip():
-                            yield _object(line, f"{path}: line {number}")
-                case "json":
-                    yield from _records(json.loads(f.read()), mapping, path)
-    except OSError as e:
-        raise MappingError(f"{path}: cannot be read: {e.strerror or e}") from None
-    except (EOFError, json.JSONDecodeError, csv.Error) as e:
-        raise MappingError(f"{path}: is no {mapping.format} file: {e}") from None
-
-
-def _has_columns(found: set[str], mapping: Mapping, path: Path) -> None:
-    lacking = sorted(columns_of(mapping) - found)
-    if lacking:
-        raise MappingError(
-            f"{path}: lacks {', '.join(lacking)}, which mapping {mapping.name} reads; its columns are: {', '.join(sorted(found))}"
-        )
-
-
-def _object(line: bytes, where: str) -> dict[str, Any]:
-    row = json.loads(line)
-    if not isinstance(row, dict):
-        raise MappingError(f"{where}: is no JSON object")
-    return row
-
-
-def _records(document: Any, mapping: Mapping, path: Path) -> Iterator[dict[str, Any]]:
-    for name in (mapping.records or "").split("."):
-        if name:
-            if not isinstance(document, dict) or name not in document:
-                raise MappingError(
-                    f"{path}: has no '{mapping.records}', where mapping {mapping.name} looks for records"
-                )
-            document = document[name]
-    if not isinstance(document, list) or not all(isinstance(r, dict) for r in document):
-        raise MappingError(f"{path}: '{mapping.records or 'the document'}' is no array of objects")
-    if document:
-        _has_columns(set(document[0]), mapping, path)
-    yield from document
-
-
 @dataclass
 class _Compiled:
     event: Event
     topic: str
     time: Read
     service: Read
-    data: list[tuple[str, Read]]
-    key: list[str]
-    counts: Callable[[dict[str, Any]], bool]
+    data: list[tuple[str, Read, bool]]
+    sequence: Read | None
+    counts: Callable[[Row], bool]
+    #: rows that count, where only the first of several does
+    chosen: set[int] | None = None
+
+
+def variables_for(path: Path, mapping: Mapping, given: dict[str, str] | None) -> dict[str, str]:
+    """Return the variables of a run: file name, the mapping's own, and what was given; the last word counts.
+
+    Raises:
+        MappingError: one was given that the mapping does not have.
+    """
+    known = {"stem": path.name.split(".")[0], "file": path.name}
+    for name, default in mapping.vars.items():
+        if isinstance(default, str):
+            known[name] = default
+        elif isinstance(default, FromFile) and (found := re.search(default.file, path.name)):
+            known[name] = found.group(1)
+    for name, value in (given or {}).items():
+        if name not in known and name not in mapping.vars:
+            allowed = ", ".join({**known, **mapping.vars})
+            raise MappingError(f"--set {name}: mapping {mapping.name} has no such variable; it has: {allowed}")
+        known[name] = value
+    return known
 
 
 def map_file(
     path: Path,
     mapping: Mapping,
     variables: dict[str, str] | None = None,
-    on_bad: Callable[[BadRow], None] = lambda _bad: None,
+    on_bad: OnBad = lambda _bad: None,
     summary: Summary | None = None,
     service: str | None = None,
 ) -> Iterator[MappedEvent]:
@@ -173,56 +118,46 @@ def map_file(
     if not path.is_file():
         raise MappingError(f"{path}: there is no such file")
     summary.fingerprint = fingerprint(path)
-    stem = path.name.split(".")[0]
-    known = {
-        "stem": stem,
-        "file": path.name,
-        **{k: v for k, v in mapping.vars.items() if v is not None},
-        **(variables or {}),
-    }
+    ident = summary.fingerprint[:16]
+    known = variables_for(path, mapping, variables)
     compiled = [_compile(event, mapping, known, service) for event in mapping.events]
-    source = f"import/{mapping.name}"
-    rows: Any = enumerate(rows_of(path, mapping), start=1)
-    if mapping.order_by:
-        rows = _sorted(rows, mapping, known)
-    rows = _firsts(rows, compiled, mapping, known)
-    for number, row in rows:
-        summary.rows += 1
-        made = False
+    source = f"import/{mapping.name}/{ident}"
+
+    def refuse(bad: BadRow) -> None:
+        summary.bad += 1
+        on_bad(bad)
+
+    def read() -> Iterator[tuple[int, Row]]:
+        for numbered in rows_of(path, mapping, refuse):
+            summary.rows += 1
+            yield numbered
+
+    rows = _sorted(read(), mapping, known) if mapping.order_by else read()
+    for number, row in _firsts(rows, compiled, mapping, known):
+        said = False
         for index, c in enumerate(compiled):
-            try:
-                if not c.counts(row):
-                    continue
-                event = _make(c, row, f"{summary.fingerprint[:16]}-{number}-{index}", source, mapping.team)
-            except BadValue as e:
-                summary.bad += 1
-                on_bad(BadRow(number, e.column, str(e), _encode({k: str(v) for k, v in row.items() if k})[:65_536]))
-                made = True
+            if not c.counts(row) or (c.chosen is not None and number not in c.chosen):
                 continue
-            made = True
+            said = True
+            try:
+                event = _make(c, row, f"{ident}-{number}-{index}", source, mapping.team)
+            except BadValue as e:
+                raw = _encode({k: str(v) for k, v in row.items()})[:_KEPT]
+                refuse(BadRow(number, e.column, e.value, f"row {number}: {e}", raw))
+                break
             summary.count(event)
             yield event
-        summary.skipped += not made
+        summary.skipped += not said
 
 
 def _compile(event: Event, mapping: Mapping, known: dict[str, str], service: str | None) -> _Compiled:
-    missing = frozenset(mapping.missing)
-    conditions = event.when
+    clean = cleaner(frozenset(mapping.missing))
+    struct = TYPES[event.type][1]
+    #: fields for which "nothing" is a statement of its own: the check whose outcome nobody knows any more
+    nullable = {f.encode_name for f in msgspec.structs.fields(struct) if f.required and _takes_none(f.type)}
 
-    def counts(row: dict[str, Any]) -> bool:
-        for c in conditions:
-            raw = row.get(c.column)
-            text = None if raw is None else str(raw).strip()
-            absent = text is None or text in missing
-            if c.among is not None:
-                if absent or text not in c.among:
-                    return False
-            elif c.not_among is not None:
-                if text in c.not_among:
-                    return False
-            elif absent is c.present:
-                return False
-        return True
+    def counts(row: Row) -> bool:
+        return all(_holds(c, clean(row[c.column])) for c in event.when)
 
     wanted = event.service if event.service is not None else mapping.service
     return _Compiled(
@@ -230,62 +165,68 @@ def _compile(event: Event, mapping: Mapping, known: dict[str, str], service: str
         event_topic(TYPES[event.type][0]),
         _as_time(event.time, mapping, known),
         (lambda _row: service) if service else compile_value(wanted, mapping, known),
-        [(name, compile_value(value, mapping, known)) for name, value in event.data.items()],
-        event.key,
+        [(name, compile_value(value, mapping, known), name in nullable) for name, value in event.data.items()],
+        compile_value(Value(column=event.sequence, kind="int"), mapping, known) if event.sequence else None,
         counts,
     )
 
 
-def _as_time(value: Any, mapping: Mapping, known: dict[str, str]) -> Read:
+def _takes_none(hint: Any) -> bool:
+    return type(None) in get_args(hint)
+
+
+def _holds(condition: When, raw: Any) -> bool:
+    if condition.among is not None:
+        return raw is not None and str(raw) in condition.among
+    if condition.not_among is not None:
+        return raw is None or str(raw) not in condition.not_among
+    return (raw is not None) == condition.present
+
+
+def _as_time(value: str | Value, mapping: Mapping, known: dict[str, str]) -> Read:
     spec = Value(column=value, kind="time") if isinstance(value, str) else msgspec.structs.replace(value, kind="time")
     return compile_value(spec, mapping, known)
 
 
-def _iso(value: Any) -> Any:
-    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if isinstance(value, datetime) else value
-
-
-def _make(c: _Compiled, row: dict[str, Any], ident: str, source: str, team: str | None) -> MappedEvent:
+def _make(c: _Compiled, row: Row, ident: str, source: str, team: str | None) -> MappedEvent:
     at = c.time(row)
     if at is None:
         raise BadValue("time", None, "an event needs a time")
     subject = c.service(row)
     if subject is None:
         raise BadValue("service", None, "an event needs a service")
-    data = {}
-    for name, read in c.data:
+    subject = str(subject)
+    data: dict[str, Any] = {}
+    for name, read, nullable in c.data:
         found = read(row)
-        if found is not None:
-            data[name] = _iso(found)
-        elif name == "up":
-            data[name] = None  # "unknown from here on" is said, not left out
-    key = "|".join([str(subject), *(str(row.get(k)) for k in c.key)])
+        if found is not None or nullable:
+            data[name] = found
     event: dict[str, Any] = {
-        "specversion": "1.0", "id": ident, "source": source, "type": c.event.type, "time": _iso(at),
-        "subject": str(subject), "data": data,
+        "specversion": "1.0", "id": ident, "source": source, "type": c.event.type, "time": at,
+        "subject": subject, "data": data,
     }  # fmt: skip
     if team:
         event["csfteam"] = team
-    if c.event.sequence is not None:
-        try:
-            event["sequence"] = int(row[c.event.sequence])
-        except (ValueError, TypeError):
-            raise BadValue(c.event.sequence, row[c.event.sequence], "it must be a whole number") from None
-    service = service_id(str(subject)) or str(subject)
-    return MappedEvent(c.topic, key, _encode(event), c.event.type, at, service)
+    if c.sequence is not None:
+        event["sequence"] = c.sequence(row)
+    key = "|".join([subject, *(str(row[k]).strip() for k in c.event.key)])
+    try:
+        raw = _encode(event)
+    except (msgspec.EncodeError, UnicodeError, ValueError) as e:
+        raise BadValue("event", None, f"it cannot be written as JSON: {e}") from None
+    return MappedEvent(c.topic, key, raw, c.event.type, at, service_id(subject) or subject)
 
 
-def _sorted(
-    rows: Iterator[tuple[int, dict[str, Any]]], mapping: Mapping, known: dict[str, str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def _sorted(rows: Iterator[tuple[int, Row]], mapping: Mapping, known: dict[str, str]) -> Iterator[tuple[int, Row]]:
+    """Sort rows by the times of columns; one whose time cannot be read comes first and is refused in its turn."""
     readers = [_as_time(column, mapping, known) for column in mapping.order_by]
     earliest = datetime.min.replace(tzinfo=UTC)
 
-    def order(item: tuple[int, dict[str, Any]]) -> list[Any]:
+    def order(item: tuple[int, Row]) -> tuple[Any, ...]:
         try:
-            return [r(item[1]) or earliest for r in readers] + [item[0]]
+            return (*(r(item[1]) or earliest for r in readers), item[0])
         except BadValue:
-            return [earliest] * len(readers) + [item[0]]
+            return (*(earliest for _ in readers), item[0])
 
     held = []
     for item in rows:
@@ -299,28 +240,37 @@ def _sorted(
 
 
 def _firsts(
-    rows: Iterator[tuple[int, dict[str, Any]]], compiled: list[_Compiled], mapping: Mapping, known: dict[str, str]
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Find, for events of which only the first row counts, which row that is."""
+    rows: Iterator[tuple[int, Row]], compiled: list[_Compiled], mapping: Mapping, known: dict[str, str]
+) -> Iterator[tuple[int, Row]]:
+    """Find, for events of which only the first row of several counts, which row that is."""
     wanted = [c for c in compiled if c.event.first_by is not None]
     if not wanted:
         yield from rows
         return
     held = list(rows)
     for c in wanted:
-        first_by = c.event.first_by
-        assert first_by is not None
-        read = _as_time(first_by.order, mapping, known)
-        best: dict[tuple[Any, ...], tuple[Any, int]] = {}
-        for number, row in held:
-            key = tuple(row.get(k) for k in first_by.key)
-            rank = (read(row), number)
-            if key not in best or rank < best[key]:
-                best[key] = rank
-        chosen = {number for _, number in best.values()}
-        numbers = {id(row): number for number, row in held}
-        before = c.counts
-        c.counts = lambda row, before=before, chosen=chosen, numbers=numbers: (  # type: ignore[misc] # binds this turn's
-            numbers[id(row)] in chosen and before(row)
-        )
+        c.chosen = _chosen(held, c, mapping, known)
     yield from held
+
+
+def _chosen(held: list[tuple[int, Row]], c: _Compiled, mapping: Mapping, known: dict[str, str]) -> set[int]:
+    first_by = c.event.first_by
+    if first_by is None:
+        return set()
+    read = _as_time(first_by.order, mapping, known)
+    best: dict[tuple[Any, ...], tuple[datetime, int]] = {}
+    unreadable: set[int] = set()
+    for number, row in held:
+        if not c.counts(row):
+            continue
+        try:
+            at = read(row)
+        except BadValue:
+            at = None
+        if at is None:
+            unreadable.add(number)  # chosen, so that it is refused with its reason
+            continue
+        key = tuple(row[k] for k in first_by.key)
+        if key not in best or (at, number) < best[key]:
+            best[key] = (at, number)
+    return {number for _, number in best.values()} | unreadable

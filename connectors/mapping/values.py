@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ Read = Callable[[Row], Any]
 _TRUE = frozenset({"true", "1", "yes", "y", "on", "t"})
 _FALSE = frozenset({"false", "0", "no", "n", "off", "f"})
 _CACHE = 200_000
+PLACE = re.compile(r"\{([^{}]+)\}")
 
 
 class BadValue(CsfError):
@@ -27,15 +29,27 @@ class BadValue(CsfError):
 
     Attributes:
         column: where.
-        value: what it holds.
+        value: what it holds, shortened.
     """
 
     def __init__(self, column: str, value: object, wanted: str) -> None:
-        super().__init__(f"{column} is {str(value)[:80]!r}; {wanted}")
-        self.column, self.value = column, value
+        self.column, self.value = column, "" if value is None else str(value)[:80]
+        super().__init__(f"{column} is {'missing' if value is None else repr(self.value)}; {wanted}")
 
 
-def compile_value(value: str | Value, mapping: FileMapping, variables: dict[str, str]) -> Read:
+def cleaner(missing: frozenset[str]) -> Callable[[Any], Any]:
+    """Return what strips a text, and makes None of one that means "no value"."""
+
+    def clean(raw: Any) -> Any:
+        if isinstance(raw, str):
+            raw = raw.strip()
+            return None if raw in missing else raw
+        return raw
+
+    return clean
+
+
+def compile_value(value: str | Value, mapping: FileMapping, variables: Mapping[str, str]) -> Read:
     """Return what reads a value from a row; None where it is missing.
 
     Raises:
@@ -50,7 +64,19 @@ def compile_value(value: str | Value, mapping: FileMapping, variables: dict[str,
         steps.append(_mapped(spec, label))
     if spec.kind != "text":
         steps.append(_converted(spec, label, mapping))
+    elif spec.const is msgspec.UNSET and spec.equal is None and spec.map is None:
+        steps.append(_text)
     default = None if spec.default is msgspec.UNSET else spec.default
+    if not steps:
+        return origin
+    if len(steps) == 1 and default is None:
+        only = steps[0]
+
+        def read_one(row: Row) -> Any:
+            found = origin(row)
+            return None if found is None else only(found)
+
+        return read_one
 
     def read(row: Row) -> Any:
         found = origin(row)
@@ -63,43 +89,59 @@ def compile_value(value: str | Value, mapping: FileMapping, variables: dict[str,
     return read
 
 
-def _origin(spec: Value, mapping: FileMapping, variables: dict[str, str]) -> tuple[Read, str]:
-    missing = frozenset(mapping.missing)
+def _text(raw: Any) -> Any:
+    """Return a text; objects and lists of JSON stay what they are, for fields that want them."""
+    return raw if isinstance(raw, str | list | dict) else str(raw)
 
-    def clean(raw: Any) -> Any:
-        if isinstance(raw, str):
-            raw = raw.strip()
-            return None if raw in missing else raw
-        return raw
 
+def _origin(spec: Value, mapping: FileMapping, variables: Mapping[str, str]) -> tuple[Read, str]:
+    clean = cleaner(frozenset(mapping.missing) | frozenset(spec.missing))
     if spec.const is not msgspec.UNSET:
-        return (lambda _row: spec.const), "const"
+        const = spec.const
+        return (lambda _row: const), "const"
     if spec.var is not None:
-        if spec.var not in variables:
-            raise MappingError(f"mapping {mapping.name}: it needs '{spec.var}': give --set {spec.var}=...")
-        return (lambda _row: variables[spec.var or ""]), spec.var
+        fixed = _variable(spec.var, mapping, variables)
+        return (lambda _row: fixed), spec.var
     if spec.equal is not None:
         a, b = spec.equal
         return (lambda row: 1 if clean(row.get(a)) == clean(row.get(b)) else 0), f"{a}, {b}"
     if spec.template is not None:
-        names = re.findall(r"\{([^{}]+)\}", spec.template)
-        template = spec.template
-
-        def filled(row: Row) -> Any:
-            text = template
-            for name in names:
-                part = clean(row.get(name))
-                if part is None:
-                    return None
-                text = text.replace("{" + name + "}", str(part))
-            return text
-
-        return filled, ", ".join(names)
+        return _template(spec.template, clean, mapping, variables)
     columns = [spec.column] if isinstance(spec.column, str) else spec.column or []
     if len(columns) == 1:
         name = columns[0]
-        return (lambda row: clean(row.get(name))), name
+        return (lambda row: clean(row[name])), name
     return (lambda row: next((v for c in columns if (v := clean(row.get(c))) is not None), None)), ", ".join(columns)
+
+
+def _variable(name: str, mapping: FileMapping, variables: Mapping[str, str]) -> str:
+    if name not in variables:
+        raise MappingError(f"mapping {mapping.name} needs '{name}'; say --set {name}=...")
+    return variables[name]
+
+
+def _template(
+    template: str, clean: Callable[[Any], Any], mapping: FileMapping, variables: Mapping[str, str]
+) -> tuple[Read, str]:
+    """Fill {column} from the row and {var:name} from the run."""
+
+    def given(found: re.Match[str]) -> str:
+        name = found.group(1)
+        return _variable(name[4:], mapping, variables) if name.startswith("var:") else found.group()
+
+    text = PLACE.sub(given, template)
+    names = PLACE.findall(text)
+
+    def filled(row: Row) -> Any:
+        made = text
+        for name in names:
+            part = clean(row[name])
+            if part is None:
+                return None
+            made = made.replace("{" + name + "}", str(part))
+        return made
+
+    return filled, ", ".join(names)
 
 
 def _matching(pattern: re.Pattern[str]) -> Callable[[Any], Any]:
@@ -129,21 +171,34 @@ def _mapped(spec: Value, label: str) -> Callable[[Any], Any]:
 def _converted(spec: Value, label: str, mapping: FileMapping) -> Callable[[Any], Any]:
     match spec.kind:
         case "int":
-            return lambda raw: _number(raw, label, spec.scale, whole=True)
+            return lambda raw: _whole(raw, label, spec.scale)
         case "float":
-            return lambda raw: _number(raw, label, spec.scale, whole=False)
+            return lambda raw: _number(raw, label, spec.scale)
         case "bool":
             return lambda raw: _boolean(raw, label)
     return time_reader(spec.format or mapping.time_format, spec.zone or mapping.zone, spec.add_seconds, label)
 
 
-def _number(raw: Any, label: str, scale: float, *, whole: bool) -> int | float:
+def _number(raw: Any, label: str, scale: float) -> float:
     try:
-        number = float(str(raw).replace(",", "")) if not isinstance(raw, int | float) else raw
-    except ValueError:
-        raise BadValue(label, raw, "it must be a number") from None
-    scaled = number * scale if scale != 1 else number
-    return int(scaled) if whole else float(scaled)
+        number = float(raw) * scale
+    except (ValueError, TypeError, OverflowError):
+        raise BadValue(label, raw, "it must be a number, like 12.5") from None
+    if not math.isfinite(number):
+        raise BadValue(label, raw, "it must be a finite number")
+    return number
+
+
+def _whole(raw: Any, label: str, scale: float) -> int:
+    if scale == 1 and isinstance(raw, str):
+        try:
+            return int(raw)
+        except ValueError:
+            pass
+    number = _number(raw, label, scale)
+    if number != int(number):
+        raise BadValue(label, raw, "it must be a whole number")
+    return int(number)
 
 
 def _boolean(raw: Any, label: str) -> bool:
@@ -158,17 +213,19 @@ def _boolean(raw: Any, label: str) -> bool:
 
 
 def time_reader(form: str, zone: str, add_seconds: float, label: str) -> Callable[[Any], datetime]:
-    """Return what reads a time of one format; equal texts are read once."""
+    """Return what reads a time of one format, in UTC; equal texts are read once."""
     tz = UTC if zone == "UTC" else ZoneInfo(zone)
     moved = timedelta(seconds=add_seconds)
     seen: dict[Any, datetime] = {}
 
     def read(raw: Any) -> datetime:
+        if isinstance(raw, list | dict):
+            raise BadValue(label, raw, f"it must be a time of the format {form}")
         known = seen.get(raw)
         if known is None:
             try:
-                known = _parse(raw, form).astimezone(UTC) if _aware(raw, form) else _naive(raw, form, tz)
-                known += moved
+                known = _parse(raw, form)
+                known = (known if known.tzinfo is not None else known.replace(tzinfo=tz)).astimezone(UTC) + moved
             except (ValueError, OverflowError, OSError):
                 raise BadValue(label, raw, f"it must be a time of the format {form}") from None
             if len(seen) >= _CACHE:
@@ -186,11 +243,3 @@ def _parse(raw: Any, form: str) -> datetime:
         return datetime.fromtimestamp(float(raw) / 1000, UTC)
     text = str(raw)
     return datetime.fromisoformat(text) if form == "iso" else datetime.strptime(text, form)  # noqa: DTZ007 - zone follows
-
-
-def _aware(raw: Any, form: str) -> bool:
-    return _parse(raw, form).tzinfo is not None
-
-
-def _naive(raw: Any, form: str, tz: Any) -> datetime:
-    return _parse(raw, form).replace(tzinfo=tz).astimezone(UTC)

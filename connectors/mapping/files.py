@@ -1,0 +1,223 @@
+"""Reading files: CSV, JSON Lines and JSON, gzipped or not, down to the columns a mapping reads."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+
+from connectors.files import open_unpacked
+from connectors.mapping.load import columns_of
+from connectors.mapping.model import Mapping
+from connectors.mapping.values import Row
+from pipeline.errors import MappingError
+
+#: Longest CSV field that is read, characters; what is made of it may still be refused as too large.
+_LONGEST_FIELD = 32 * 1024 * 1024
+#: Rows of JSON Lines that are looked at to say that a column is nowhere.
+_LOOKED_AT = 1000
+_json = msgspec.json.Decoder()
+
+
+@dataclass
+class BadRow:
+    """A row that could not be mapped.
+
+    Attributes:
+        row: its number in the file; the first record is 1.
+        column: the column it failed at ("" where the whole row is unreadable).
+        value: what the column holds, shortened.
+        detail: what was wrong.
+        raw: the columns that the mapping reads, as JSON, shortened.
+    """
+
+    row: int
+    column: str
+    value: str
+    detail: str
+    raw: bytes
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns a mapping needs, and those it can do without."""
+
+    needed: list[str]
+    optional: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        return self.needed + self.optional
+
+
+OnBad = Callable[[BadRow], None]
+
+
+def fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a file's unpacked content: its identity.
+
+    Raises:
+        MappingError: it cannot be read to its end.
+    """
+    digest = sha256()
+    try:
+        with open_unpacked(path) as f:
+            while block := f.read(1 << 20):
+                digest.update(block)
+    except OSError as e:
+        raise MappingError(f"{path}: cannot be read: {e.strerror or e}") from None
+    except (EOFError, zlib.error) as e:
+        raise MappingError(f"{path}: is a damaged gzip file ({e}); copy it again") from None
+    return digest.hexdigest()
+
+
+def rows_of(path: Path, mapping: Mapping, on_bad: OnBad) -> Iterator[tuple[int, Row]]:
+    """Yield the rows of a file with their numbers, each with the columns the mapping reads; None where one is absent.
+
+    Raises:
+        MappingError: the file is not of the mapping's format, or lacks a column.
+    """
+    needed, optional = columns_of(mapping)
+    columns = _Columns(sorted(needed), sorted(optional))
+    try:
+        with open_unpacked(path) as f:
+            if mapping.format == "csv":
+                yield from _csv_rows(f, path, mapping, columns, on_bad)
+            elif mapping.format == "jsonl":
+                yield from _json_lines(f, path, mapping, columns, on_bad)
+            else:
+                yield from _json_records(f, path, mapping, columns, on_bad)
+    except OSError as e:
+        raise MappingError(f"{path}: cannot be read: {e.strerror or e}") from None
+    except LookupError as e:
+        raise MappingError(f"mapping {mapping.name}: encoding: {e}; use for example utf-8 or latin-1") from None
+
+
+def _csv_rows(
+    f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
+) -> Iterator[tuple[int, Row]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader((line.decode(mapping.encoding, errors="replace") for line in f), delimiter=mapping.delimiter)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+    except csv.Error as e:
+        raise MappingError(f"{path}: is no CSV file: {e}") from None
+    _has_columns(dict.fromkeys(header), columns, mapping, path)
+    places = [(name, header.index(name)) for name in columns.all if name in header]
+    wanted, number = len(header), 0
+    kept: dict[str, str] = {}
+    keep = kept.setdefault
+    while True:
+        number += 1
+        try:
+            cells = next(reader, None)
+        except csv.Error as e:
+            on_bad(BadRow(number, "", "", f"row {number} is no CSV: {e}", b""))
+            continue
+        if cells is None:
+            return
+        if len(cells) != wanted:
+            if cells:
+                detail = f"row {number} has {len(cells)} columns, the header {wanted}"
+                on_bad(BadRow(number, "", "", detail, mapping.delimiter.join(cells).encode()))
+            continue
+        if len(kept) > 500_000:  # sharing equal texts keeps sorted files small; a file of unequal ones gains nothing
+            kept.clear()
+        yield number, {name: keep(cells[i], cells[i]) for name, i in places}
+
+
+def _has_columns(found: dict[str, None], columns: _Columns, mapping: Mapping, path: Path) -> None:
+    lacking = [name for name in columns.needed if name not in found]
+    if lacking:
+        raise MappingError(
+            f"{path}: lacks {', '.join(lacking)}, which mapping {mapping.name} reads; "
+            f"its columns are: {', '.join(found) or 'none'}"
+        )
+
+
+def _picked(record: dict[str, Any], columns: _Columns) -> Row:
+    return {name: _at(record, name) for name in columns.all}
+
+
+def _at(record: Any, name: str) -> Any:
+    """Return a record's field; ``a.b`` is the field b of the object a, unless the record has a field of that name."""
+    if name in record:
+        return record[name]
+    for step in name.split("."):
+        record = record.get(step) if isinstance(record, dict) else None
+    return record
+
+
+def _json_lines(
+    f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
+) -> Iterator[tuple[int, Row]]:
+    first: list[tuple[int, Row]] = []
+    found: dict[str, None] = {}
+    checked = False
+    for number, line in enumerate(f, start=1):
+        if not line.strip():
+            continue
+        record = _object(line.decode("utf-8-sig", errors="replace"), number, on_bad)
+        if record is None:
+            continue
+        row = _picked(record, columns)
+        if checked:
+            yield number, row
+            continue
+        first.append((number, row))
+        found.update(dict.fromkeys(record))
+        found.update({name: None for name, value in row.items() if value is not None})
+        if len(first) >= _LOOKED_AT:
+            _has_columns(found, columns, mapping, path)
+            checked = True
+            yield from first
+    if not checked:
+        _has_columns(found, columns, mapping, path)
+        yield from first
+
+
+def _object(text: str, number: int, on_bad: OnBad) -> dict[str, Any] | None:
+    try:
+        record = _json.decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON: {e}", text.encode(errors="replace")))
+        return None
+    if not isinstance(record, dict):
+        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON object", text.encode(errors="replace")))
+        return None
+    return record
+
+
+def _json_records(
+    f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
+) -> Iterator[tuple[int, Row]]:
+    try:
+        document = _json.decode(f.read().decode("utf-8-sig", errors="replace"))
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
+        raise MappingError(f"{path}: is no JSON file: {e}") from None
+    for name in filter(None, (mapping.records or "").split(".")):
+        if not isinstance(document, dict) or name not in document:
+            there = ", ".join(document) if isinstance(document, dict) else f"a {type(document).__name__}"
+            raise MappingError(
+                f"{path}: has no '{mapping.records}', where mapping {mapping.name} looks for records; it has: {there}"
+            )
+        document = document[name]
+    if not isinstance(document, list):
+        raise MappingError(f"{path}: '{mapping.records or 'the document'}' is no array of objects")
+    found: dict[str, None] = {}
+    for record in document[:_LOOKED_AT]:
+        if isinstance(record, dict):
+            found.update(dict.fromkeys(record))
+            found.update({name: None for name in columns.all if _at(record, name) is not None})
+    _has_columns(found, columns, mapping, path)
+    for number, record in enumerate(document, start=1):
+        if isinstance(record, dict):
+            yield number, _picked(record, columns)
+        else:
+            on_bad(BadRow(number, "", str(record)[:80], f"record {number} is no JSON object", b""))
