@@ -122,6 +122,10 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             except StateError as e:
                 self._failed = e
 
+    def distrust(self, why: str) -> None:
+        """Let ``recovered`` fail: what was read of the changelog may have a hole."""
+        self._failed = StateError(f"{why}; this worker ends to be started again")
+
     def recovery_completed(self, partitions: set[int]) -> None:
         """Take over the partitions: what their logs say is the state."""
         self._recovered.clear()

@@ -25,6 +25,8 @@ BATCH_RECORDS = 20_000
 BATCH_BYTES = 16 * 2**20
 #: A fetch with nothing to bring returns after this, so that partitions added meanwhile are not kept waiting.
 FETCH_WAIT_MS = 100
+#: Waits while nothing may be fetched, and for records of a changelog, seconds.
+_IDLE_S, _RECOVERY_WAIT_S = 0.02, 0.2
 
 TRANSPORTS.aliases[SCHEME] = f"{__name__}:Transport"
 
@@ -72,14 +74,40 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._handed: dict[TP, int] = {}
+        self._seeks = 0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, list[Batch]]:
-        records = await super()._getmany(active_partitions, timeout)
+        """Fetch, guarding what Faust leaves open around a recovery.
+
+        The driver passes on a set that is emptied when a recovery ends, and an empty set means *all* partitions to
+        aiokafka; what arrives before the flow is resumed is cleared from the queues and never read again. So event
+        partitions are asked for only once the recovery is complete, and always with a set of our own.
+        """
+        tables, changelogs = self.app.tables, self.app.tables.changelog_topics
+        ready, generation, seeks = tables.actives_ready, self.app.consumer_generation_id, self._seeks
+        wanted = {tp for tp in active_partitions or () if (tp.topic not in changelogs) == ready}
+        if not wanted:
+            await self.sleep(_IDLE_S)
+            return {}
+        records = await super()._getmany(wanted, timeout if ready else _RECOVERY_WAIT_S)
+        if generation != self.app.consumer_generation_id:
+            await self._overtaken(records, seeks, changelog=not ready)
+            return {}
         return {tp: self._coalesce(tp, fetched) for tp, fetched in records.items() if fetched}
+
+    async def _overtaken(self, records: Mapping[TP, list[Any]], seeks: int, *, changelog: bool) -> None:
+        """Drop what was fetched while a rebalance passed by; read it again where the new seek may lie before it."""
+        if not records or seeks == self._seeks:
+            return  # fetched before the new assignment's seek, which goes back behind it
+        if changelog:
+            for table in self.app.tables.values():
+                table.distrust("a rebalance overtook the recovery of state")
+        else:
+            await self.perform_seek()
 
     def _coalesce(self, tp: TP, records: list[Any]) -> list[Batch]:
         """Return the records as one batch, or as few as the limits allow."""
@@ -105,12 +133,14 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
         self._handed.clear()
         await super().perform_seek()
         self._handed.clear()
+        self._seeks += 1
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek partitions (recovery of the changelog)."""
         for tp in partitions:
             self._handed.pop(tp, None)
         await super().seek_wait(partitions)
+        self._seeks += 1
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch are no gaps."""
