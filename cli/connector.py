@@ -9,17 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
-import msgspec
 
 from cli.embedded.instance import running
-from cli.imports import _salt
 from cli.options import bootstrap_option, data_dir_option, format_option
 from cli.output import print_rows
 from cli.settings import Settings, load_settings
 from connectors import prober
-from connectors.access_log import LogMapper, Place, follow, parse_line
+from connectors.access_log import LogFollower, LogMapper, visitor_salt
+from connectors.outbox import Outbox
 from connectors.producer import EventProducer
-from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.engine.services import service_id
+from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import TYPES, event_topic
 
@@ -56,18 +56,20 @@ def run(
 ) -> None:  # fmt: skip
     """Run a connector until it is stopped."""
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
+    if name == "prober":
+        if config is None:
+            raise ConfigError("the prober needs a list of what to check: --config FILE")
+        probes = prober.load_probes(config)
+        work: Callable[[EventProducer], None] = lambda producer: _probe(probes, producer)  # noqa: E731 - one of two
+    else:
+        if path is None or not service:
+            raise ConfigError("access-log needs --path FILE and --service ID")
+        log, mapper = path, LogMapper(service, team, visitor_salt(settings.data_dir), bots=bots)
+        work = lambda producer: _follow(log, mapper, producer, settings, service)  # noqa: E731 - likewise
     with running(settings, worker=False) as instance:
         producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{name}")
         try:
-            if name == "prober":
-                if config is None:
-                    raise ConfigError("the prober needs a list of what to check: --config FILE")
-                _probe(prober.load_probes(config), producer)
-            else:
-                if path is None or not service:
-                    raise ConfigError("access-log needs --path FILE and --service ID")
-                mapper = LogMapper(service, team, _salt(settings), bots=bots)
-                _follow(path, mapper, producer, settings, service)
+            work(producer)
         finally:
             producer.close()
 
@@ -77,7 +79,14 @@ def _on_stop(stop: Callable[[], None]) -> None:
         signal.signal(number, lambda *_: stop())
 
 
+def _complain(text: str) -> None:
+    click.echo(f"csf: {text}", err=True)
+
+
 def _probe(probes: list[prober.Probe], producer: EventProducer) -> None:
+    """Check until stopped; while the brokers do not answer, results wait in memory."""
+    outbox = Outbox(producer, _complain)
+
     async def main() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -85,52 +94,24 @@ def _probe(probes: list[prober.Probe], producer: EventProducer) -> None:
             loop.add_signal_handler(number, stop.set)
 
         def tell(key: str, event: OutEvent) -> None:
-            producer.send(event_topic(TYPES[event.type][0]), event, key=key)
+            outbox.put(event_topic(TYPES[event.type][0]), key, event)
 
         await prober.run(probes, tell, stop)
 
     click.echo(f"checking {len(probes)} endpoints; stop with Ctrl-C")
-    asyncio.run(main())
-    producer.flush()
+    try:
+        asyncio.run(main())
+    finally:
+        left = outbox.close()
+        if left:
+            _complain(f"{left} events could not be sent")
 
 
 def _follow(path: Path, mapper: LogMapper, producer: EventProducer, settings: Settings, service: str) -> None:
-    """Send what a log gains; its cursor moves only once the brokers have acknowledged it."""
+    """Send what a log gains, until stopped."""
     stop = threading.Event()
     _on_stop(stop.set)
-    cursor = settings.data_dir / f"access-log.{service}.json"
-    place = _read_place(cursor)
+    place_file = settings.data_dir / f"access-log.{service_id(service) or 'log'}.{path.name}.json"
     click.echo(f"following {path}; stop with Ctrl-C")
-    for lines, behind in follow(path, place, stop):
-        for at, raw in lines:
-            hit = parse_line(raw.decode(errors="replace").rstrip("\n"))
-            if hit is None:
-                producer.bury("", "malformed-log-line", "not of the combined format", raw, file=path.name, offset=at)
-                continue
-            for event in mapper.events(hit, f"{place.inode}-{at}", f"access-log/{path.name}"):
-                producer.add(event.topic, event.key, event.raw, source=path.name)
-        while not stop.is_set():
-            try:
-                producer.flush()
-                break
-            except ServiceUnavailable as e:
-                click.echo(f"{e}; trying again", err=True)
-                stop.wait(2)
-        else:
-            return
-        _write_place(cursor, behind)
-
-
-def _read_place(path: Path) -> Place:
-    try:
-        return Place(**msgspec.json.decode(path.read_bytes()))
-    except FileNotFoundError:
-        return Place()
-    except (OSError, msgspec.MsgspecError, TypeError):
-        raise ConfigError(f"{path}: is no cursor; remove it to read the log from its start") from None
-
-
-def _write_place(path: Path, place: Place) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.encode({"inode": place.inode, "offset": place.offset}))
-    fresh.replace(path)
+    follower = LogFollower(path, mapper, service, producer, place_file)
+    follower.run(stop, _complain)

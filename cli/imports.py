@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -13,12 +14,11 @@ import msgspec
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, config_option, data_dir_option
 from cli.settings import Settings, load_settings
-from connectors.access_log import LogMapper, map_log
+from connectors.access_log import LogMapper, map_log, visitor_salt
 from connectors.cursors import read_cursors, write_cursor
 from connectors.mapping import MappedEvent, Summary, load_mapping, map_file
-from connectors.mapping.files import BadRow, fingerprint
+from connectors.mapping.files import BadRow
 from connectors.producer import EventProducer
-from pipeline.engine.services import service_id
 from pipeline.errors import ConfigError, InvalidEvent, MappingError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
@@ -26,6 +26,8 @@ from pipeline.events.validate import decode_data, decode_envelope
 
 _LOG = "access-log"
 _TRIED = 200
+#: The progress bar moves every so many rows.
+_SHOW_EVERY = 1000
 Produce = Callable[[Summary, Callable[[BadRow], None]], Iterator[MappedEvent]]
 
 
@@ -52,18 +54,21 @@ def import_file(
     """
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
     produce = _producing(file, mapping, settings, _variables(settings_), service, team, bots=bots)
-    _try(produce, dry_run)
+    summary = Summary()
+    bad: list[BadRow] = []
+    events = produce(summary, bad.append)
+    tried = _tried(events, bad, dry_run)
     if dry_run:
         return
     with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
-        name = f"import|{mapping}|{fingerprint(file)}"
+        name = f"import|{mapping}|{summary.fingerprint}"
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
         if done and not again:
             click.echo(
                 f"{file.name} was imported by {mapping} on {done.get('at')}: nothing to do (--again sends it again)"
             )
         else:
-            summary = _send(file, produce, instance)
+            _send(file, mapping, chain(tried, events), bad, summary, instance)
             kept = {"at": datetime.now(UTC).isoformat(), "rows": summary.rows, "events": summary.events}
             write_cursor(instance.bootstrap, name, kept, instance.kafka_settings)
             _report(file, summary)
@@ -88,7 +93,7 @@ def _producing(
     if name == _LOG:
         if not service:
             raise ConfigError("an access log does not say whose it is: give --service ID (and --team, to register it)")
-        mapper = LogMapper(service, team, _salt(settings), bots=bots)
+        mapper = LogMapper(service, team, visitor_salt(settings.data_dir), bots=bots)
         return lambda summary, on_bad: map_log(file, mapper, on_bad, summary)
     mapping = load_mapping(name)
     if team:
@@ -96,75 +101,74 @@ def _producing(
     return lambda summary, on_bad: map_file(file, mapping, variables, on_bad, summary, service)
 
 
-def _salt(settings: Settings) -> bytes:
-    """Return the installation's salt for visitor hashes, made at its first use."""
-    path = settings.data_dir / "visitor.salt"
-    try:
-        if not path.exists():
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(16))
-        return path.read_text().strip().encode()
-    except OSError as e:
-        raise ConfigError(f"{path}: cannot be used: {e.strerror}; name another --data-dir") from None
-
-
-def _try(produce: Produce, show: int | None) -> None:
-    """Map the first rows without sending: what does not fit at all is told before anything is done."""
-    bad: list[BadRow] = []
-    tried = good = 0
+def _tried(events: Iterator[MappedEvent], bad: list[BadRow], show: int | None) -> list[MappedEvent]:
+    """Return the first events, without sending: what does not fit at all is told before anything is done."""
+    tried: list[MappedEvent] = []
     why: InvalidEvent | None = None
+    good = False
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
-    for event in produce(Summary(), bad.append):
-        tried += 1
+    for event in events:
+        tried.append(event)
         try:
             decode_data(decode_envelope(event.raw), event.topic, now_ms)
-            good += 1
+            good = True
         except InvalidEvent as e:
             why = e
-        if show is not None and tried <= show:
+        if show is not None and len(tried) <= show:
             click.echo(event.raw.decode())
-        if tried >= max(_TRIED, show or 0) or len(bad) >= _TRIED:
+        if len(tried) >= max(_TRIED, show or 0) or len(bad) >= _TRIED:
             break
-    if good == 0 and (bad or why):
+    if not good and (bad or why):
         reason = bad[0].detail if bad else str(why)
-        raise MappingError(f"none of the first {max(tried, len(bad))} rows becomes an event: {reason}")
+        raise MappingError(f"none of the first {len(tried) + len(bad)} rows becomes an event: {reason}")
+    return tried
 
 
-def _send(file: Path, produce: Produce, instance: Instance) -> Summary:
-    summary = Summary()
+def _send(
+    file: Path, mapping: str, events: Iterable[MappedEvent], bad: list[BadRow], summary: Summary, instance: Instance
+) -> None:
+    """Send all events, the dead letters of rows that are none, and that the file is complete."""
     producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id="csf-import")
 
-    def bury(bad: BadRow) -> None:
-        reason = "malformed-log-line" if bad.detail.startswith("malformed-log-line") else "unmappable-row"
-        producer.bury("", reason, bad.detail, bad.raw, file=file.name, row=bad.row, column=bad.column)
+    def bury() -> None:
+        for row in bad:
+            reason = "malformed-log-line" if mapping == _LOG else "unmappable-row"
+            producer.bury("", reason, row.detail, row.raw, file=file.name, row=row.row, column=row.column,
+                          value=row.value)  # fmt: skip
+        bad.clear()
 
     try:
-        with click.progressbar(produce(summary, bury), label=f"Importing {file.name}", show_pos=True) as events:
+        with click.progressbar(length=summary.lines, label=f"Importing {file.name}", file=sys.stderr) as bar:
+            shown = 0
             for event in events:
                 producer.add(event.topic, event.key, event.raw, source=file.name)
-        producer.flush()
+                if bad:
+                    bury()
+                if summary.rows - shown >= _SHOW_EVERY:
+                    bar.update(summary.rows - shown)
+                    shown = summary.rows
+            bury()
+            producer.flush()
+            bar.update(max(0, summary.lines - shown))
         if summary.first and summary.last:
-            producer.send(event_topic("control"), _polled(summary, file), key=file.name)
+            producer.send(event_topic("control"), _polled(summary, mapping), key=summary.fingerprint)
         producer.flush()
     finally:
         producer.close()
-    return summary
 
 
-def _polled(summary: Summary, file: Path) -> OutEvent:
+def _polled(summary: Summary, mapping: str) -> OutEvent:
     """Return the word that the file delivered everything from its first to its last event."""
-    assert summary.first is not None
-    assert summary.last is not None
-    source = f"import/{summary.fingerprint[:16]}"
+    now = datetime.now(UTC)
+    first, last = summary.first or now, summary.last or now
+    source = f"import/{mapping}/{summary.fingerprint[:16]}"
+    to = max(first, min(last + timedelta(seconds=1), now))
     data = SourcePolled(
-        source=source, from_=summary.first, to=min(summary.last + timedelta(seconds=1), datetime.now(UTC)),
-        types=sorted(summary.by_type), services=sorted({service_id(s) or s for s in summary.services}),
-    )  # fmt: skip
+        source=source, from_=first, to=to, types=sorted(summary.by_type), services=sorted(summary.services)
+    )
     return OutEvent(
-        id=f"{summary.fingerprint[:16]}-polled", source=f"import/{file.name}", type="source.polled",
-        time=datetime.now(UTC), subject="", data=data,
-    )  # fmt: skip
+        id=f"{summary.fingerprint[:16]}-polled", source=source, type="source.polled", time=now, subject="", data=data
+    )
 
 
 def _report(file: Path, summary: Summary) -> None:

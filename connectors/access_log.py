@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,15 +15,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from connectors.files import open_unpacked
+from connectors.following import Chunk, follow, load_place, save_place
 from connectors.mapping.files import BadRow, fingerprint
 from connectors.mapping.run import MappedEvent, Summary
-from pipeline.errors import ConfigError
-from pipeline.events.families import event_topic
+from connectors.producer import EventProducer
+from pipeline.engine.services import service_id
+from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.events.envelope import OutEvent
+from pipeline.events.families import SourcePolled, event_topic
 
 _LINE = re.compile(
     r'^(\S+) (\S+) (\S+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\S+)'
@@ -39,7 +44,8 @@ _BOTS = re.compile(
     r"bot|crawl|spider|slurp|feed|rss|python|curl|wget|libwww|java/|ruby|go 1\.1 package|monitor", re.IGNORECASE
 )
 _encode = msgspec.json.Encoder().encode
-_IDLE_S = 0.5
+#: reason of dead letters
+_MALFORMED = "malformed-log-line"
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,7 @@ class LogMapper:
         if self._team:
             event["csfteam"] = self._team
         topic = event_topic("usage" if kind == "page.viewed" else "performance")
-        return MappedEvent(topic, key, _encode(event), kind, at, self._service)
+        return MappedEvent(topic, key, _encode(event), kind, at, service_id(self._service) or self._service)
 
 
 def map_log(
@@ -144,7 +150,7 @@ def map_log(
     summary = summary if summary is not None else Summary()
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
-    summary.fingerprint = fingerprint(path)
+    summary.fingerprint, summary.lines = fingerprint(path)
     ident, source = summary.fingerprint[:16], f"access-log/{path.name}"
     with open_unpacked(path) as f:
         for number, raw in enumerate(f, start=1):
@@ -157,7 +163,7 @@ def map_log(
                         number,
                         "",
                         raw[:80].decode(errors="replace"),
-                        f"malformed-log-line: line {number} is not of the combined format",
+                        f"{_MALFORMED}: line {number} is not of the combined format",
                         raw[:65_536],
                     )
                 )
@@ -167,74 +173,97 @@ def map_log(
                 yield event
 
 
-@dataclass
-class Place:
-    """Where following stands: the file's identity and the bytes read of it."""
-
-    inode: int = 0
-    offset: int = 0
-
-
-def follow(path: Path, place: Place, stop: Event) -> Iterator[tuple[list[tuple[int, bytes]], Place]]:
-    """Yield (lines with the offset each began at, place behind them) as a log grows, until stopped.
-
-    A rotated file is read to its end before the new one is begun; a truncated one is read from its start; a line without
-    its end is left until it has one.
+def visitor_salt(data_dir: Path) -> bytes:
+    """Return the installation's salt for visitor hashes, made at its first use.
 
     Raises:
-        ConfigError: the log cannot be read.
+        ConfigError: the data directory cannot be used.
     """
-    file: IO[bytes] | None = None
+    path = data_dir / "visitor.salt"
     try:
-        while not stop.is_set():
-            if file is None:
-                file = _reopen(path, place)
-                if file is None:
-                    stop.wait(_IDLE_S)
-                    continue
-            lines: list[tuple[int, bytes]] = []
-            while len(lines) < 5000:
-                at = file.tell()
-                line = file.readline()
-                if not line.endswith(b"\n"):
-                    file.seek(at)
-                    break
-                lines.append((at, line))
-            if lines:
-                yield lines, Place(place.inode, file.tell())
-                place.offset = file.tell()
-                continue
-            if _rotated(path, place, file):
-                file.close()
-                file = None
-            stop.wait(_IDLE_S)
-    finally:
-        if file is not None:
-            file.close()
-
-
-def _reopen(path: Path, place: Place) -> IO[bytes] | None:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return None
+        data_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
+                f.write(secrets.token_hex(16))
+        except FileExistsError:
+            pass
+        return path.read_text().strip().encode()
     except OSError as e:
-        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
-    status = os.fstat(file.fileno())
-    if status.st_ino != place.inode or status.st_size < place.offset:
-        place.inode, place.offset = status.st_ino, 0
-    file.seek(place.offset)
-    return file
+        raise ConfigError(f"{path}: cannot be used: {e.strerror}; name another --data-dir") from None
 
 
-def _rotated(path: Path, place: Place, file: IO[bytes]) -> bool:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return False
-    return status.st_ino != place.inode or status.st_size < file.tell()
+class LogFollower:
+    """Sends what a log gains, and says until when it is complete.
 
+    The place in the log moves only once the brokers have acknowledged what lies before it; what is sent twice has
+    the same ids.
 
-def now() -> datetime:
-    """Return the wall clock."""
-    return datetime.fromtimestamp(time.time(), UTC)
+    Args:
+        path: the log.
+        mapper: makes the events.
+        service: whose log it is.
+        producer: where they go.
+        place_file: keeps the place.
+        clock: the wall clock, epoch seconds.
+        polled_every_s: how often completeness is told.
+    """
+
+    def __init__(
+        self, path: Path, mapper: LogMapper, service: str, producer: EventProducer, place_file: Path,
+        clock: Callable[[], float] = time.time, polled_every_s: float = 10.0,
+    ) -> None:  # fmt: skip
+        self._path, self._mapper, self._service = path, mapper, service
+        self._producer, self._place_file = producer, place_file
+        self._clock, self._every_s = clock, polled_every_s
+        self._source = f"access-log/{service}/{path.name}"
+
+    def run(self, stop: Event, complain: Callable[[str], None]) -> None:
+        """Follow the log until stopped; while the brokers do not answer, what is not stored is sent again.
+
+        Raises:
+            ConfigError: the log or its place cannot be read.
+        """
+        kept = load_place(self._place_file)
+        polled = kept.polled
+        for chunk in follow(self._path, kept, stop):
+            now = self._clock()
+            due = chunk.at_end and (polled is None or now - polled >= self._every_s)
+            if not chunk.lines and not due:
+                continue
+            while not self._send(chunk, polled, now if due else None, complain):
+                if stop.wait(2):
+                    return
+            polled = now if due else polled
+            save_place(self._place_file, msgspec.structs.replace(chunk.place, polled=polled))
+
+    def _send(self, chunk: Chunk, polled: float | None, now: float | None, complain: Callable[[str], None]) -> bool:
+        """Send a chunk and what was polled with it; return whether the brokers hold it."""
+        first = polled
+        try:
+            for at, raw in chunk.lines:
+                hit = parse_line(raw.decode(errors="replace").rstrip("\n"))
+                if hit is None:
+                    detail = f"{self._path.name}: the line at byte {at} is not of the combined format"
+                    self._producer.bury("", _MALFORMED, detail, raw, file=self._path.name, offset=at)
+                    continue
+                first = hit.at.timestamp() if first is None else first
+                # the text belongs to the id: a truncated log has other lines at the same bytes
+                ident = f"{chunk.place.inode}-{at}-{blake2b(raw, digest_size=6).hexdigest()}"
+                for event in self._mapper.events(hit, ident, self._source):
+                    self._producer.add(event.topic, event.key, event.raw, source=self._source)
+            if now is not None and first is not None and first < now:
+                self._producer.send(event_topic("control"), self._polled(first, now), key=self._source)
+            self._producer.flush()
+        except ServiceUnavailable as e:
+            complain(f"{e}; trying again")
+            return False
+        return True
+
+    def _polled(self, first: float, now: float) -> OutEvent:
+        until = datetime.fromtimestamp(now, UTC)
+        data = SourcePolled(
+            source=self._source, from_=datetime.fromtimestamp(first, UTC), to=until,
+            types=["page.viewed", "request.measured"], services=[self._service],
+        )  # fmt: skip
+        ident = f"polled-{int(now * 1000)}"
+        return OutEvent(id=ident, source=self._source, type="source.polled", time=until, subject="", data=data)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -52,47 +53,82 @@ def load_probes(path: Path) -> list[Probe]:
         ConfigError: naming the file, the entry and what is wrong.
     """
     try:
-        document = yaml.safe_load(path.read_text())
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as e:
         raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is no UTF-8 text") from None
     except yaml.YAMLError as e:
         raise ConfigError(f"{path}: is no YAML: {' '.join(str(e).split())[:200]}") from None
     try:
         probes = msgspec.convert(document, list[Probe])
     except msgspec.ValidationError as e:
-        raise ConfigError(f"{path}: {e}") from None
+        raise ConfigError(f"{path}: {_sentence(e)}") from None
     for i, probe in enumerate(probes):
-        parts = urlsplit(probe.url)
-        if (
+        parts = _parts(probe.url)
+        if parts is None or (
             parts.scheme not in {"http", "https", "tcp"}
             or not parts.hostname
-            or (parts.scheme == "tcp" and not parts.port)
+            or (parts.scheme == "tcp" and not _port(parts))
         ):
             raise ConfigError(
                 f"{path}: entry {i + 1}: url '{probe.url}' is none of http://..., https://..., tcp://host:port"
             )
         if probe.interval <= 0 or probe.timeout <= 0:
             raise ConfigError(f"{path}: entry {i + 1}: interval and timeout must be greater than 0")
+    checks = [(p.service, p.name or p.url) for p in probes]
+    for i, each in enumerate(checks):
+        if each in checks[:i]:
+            raise ConfigError(f"{path}: entry {i + 1}: service {each[0]} has the check '{each[1]}' twice; name one")
     if not probes:
         raise ConfigError(f"{path}: names nothing to check")
     return probes
+
+
+def _parts(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:
+        return None
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    what, _, where = str(error).partition(" - at `$")
+    at = where.rstrip("`").lstrip(".")
+    allowed = ", ".join(f.name for f in msgspec.structs.fields(Probe))
+    hint = f"; allowed: {allowed}" if "unknown field" in what else ""
+    return f"{at + ': ' if at else ''}{what[:1].lower()}{what[1:]}{hint}".replace("`", "'")
 
 
 async def check(probe: Probe, client: httpx2.AsyncClient) -> tuple[bool, float]:
     """Return whether a probe is up, and after how many milliseconds that was known."""
     started = time.perf_counter()
     up = False
-    if probe.url.startswith("tcp://"):
-        parts = urlsplit(probe.url)
-        with suppress(OSError, TimeoutError):
-            _, writer = await asyncio.wait_for(asyncio.open_connection(parts.hostname, parts.port), probe.timeout)
-            writer.close()
-            up = True
-    else:
-        with suppress(httpx2.HTTPError, httpx2.InvalidURL, OSError):
-            answer = await client.get(probe.url, timeout=probe.timeout)
-            up = answer.status_code in probe.expect if probe.expect else 200 <= answer.status_code < 400
+    # the whole check has the timeout, not each of its reads: a server that drips bytes is down
+    with suppress(TimeoutError, OSError, httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, UnicodeError):
+        async with asyncio.timeout(probe.timeout):
+            up = await (_connects(probe) if probe.url.startswith("tcp://") else _answers(probe, client))
     return up, (time.perf_counter() - started) * 1000
+
+
+async def _connects(probe: Probe) -> bool:
+    parts = urlsplit(probe.url)
+    _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    writer.close()
+    return True
+
+
+async def _answers(probe: Probe, client: httpx2.AsyncClient) -> bool:
+    """Ask for the page, and judge by its status; the body is not read."""
+    async with client.stream("GET", probe.url, timeout=probe.timeout) as answer:
+        return answer.status_code in probe.expect if probe.expect else 200 <= answer.status_code < 400
 
 
 async def run(probes: list[Probe], tell: Callable[[str, OutEvent], None], stop: asyncio.Event) -> None:

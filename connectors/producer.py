@@ -124,7 +124,8 @@ class EventProducer:
 
     def _put(self, topic: str, partition: int, key: bytes | None, value: bytes, content_type: str) -> None:
         if self._failure is not None:
-            raise self._unavailable(self._failure)
+            failure, self._failure = self._failure, None
+            raise self._unavailable(failure)
         try:
             future = self._producer.send(
                 topic, value, key=key, partition=partition, headers=[("content-type", content_type.encode())]

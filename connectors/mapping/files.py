@@ -59,22 +59,23 @@ class _Columns:
 OnBad = Callable[[BadRow], None]
 
 
-def fingerprint(path: Path) -> str:
-    """Return the SHA-256 of a file's unpacked content: its identity.
+def fingerprint(path: Path) -> tuple[str, int]:
+    """Return the SHA-256 of a file's unpacked content, which is its identity, and how many lines it has.
 
     Raises:
         MappingError: it cannot be read to its end.
     """
-    digest = sha256()
+    digest, lines = sha256(), 0
     try:
         with open_unpacked(path) as f:
             while block := f.read(1 << 20):
                 digest.update(block)
+                lines += block.count(b"\n")
     except OSError as e:
         raise MappingError(f"{path}: cannot be read: {e.strerror or e}") from None
     except (EOFError, zlib.error) as e:
         raise MappingError(f"{path}: is a damaged gzip file ({e}); copy it again") from None
-    return digest.hexdigest()
+    return digest.hexdigest(), lines
 
 
 def rows_of(path: Path, mapping: Mapping, on_bad: OnBad) -> Iterator[tuple[int, Row]]:

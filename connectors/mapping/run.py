@@ -42,6 +42,8 @@ class Summary:
     """What became of a file."""
 
     fingerprint: str = ""
+    #: lines of the file, about the number of rows
+    lines: int = 0
     rows: int = 0
     events: int = 0
     skipped: int = 0
@@ -117,7 +119,7 @@ def map_file(
     summary = summary if summary is not None else Summary()
     if not path.is_file():
         raise MappingError(f"{path}: there is no such file")
-    summary.fingerprint = fingerprint(path)
+    summary.fingerprint, summary.lines = fingerprint(path)
     ident = summary.fingerprint[:16]
     known = variables_for(path, mapping, variables)
     compiled = [_compile(event, mapping, known, service) for event in mapping.events]
