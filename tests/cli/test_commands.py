@@ -1,0 +1,123 @@
+"""The csf command as people meet it: help, sentences, exit codes, formats."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.main import COMMANDS
+from pipeline.stores.sqlite import SqliteStore
+from pipeline.values import KpiValue
+from tests.paths import ROOT
+
+
+def csf(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_has_help(command: str) -> None:
+    done = csf(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Usage: " in done.stdout
+
+
+def test_help_lists_every_command() -> None:
+    text = csf("--help").stdout
+    assert all(name in text for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["worker"], "csf worker needs brokers: set CSF_BOOTSTRAP or --bootstrap"),
+        (["kpis", "--kpi", "mtr"], "--kpi mtr: is not in the catalogue"),
+        (["kpis", "--scope", "everything"], "--scope everything: is none of org, team:ID, service:ID"),
+        (["kpis", "--from", "March"], "--from March: is no month"),
+        (["month", "close", "2026-13"], "'2026-13' is no month"),
+        (["month", "close", "2999-01"], "a running month cannot be closed"),
+        (["dead-letters", "replay"], "name what to replay"),
+        (["replay"], "there is no archive at"),
+        (["import", "nofile.csv", "--mapping", "servicenow-uci"], "nofile.csv"),
+        (["import", "x.csv", "--mapping", "servicenow-uc"], "servicenow-uci"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+    done = csf(*arguments, CSF_DATA_DIR=str(tmp_path))
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    done = csf("dead-letters", "list", "--bootstrap", "127.0.0.1:1", CSF_DATA_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert "127.0.0.1:1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_values_are_printed_as_json_csv_and_table(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "kpis.db")
+    start = 1456790400  # 2016-03-01
+    store.write_values(
+        [
+            KpiValue(csf="reliability", kpi="mttr", scope="org", period="month", start=start, end=start + 31 * 86400,
+                     value=101.385744, unit="h", count=6878, coverage=1.0, target=8.0, status="red"),
+            KpiValue(csf="reliability", kpi="mttr", scope="org", period="month", start=start - 29 * 86400, end=start,
+                     value=3.59, unit="h", count=36),
+        ]
+    )  # fmt: skip
+    store.close()
+    chosen = [
+        "kpis",
+        "--data-dir",
+        str(tmp_path),
+        "--kpi",
+        "mttr",
+        "--period",
+        "month",
+        "--from",
+        "2016-03",
+        "--to",
+        "2016-05",
+    ]
+    rows = json.loads(csf(*chosen, "--format", "json").stdout)
+    assert len(rows) == 1
+    assert list(rows[0]) == [
+        "csf", "kpi", "scope", "period", "start", "value", "unit", "numerator", "denominator", "count", "coverage",
+        "target", "status", "state", "revision", "definition_version",
+    ]  # fmt: skip
+    assert rows[0]["start"] == "2016-03-01T00:00:00+00:00"
+    assert rows[0]["value"] == 101.385744
+    assert rows[0]["numerator"] is None
+    lines = csf(*chosen, "--format", "csv").stdout.splitlines()
+    assert lines[0].startswith("csf,kpi,scope,period,start,value")
+    assert "101.385744" in lines[1]
+    assert "101.385744" in csf(*chosen).stdout
+
+
+def test_doctor_names_the_cure(tmp_path: Path) -> None:
+    done = csf("doctor", "--data-dir", str(tmp_path), "--format", "json")
+    findings = {f["check"]: f for f in json.loads(done.stdout)}
+    assert findings["java"]["state"] == "ok"
+    assert findings["broker"]["cure"] == f"csf up --data-dir {tmp_path}"
+    (tmp_path / "catalogue").mkdir()
+    (tmp_path / "catalogue" / "services.yaml").write_text("- id: Not An Id\n  name: x\n")
+    done = csf("doctor", "--data-dir", str(tmp_path), "--format", "json")
+    findings = {f["check"]: f for f in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert findings["catalogue"]["state"] == "wrong"
+    assert "services.yaml" in findings["catalogue"]["found"]
