@@ -30,7 +30,7 @@ up: install  ## start everything with a simulated organisation; prints the addre
 	$(CSF) up
 
 test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included)
-	$(BIN)/python -m pytest -m "not services"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not services"
 
 test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager and Chromium
 	$(BIN)/python -m pytest -m services
