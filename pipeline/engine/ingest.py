@@ -120,7 +120,7 @@ class IngestPartition:
                 self._bury(e, offset, 0, arrival_ms, value or b"")
             else:
                 for index, raw in enumerate(events):
-                    self._one(raw, offset, index, arrival_ms)
+                    self._safely(raw, offset, index, arrival_ms)
             self.position = offset
         self._settle()
         self._cells.expire(self._clock_ms)
@@ -152,6 +152,18 @@ class IngestPartition:
         output = IngestOutput(self._dead, chunks, self._partials, exits)
         self._partials, self._dead, self._outbox = [], [], Outbox()
         return output
+
+    def _safely(self, raw: bytes | msgspec.Raw, offset: int, index: int, arrival_ms: int) -> None:
+        """Lead one event to its exit; one that meets a fault of ours is a dead letter too, and counted."""
+        received = self._counts["received"]
+        try:
+            self._one(raw, offset, index, arrival_ms)
+        except Exception as e:
+            if self._counts["received"] > received:
+                raise  # it had its exit: what failed is not this event alone
+            why = InvalidEvent("internal-error", f"{type(e).__name__}: {e}"[:500])
+            self._count("dead_letter", why.reason)
+            self._bury(why, offset, index, arrival_ms, bytes(raw))
 
     def _one(self, raw: bytes | msgspec.Raw, offset: int, index: int, arrival_ms: int) -> None:
         """Lead one event to its exit."""

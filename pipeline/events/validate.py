@@ -50,7 +50,7 @@ def split_message(value: bytes | None) -> list[bytes | msgspec.Raw]:
         return [value]
     try:
         events = _batch_decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
         raise InvalidEvent("malformed-json", f"the batch is no JSON array: {e}") from None
     if len(events) > BATCH_LIMIT:
         raise InvalidEvent("malformed-event", f"a batch holds at most {BATCH_LIMIT} events, this one {len(events)}")
@@ -67,7 +67,7 @@ def decode_envelope(raw: bytes | msgspec.Raw) -> Envelope:
         event = _envelope_decoder.decode(raw)
     except msgspec.ValidationError as e:
         raise InvalidEvent("malformed-event", str(e)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as e:
         raise InvalidEvent("malformed-json", str(e)) from None
     if event.specversion != "1.0":
         raise InvalidEvent("malformed-event", f"specversion is '{event.specversion}', allowed: '1.0'")
@@ -96,7 +96,7 @@ def decode_data(event: Envelope, topic: str, arrival_ms: int) -> tuple[Any, int]
         number = "out of range" in str(e)
         where = f" ({path['path']})" if path else ""
         raise InvalidEvent("bad-number" if number else "bad-data", f"{str(e)[:300]}{where}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as e:
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as e:
         reason = "bad-number" if "out of range" in str(e) else "bad-data"
         raise InvalidEvent(reason, str(e)[:300]) from None
     latest = arrival_ms + FUTURE_LIMIT_MS

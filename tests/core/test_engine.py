@@ -327,6 +327,8 @@ def test_a_bad_event_ends_in_the_exit_its_rule_names() -> None:
     w.raw(topic, b"{nonsense", NOW)
     w.raw(topic, b"\xff\xfe", NOW)
     w.raw(topic, b"", NOW)
+    w.raw(topic, b"[" * 5000, NOW)
+    w.raw(topic, b'{"specversion":"1.0","data":' + b"[" * 5000, NOW)
     w.raw(topic, b'{"specversion":"1.0","id":"1","source":"s","type":"x.y","time":"2026-11-24T10:00:00Z"}', NOW)
     w.raw(topic, b'{"specversion":"1.0","id":"2","source":"s","type":"page.viewed","time":"2026-11-24T10:00:00Z"}', NOW)
     w.raw(topic, b'[{"specversion":"0.3","id":"2","source":"s","type":"t","time":"2026-11-24T10:00:00Z"}, 5]', NOW)
@@ -343,7 +345,7 @@ def test_a_bad_event_ends_in_the_exit_its_rule_names() -> None:
     w.run()
     exits = w.exits[(topic, 0)]
     assert exits.reasons == {
-        "dead_letter:malformed-json": 3,
+        "dead_letter:malformed-json": 5,
         "dead_letter:unknown-type": 1,
         "dead_letter:wrong-topic": 1,
         "dead_letter:malformed-event": 2,
