@@ -50,12 +50,12 @@ def load_mapping(name: str) -> Mapping:
     try:
         mapping = msgspec.convert(document, Mapping)
     except msgspec.ValidationError as e:
-        raise MappingError(f"{path}: {_sentence(e)}") from None
+        raise MappingError(f"{path}: {_sentence(e, document)}") from None
     _check(mapping, str(path))
     return mapping
 
 
-def _sentence(error: msgspec.ValidationError) -> str:
+def _sentence(error: msgspec.ValidationError, document: dict[str, Any]) -> str:
     """Return what msgspec found in words of the file: the key, what is wrong, what is allowed."""
     what, _, where = str(error).partition(" - at `$")
     where = where.rstrip("`").lstrip(".")
@@ -66,11 +66,23 @@ def _sentence(error: msgspec.ValidationError) -> str:
         kind = next((k for k in kinds if _holds_at(k, steps)), Value)
         names = [f.encode_name for f in msgspec.structs.fields(kind)]
         close = difflib.get_close_matches(found["key"], names, 1)
+        where = _field(where, found["key"], document)
         what = f"unknown key '{found['key']}'" + (f"; did you mean '{close[0]}'?" if close else "")
         allowed = f"; allowed: {', '.join(names)}"
     elif found := _MISSING.search(what):
         what = f"the key '{found['key']}' is missing"
+    elif what.startswith("Expected `str`, got"):
+        allowed = "; put it in quotes, YAML takes it for something else than text"
     return f"{where + ': ' if where else ''}{what[:1].lower()}{what[1:]}{allowed}".replace("`", "'")
+
+
+def _field(where: str, key: str, document: dict[str, Any]) -> str:
+    """Return the path with the name of the field in place of ``data[...]``."""
+    if found := re.match(r"events\[(\d+)\]\.data\[\.\.\.\]$", where):
+        data = document["events"][int(found.group(1))]["data"]
+        name = next((n for n, value in data.items() if isinstance(value, dict) and key in value), "...")
+        return where.replace("data[...]", f"data.{name}")
+    return where
 
 
 def _holds_at(kind: type[msgspec.Struct], steps: list[str]) -> bool:

@@ -1,0 +1,240 @@
+"""Access logs: the real one gives the truth's figures, any line is parsed or refused, a growing one is followed."""
+
+import gzip
+import json
+import os
+import threading
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.access_log import LogFollower, LogMapper, map_log, parse_line, visitor_salt
+from connectors.following import LONGEST_LINE, Place, follow, load_place, save_place
+from connectors.mapping import Summary
+from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.events.validate import decode_data, decode_envelope
+from tests.paths import SHARED
+
+APACHE = SHARED / "data" / "elastic_apache"
+NOW_MS = int(datetime(2026, 11, 24, tzinfo=UTC).timestamp() * 1000)
+LINE = '1.2.3.4 - - [24/Nov/2026:02:00:0{} +0100] "GET /page/{} HTTP/1.1" 200 12 "-" "Mozilla/5.0"\n'
+
+
+def told(**options):
+    bad, summary = [], Summary()
+    events = []
+    for event in map_log(APACHE / "apache_logs.gz", LogMapper("blog", "web", b"salt", **options), bad.append, summary):
+        envelope = decode_envelope(event.raw)
+        events.append((envelope, decode_data(envelope, event.topic, NOW_MS)[0]))
+    return events, bad, summary
+
+
+@pytest.mark.parametrize(("options", "name"), [({}, "all"), ({"bots": False}, "no_bots")])
+def test_page_views_visitors_and_sessions_are_those_of_the_truth(options, name):
+    events, bad, summary = told(**options)
+    truth = json.loads((APACHE / "truth.json").read_text())
+    expected = truth[name]
+    views = [(e, d) for e, d in events if e.type == "page.viewed"]
+    assert summary.rows == truth["lines"]
+    assert len(bad) == truth["malformed"]
+    assert len(views) == expected["page_views"]
+    visitors = defaultdict(list)
+    for envelope, data in views:
+        visitors[data.user].append(envelope.time)
+    assert len(visitors) == expected["visitors"]
+    sessions = 0
+    for times in visitors.values():
+        times.sort()
+        sessions += 1 + sum((b - a).total_seconds() > 1800 for a, b in pairwise(times))
+    assert sessions == expected["sessions"]
+    if not options:
+        statuses = Counter(str(d.status) for e, d in events if e.type == "request.measured")
+        assert statuses == expected["status"]
+
+
+def test_a_visitor_is_no_address_and_another_salt_makes_another(tmp_path):
+    hit = parse_line(LINE.format(1, "x").rstrip())
+    users = set()
+    for salt in (visitor_salt(tmp_path / "a"), visitor_salt(tmp_path / "b")):
+        events = [json.loads(e.raw) for e in LogMapper("web", None, salt).events(hit, "i", "s")]
+        users.add(events[1]["data"]["user"])
+        assert "1.2.3.4" not in json.dumps(events)
+    assert len(users) == 2
+    assert visitor_salt(tmp_path / "a") == visitor_salt(tmp_path / "a")
+    assert (tmp_path / "a" / "visitor.salt").stat().st_mode & 0o077 == 0
+
+
+def test_request_time_common_format_and_offsets_are_read():
+    hit = parse_line(LINE.format(1, "x").rstrip() + " 0.250")
+    assert (hit.seconds, hit.at) == (0.25, datetime(2026, 11, 24, 1, 0, 1, tzinfo=UTC))
+    common = parse_line('h - bob [01/Jan/2026:00:00:00 +0000] "POST /a?b HTTP/1.1" 503 -')
+    assert (common.method, common.path, common.status, common.agent, common.is_page) == ("POST", "/a?b", 503, "", False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "hello", '1 - - [99/Nov/2026:02:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        '1 - - [24/Nov/2026:25:00:00 +0000] "GET / HTTP/1.1" 200 1',
+        '1 - - [24/Nov/2026:02:00:00 +9900] "GET / HTTP/1.1" 200 1',
+        '1 - - [24/Nov/2026:02:00:00 +0000] "GET / HTTP/1.1" 2000 1',
+        '1 - - [24/Nov/2026:02:00:00 +0000] "GET / HTTP/1.1 200 1 "-" "open',
+    ],
+)  # fmt: skip
+def test_a_line_of_another_kind_is_refused(line):
+    assert parse_line(line) is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(max_size=200),
+    st.sampled_from(
+        ["{0}", '1 - - [{0}] "GET / H" 200 1', '{0} - - [24/Nov/2026:02:00:00 +0000] "{0}" 200 1 "{0}" "{0}"']
+    ),
+)
+def test_any_text_is_parsed_or_refused(text, form):
+    hit = parse_line(form.replace("{0}", text))
+    if hit is not None:
+        for event in LogMapper("web", None, b"s").events(hit, "i", "s"):
+            decode_data(decode_envelope(event.raw), event.topic, NOW_MS)
+
+
+def collect(path, place, wanted, stop=None):
+    """Follow until so many lines were seen; return them and the place behind."""
+    stop, lines = stop or threading.Event(), []
+    timer = threading.Timer(20, stop.set)
+    timer.start()
+    for chunk in follow(path, place, stop):
+        lines += [raw.decode().strip() for _, raw in chunk.lines]
+        place = chunk.place
+        if len(lines) >= wanted:
+            stop.set()
+    timer.cancel()
+    assert len(lines) == wanted
+    return lines, place
+
+
+def test_lines_are_followed_through_a_rename_and_a_truncation(tmp_path):
+    log, steps = tmp_path / "access.log", []
+    log.write_text("one\ntwo\nhalf")
+    stop, seen = threading.Event(), []
+    timer = threading.Timer(30, stop.set)
+    timer.start()
+    for chunk in follow(log, Place(), stop):
+        seen += [raw.decode() for _, raw in chunk.lines]
+        if seen == ["one\n", "two\n"] and not steps:
+            steps.append("renamed")
+            log.rename(tmp_path / "access.log.1")
+            with (tmp_path / "access.log.1").open("a") as old:
+                old.write(" done\nlate")
+            log.write_text("new\n")
+        elif seen[-1:] == ["new\n"] and len(steps) == 1:
+            steps.append("truncated")
+            log.write_text("")
+        elif len(steps) == 2 and chunk.place.offset == 0:
+            steps.append("written")
+            log.write_text("z\n")
+        elif seen[-1] == "z\n":
+            stop.set()
+    timer.cancel()
+    assert seen == ["one\n", "two\n", "half done\n", "late", "new\n", "z\n"]
+
+
+def test_a_log_renamed_while_nobody_followed_is_read_to_its_end_first(tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("one\n")
+    _, place = collect(log, Place(), 1)
+    save_place(tmp_path / "place.json", place)
+    with log.open("a") as f:
+        f.write("two\n")
+    log.rename(tmp_path / "access.log.2")
+    (tmp_path / "access.log.1").write_text("three\n")
+    log.write_text("four\n")
+    for age, name in enumerate(["access.log", "access.log.1", "access.log.2"]):
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    lines, place = collect(log, load_place(tmp_path / "place.json"), 3)
+    assert lines == ["two", "three", "four"]
+    assert place.inode == log.stat().st_ino
+
+
+def test_an_endless_line_is_cut(tmp_path):
+    log = tmp_path / "access.log"
+    log.write_bytes(b"x" * (LONGEST_LINE + 5) + b"\nend\n")
+    lines, _ = collect(log, Place(), 3)
+    assert [len(line) for line in lines] == [LONGEST_LINE, 5, 3]
+
+
+def test_a_place_that_is_none_is_told(tmp_path):
+    (tmp_path / "place.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"place\.json: is no place in a log"):
+        load_place(tmp_path / "place.json")
+
+
+class Broker:
+    """Takes events like a producer; fails where told to."""
+
+    def __init__(self, failures):
+        self.failures, self.sent, self.stored, self.letters = failures, [], [], []
+
+    def add(self, _topic, _key, raw, source=""):
+        self.sent.append((source, raw))
+
+    def send(self, topic, event, key=None):
+        self.sent.append((topic, event, key))
+
+    def bury(self, *letter, **more):
+        self.letters.append((letter, more))
+
+    def flush(self):
+        if self.failures:
+            self.failures -= 1
+            self.sent.clear()
+            raise ServiceUnavailable("Kafka at nowhere does not take events")
+        self.stored += self.sent
+        self.sent = []
+
+
+def test_the_place_moves_only_behind_what_is_stored_and_completeness_is_told(tmp_path):
+    log, place_file = tmp_path / "access.log", tmp_path / "place.json"
+    log.write_text(LINE.format(1, "a") + "nonsense\n" + LINE.format(2, "b.css"))
+    broker, stop, complaints = Broker(failures=1), threading.Event(), []
+
+    class Stop:
+        """Stops when the place is kept, and never waits long."""
+
+        is_set = staticmethod(lambda: place_file.exists() or stop.is_set())
+
+        @staticmethod
+        def wait(_seconds):
+            return stop.wait(0.01)
+
+    now = datetime(2026, 11, 24, 1, 0, 30, tzinfo=UTC).timestamp()
+    mapper = LogMapper("web", "team", b"s")
+    LogFollower(log, mapper, "web", broker, place_file, clock=lambda: now).run(Stop, complaints.append)
+    assert complaints == ["Kafka at nowhere does not take events; trying again"]
+    types = [json.loads(e[1])["type"] for e in broker.stored if len(e) == 2]
+    assert types == ["request.measured", "page.viewed", "request.measured"]
+    ((topic, polled, _),) = [e for e in broker.stored if len(e) == 3]
+    assert topic == "csf.events.control"
+    assert (polled.data.from_, polled.data.to) == (
+        datetime(2026, 11, 24, 1, 0, 1, tzinfo=UTC), datetime(2026, 11, 24, 1, 0, 30, tzinfo=UTC),
+    )  # fmt: skip
+    assert broker.letters[-1][0][1] == "malformed-log-line"
+    kept = load_place(place_file)
+    assert (kept.offset, kept.polled) == (log.stat().st_size, now)
+
+
+def test_a_missing_log_to_import_is_told(tmp_path):
+    with pytest.raises(ConfigError, match="there is no such file"):
+        list(map_log(tmp_path / "none.log", LogMapper("web", None, b"s")))
+
+
+def test_a_damaged_packed_log_is_told(tmp_path):
+    path = tmp_path / "log.gz"
+    path.write_bytes(gzip.compress(LINE.encode() * 99)[:-9])
+    with pytest.raises(ConfigError, match="is a damaged gzip file"):
+        list(map_log(path, LogMapper("web", None, b"s")))
