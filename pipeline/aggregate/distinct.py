@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from array import array
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any
 
@@ -17,6 +18,7 @@ P = 12
 M = 1 << P
 _ALPHA = 0.7213 / (1 + 1.079 / M)
 _REST_BITS = 64 - P
+_REST_MASK = (1 << _REST_BITS) - 1
 
 Distinct = set[int] | bytearray
 
@@ -33,18 +35,17 @@ def _little(hashes: array[int]) -> array[int]:
     return hashes
 
 
-def _register(registers: bytearray, value: int) -> None:
-    index = value >> _REST_BITS
-    rest = value & ((1 << _REST_BITS) - 1)
-    rank = _REST_BITS - rest.bit_length() + 1
-    registers[index] = max(registers[index], rank)
+def _register(registers: bytearray, values: Iterable[int]) -> bytearray:
+    """Note values in registers, in place: the greatest rank of each register counts."""
+    for value in values:
+        index = value >> _REST_BITS
+        rank = _REST_BITS + 1 - (value & _REST_MASK).bit_length()
+        registers[index] = max(registers[index], rank)
+    return registers
 
 
 def _to_registers(values: set[int]) -> bytearray:
-    registers = bytearray(M)
-    for value in values:
-        _register(registers, value)
-    return registers
+    return _register(bytearray(M), values)
 
 
 class DistinctAggregator:
@@ -63,7 +64,7 @@ class DistinctAggregator:
         if isinstance(state, set):
             state.add(contribution)
             return state if len(state) <= EXACT_LIMIT else _to_registers(state)
-        _register(state, contribution)
+        _register(state, (contribution,))
         return state
 
     def merge(self, left: Distinct | None, right: Distinct | None) -> Distinct | None:
@@ -75,9 +76,12 @@ class DistinctAggregator:
         if isinstance(left, set) and isinstance(right, set):
             both = left | right
             return both if len(both) <= EXACT_LIMIT else _to_registers(both)
-        a = _to_registers(left) if isinstance(left, set) else left
-        b = _to_registers(right) if isinstance(right, set) else right
-        return bytearray(map(max, a, b))
+        if isinstance(left, set):
+            left, right = right, left
+        registers = left if isinstance(left, bytearray) else bytearray(M)
+        if isinstance(right, set):
+            return _register(bytearray(registers), right)
+        return bytearray(map(max, registers, right))
 
     def pack(self, state: Distinct) -> Any:
         """Return sorted 8-byte hashes (True) or registers (False)."""

@@ -65,13 +65,16 @@ class Base:
     aggregator: Aggregator
     extract: Extract
     levels: tuple[int, ...]
+    #: what a record contributes, where it is dated by its event time and enters every level
+    single: Callable[[Any], Contribution | None] | None = None
     shards: set[str] = field(default_factory=set)
 
 
 def make_base(spec: BaseSpec, calendar: Calendar) -> Base:
     """Return the runnable base of a spec."""
     extract = _EXTRACTORS[spec.how](dict(spec.args), calendar)
-    return Base(spec.key, spec, _AGGREGATORS[spec.state], extract, _LEVELS.get(spec.state, LEVELS))
+    single = getattr(extract, "single", None) if spec.state not in _LEVELS else None
+    return Base(spec.key, spec, _AGGREGATORS[spec.state], extract, _LEVELS.get(spec.state, LEVELS), single)
 
 
 def to_micro(value: object) -> int | None:
@@ -113,6 +116,15 @@ def _per_record(args: dict[str, Any], contribution: Callable[[Any], Contribution
                 if found is not None:
                     yield at, found
 
+    if args["at"] is None:
+        if always:
+            single = contribution
+        else:
+
+            def single(record: Any) -> Contribution | None:
+                return contribution(record) if where(record) else None
+
+        extract.single = single  # type: ignore[attr-defined] # the same without dating, for the hot path
     return extract
 
 

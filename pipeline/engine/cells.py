@@ -78,13 +78,20 @@ class Cells:
             contribution: as the base's aggregator knows it.
             sign: 1 to add; -1 takes back what was added with the same times.
         """
-        levels = levels_for((clock_ms - at_ms) / 1000)
-        finest = max(levels[0], base.levels[0])
-        cell = (finest, pane_start(finest, at_ms // 1000, self._calendar), service)
+        finest = max(levels_for((clock_ms - at_ms) / 1000)[0], base.levels[0])
+        states = self._gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
+        states[base.key] = base.aggregator.add(states.get(base.key), contribution, sign)
+
+    def gathering(self, service: str, at_ms: int, clock_ms: int) -> dict[str, State]:
+        """Return the batch's states of what is dated ``at_ms``, for bases that enter every level."""
+        finest = levels_for((clock_ms - at_ms) / 1000)[0]
+        return self._gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
+
+    def _gathered(self, cell: CellId) -> dict[str, State]:
         states = self._pending.get(cell)
         if states is None:
             states = self._pending[cell] = {}
-        states[base.key] = base.aggregator.add(states.get(base.key), contribution, sign)
+        return states
 
     def settle(self) -> None:
         """Merge what the batch gathered into every level that takes it."""

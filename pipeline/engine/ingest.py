@@ -16,11 +16,12 @@ from typing import Any
 import msgspec
 
 from pipeline.engine import wire
+from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.entities import Entities, entity_id
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
-from pipeline.engine.plan import ENTITY_TYPES, SESSION, Plan
+from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
 from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
 from pipeline.engine.sessions import Sessions, reported_record
@@ -33,6 +34,7 @@ from pipeline.values import Exits
 
 #: Bytes of a bad event that its dead letter keeps.
 DEAD_LETTER_BYTES = 65_536
+_NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
 _CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kpi.reported"})
 
 
@@ -71,7 +73,7 @@ class IngestPartition:
         self._cells = Cells(plan.bases, plan.calendar)
         self._entities = Entities(plan.by_type, plan.bases, self._cells)
         gap_ms = organisation.session_gap_minutes * 60_000
-        self._sessions = Sessions(plan.by_type.get(SESSION, ()), self._cells, gap_ms)
+        self._sessions = Sessions(*plan.hot.get(SESSION, _NO_BASES), self._cells, gap_ms)
         self._seen = SeenIds()
         self._control = Control(plan)
         self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
@@ -207,10 +209,16 @@ class IngestPartition:
                 self._sessions.view(service, data.user, at_ms, self._clock_ms)
             elif event.type == "task.finished" and data.completed:
                 self._sessions.task(service, data.user, at_ms, self._clock_ms)
-        gather = self._cells.gather
-        for base in self._plan.by_type.get(event.type, ()):
+        hot, others = self._plan.hot.get(event.type, _NO_BASES)
+        if hot:
+            states = self._cells.gathering(service, at_ms, self._clock_ms)
+            for base_key, add, contribution_of in hot:
+                found = contribution_of(data)
+                if found is not None:
+                    states[base_key] = add(states.get(base_key), found, 1)
+        for base in others:
             for dated_ms, contribution in base.extract(data, at_ms, ""):
-                gather(base, service, dated_ms, self._clock_ms, contribution)
+                self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)
         self._count("kpi", "")
 
     def _reported_session(self, data: SessionEnded, at_ms: int, service: str) -> None:

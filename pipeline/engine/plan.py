@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.aggregate.base import Contribution, State
 from pipeline.catalogue import model
 from pipeline.engine.bases import Base, BaseSpec, make_base
 from pipeline.time.calendar import Calendar
@@ -27,6 +29,14 @@ SESSION = "session"
 SESSION_SOURCES = frozenset({"page.viewed", "task.finished", "session.ended"})
 
 
+Hot = tuple[str, Callable[[State | None, Contribution, int], State], Callable[[Any], Contribution | None]]
+
+
+def _split(bases: list[Base]) -> tuple[tuple[Hot, ...], tuple[Base, ...]]:
+    hot = tuple((b.key, b.aggregator.add, b.single) for b in bases if b.single is not None)
+    return hot, tuple(b for b in bases if b.single is None)
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to fold a record type, and which bases each KPI reads, by role."""
@@ -35,6 +45,8 @@ class Plan:
     calendar: Calendar
     bases: dict[str, Base]
     by_type: dict[str, tuple[Base, ...]]
+    #: a type's bases split: (key, add, what a record contributes) of those dated by event time, and the others
+    hot: dict[str, tuple[tuple[Hot, ...], tuple[Base, ...]]]
     roles: dict[str, dict[str, Base]]
     kpis_of_csf: dict[str, tuple[model.Kpi, ...]]
     types_of_kpi: dict[str, frozenset[str]]
@@ -141,6 +153,7 @@ def build_plan(catalogue: model.Catalogue) -> Plan:
         calendar,
         bases,
         {t: tuple(b) for t, b in by_type.items()},
+        {t: _split(b) for t, b in by_type.items()},
         roles,
         {csf: tuple(k) for csf, k in of_csf.items()},
         types_of_kpi,

@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
+from pipeline.engine.plan import Hot
 from pipeline.engine.segments import Segments
 from pipeline.events.families import SessionEnded
 from pipeline.time.calendar import from_ms
@@ -96,8 +97,9 @@ class _Visits:
 class Sessions:
     """All open sessions of one source partition."""
 
-    def __init__(self, bases_of_session: tuple[Base, ...], cells: Cells, gap_ms: int) -> None:
-        self._session_bases = bases_of_session
+    def __init__(self, hot: tuple[Hot, ...], others: tuple[Base, ...], cells: Cells, gap_ms: int) -> None:
+        self._hot = hot
+        self._others = others
         self._cells = cells
         self._gap = gap_ms
         self._visits: dict[Visitor, _Visits] = {}
@@ -174,8 +176,10 @@ class Sessions:
         service, user = session.visitor
         was = None if before is None else _record(user, *before)
         is_now = None if now is None else _record(user, *now)
+        if self._hot:
+            self._recount_hot(session, was, is_now)
         gather = self._cells.gather
-        for base in self._session_bases:
+        for base in self._others:
             old = [] if was is None else list(base.extract(was, was.started_ms, user))
             new = [] if is_now is None else list(base.extract(is_now, is_now.started_ms, user))
             if old != new:
@@ -183,6 +187,21 @@ class Sessions:
                     gather(base, service, at_ms, session.born, contribution, -1)
                 for at_ms, contribution in new:
                     gather(base, service, at_ms, session.born, contribution)
+
+    def _recount_hot(self, session: _Session, was: SessionRecord | None, is_now: SessionRecord | None) -> None:
+        """The same for measures that date a session by its start."""
+        service = session.visitor[0]
+        old_states = None if was is None else self._cells.gathering(service, was.started_ms, session.born)
+        new_states = None if is_now is None else self._cells.gathering(service, is_now.started_ms, session.born)
+        for key, add, contribution_of in self._hot:
+            old = None if was is None else contribution_of(was)
+            new = None if is_now is None else contribution_of(is_now)
+            if old == new and old_states is new_states:
+                continue
+            if old is not None and old_states is not None:
+                old_states[key] = add(old_states.get(key), old, -1)
+            if new is not None and new_states is not None:
+                new_states[key] = add(new_states.get(key), new, 1)
 
     def _of(self, visitor: Visitor, clock_ms: int) -> _Visits:
         visits = self._visits.get(visitor)
