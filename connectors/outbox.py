@@ -46,13 +46,18 @@ class Outbox:
             self._waiting.append((topic, key, event))
             self._changed.notify()
 
+    @property
+    def pending(self) -> int:
+        """How many events the brokers have not acknowledged yet."""
+        return len(self._waiting)
+
     def close(self, timeout: float = 20.0) -> int:
         """Send what waits, for so many seconds at most; return how many events are left."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join(timeout)
-        return len(self._waiting)
+        return self.pending
 
     def _run(self) -> None:
         while True:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from pipeline.errors import ServiceUnavailable
 from pipeline.events.envelope import (
@@ -40,27 +40,29 @@ class EventProducer:
         bootstrap: brokers, ``host:port,...``.
         settings: further keyword arguments for kafka-python (security).
         client_id: how the brokers' logs name it.
+        delivery_timeout_s: an event that is not stored after so many seconds has failed.
 
     Raises:
         ServiceUnavailable: the brokers do not answer.
     """
 
     def __init__(
-        self, bootstrap: str, *, settings: dict[str, Any] | None = None, client_id: str = "csf-connector"
-    ) -> None:
-        self._bootstrap = bootstrap
+        self, bootstrap: str, *, settings: dict[str, Any] | None = None, client_id: str = "csf-connector",
+        delivery_timeout_s: float = _TIMEOUT_S,
+    ) -> None:  # fmt: skip
+        self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
         self._failure: BaseException | None = None
         #: events refused because of their size
         self.refused = 0
+        fixed: dict[str, Any] = {
+            "bootstrap_servers": bootstrap, "client_id": client_id, "acks": "all", "enable_idempotence": True,
+            "compression_type": "lz4", "linger_ms": 20, "batch_size": 262_144,
+            "max_request_size": MAX_MESSAGE_BYTES + 65_536, "delivery_timeout_ms": int(delivery_timeout_s * 1000),
+        }  # fmt: skip
         try:
-            self._producer = KafkaProducer(
-                bootstrap_servers=bootstrap, client_id=client_id, acks="all", enable_idempotence=True,
-                compression_type="lz4", linger_ms=20, batch_size=262_144,
-                max_request_size=MAX_MESSAGE_BYTES + 65_536, delivery_timeout_ms=int(_TIMEOUT_S * 1000),
-                **(settings or {}),
-            )  # fmt: skip
+            self._producer = KafkaProducer(**{**fixed, **(settings or {})})
         except KafkaError as e:
             raise self._unavailable(e) from None
 
@@ -75,10 +77,12 @@ class EventProducer:
         """
         try:
             known = self._producer.partitions_for(topic)
+        except KafkaTimeoutError:
+            raise self._unavailable(f"it does not answer, or has no topic {topic}; a worker creates it") from None
         except KafkaError as e:
             raise self._unavailable(e) from None
         if not known:
-            raise self._unavailable(f"there is no topic {topic}; start a worker, it creates it")
+            raise self._unavailable(f"it has no topic {topic}; a worker creates it")
         return zlib.crc32(key.encode()) % len(known)
 
     def send(self, topic: str, event: OutEvent, key: str | None = None) -> bool:
@@ -173,7 +177,7 @@ class EventProducer:
         for place in list(self._waiting):
             self._send_batch(place)
         try:
-            self._producer.flush(timeout=_TIMEOUT_S)
+            self._producer.flush(timeout=self._timeout_s)
         except KafkaError as e:
             raise self._unavailable(e) from None
         if self._failure is not None:
