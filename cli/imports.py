@@ -61,7 +61,7 @@ def import_file(
     if dry_run:
         return
     with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
-        name = f"import|{mapping}|{summary.fingerprint}"
+        name = summary.source
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
         if done and not again:
             click.echo(
@@ -151,23 +151,27 @@ def _send(
             producer.flush()
             bar.update(max(0, summary.lines - shown))
         if summary.first and summary.last:
-            producer.send(event_topic("control"), _polled(summary, mapping), key=summary.fingerprint)
+            producer.send(event_topic("control"), _polled(summary), key=summary.source)
         producer.flush()
     finally:
         producer.close()
 
 
-def _polled(summary: Summary, mapping: str) -> OutEvent:
+def _polled(summary: Summary) -> OutEvent:
     """Return the word that the file delivered everything from its first to its last event."""
     now = datetime.now(UTC)
     first, last = summary.first or now, summary.last or now
-    source = f"import/{mapping}/{summary.fingerprint[:16]}"
     to = max(first, min(last + timedelta(seconds=1), now))
     data = SourcePolled(
-        source=source, from_=first, to=to, types=sorted(summary.by_type), services=sorted(summary.services)
+        source=summary.source, from_=first, to=to, types=sorted(summary.by_type), services=sorted(summary.services)
     )
     return OutEvent(
-        id=f"{summary.fingerprint[:16]}-polled", source=source, type="source.polled", time=now, subject="", data=data
+        id=f"{summary.fingerprint[:16]}-polled",
+        source=summary.source,
+        type="source.polled",
+        time=now,
+        subject="",
+        data=data,
     )
 
 

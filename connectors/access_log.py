@@ -151,7 +151,8 @@ def map_log(
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
     summary.fingerprint, summary.lines = fingerprint(path)
-    ident, source = summary.fingerprint[:16], f"access-log/{path.name}"
+    ident = summary.fingerprint[:16]
+    source = summary.source = f"import/access-log/{ident}"
     with open_unpacked(path) as f:
         for number, raw in enumerate(f, start=1):
             summary.rows += 1

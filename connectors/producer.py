@@ -29,6 +29,8 @@ from pipeline.topics import DEAD_LETTERS
 #: A batch message is sent at this many events or bytes.
 BATCH_EVENTS, BATCH_BYTES = 1000, 900_000
 _TIMEOUT_S = 120.0
+#: Brokers that do not answer at all are told of after this, ms.
+_BOOTSTRAP_MS = 10_000
 #: What a refused event leaves behind, bytes.
 _KEPT = 1024
 
@@ -59,7 +61,7 @@ class EventProducer:
         fixed: dict[str, Any] = {
             "bootstrap_servers": bootstrap, "client_id": client_id, "acks": "all", "enable_idempotence": True,
             "compression_type": "lz4", "linger_ms": 20, "batch_size": 262_144,
-            "max_request_size": MAX_MESSAGE_BYTES + 65_536, "delivery_timeout_ms": int(delivery_timeout_s * 1000),
+            "bootstrap_timeout_ms": _BOOTSTRAP_MS, "max_request_size": MAX_MESSAGE_BYTES + 65_536, "delivery_timeout_ms": int(delivery_timeout_s * 1000),
         }  # fmt: skip
         try:
             self._producer = KafkaProducer(**{**fixed, **(settings or {})})

@@ -42,6 +42,8 @@ class Summary:
     """What became of a file."""
 
     fingerprint: str = ""
+    #: what its events name as their source
+    source: str = ""
     #: lines of the file, about the number of rows
     lines: int = 0
     rows: int = 0
@@ -123,7 +125,7 @@ def map_file(
     ident = summary.fingerprint[:16]
     known = variables_for(path, mapping, variables)
     compiled = [_compile(event, mapping, known, service) for event in mapping.events]
-    source = f"import/{mapping.name}/{ident}"
+    source = summary.source = f"import/{mapping.name}/{ident}"
 
     def refuse(bad: BadRow) -> None:
         summary.bad += 1
