@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import msgspec
 
@@ -78,13 +80,21 @@ def fingerprint(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), lines
 
 
-def rows_of(path: Path, mapping: Mapping, on_bad: OnBad) -> Iterator[tuple[int, Row]]:
+def rows_of(
+    path: Path, mapping: Mapping, on_bad: OnBad, wanted: tuple[set[str], set[str]] | None = None
+) -> Iterator[tuple[int, Row]]:
     """Yield the rows of a file with their numbers, each with the columns the mapping reads; None where one is absent.
+
+    Args:
+        path: the file.
+        mapping: its format.
+        on_bad: told of every row that is none.
+        wanted: columns that are needed, and those that are read where they are there; default: what the mapping reads.
 
     Raises:
         MappingError: the file is not of the mapping's format, or lacks a column.
     """
-    needed, optional = columns_of(mapping)
+    needed, optional = wanted or columns_of(mapping)
     columns = _Columns(sorted(needed), sorted(optional))
     try:
         with open_unpacked(path) as f:
@@ -104,9 +114,12 @@ def _csv_rows(
     f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
 ) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader((line.decode(mapping.encoding, errors="replace") for line in f), delimiter=mapping.delimiter)
+    lines = io.TextIOWrapper(cast("io.BufferedReader", f), mapping.encoding, errors="replace", newline="")
+    for _ in islice(lines, mapping.skip_lines):
+        pass
+    reader = csv.reader(lines, delimiter="\t" if mapping.delimiter == "tab" else mapping.delimiter)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = mapping.columns or [name.strip() for name in next(reader, [])]
     except csv.Error as e:
         raise MappingError(f"{path}: is no CSV file: {e}") from None
     _has_columns(dict.fromkeys(header), columns, mapping, path)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from connectors.mapping.model import Event, First, FromFile, Mapping, Value, When
+from connectors.mapping.model import Event, First, FromFile, Lookup, Mapping, Polled, Value, When
 from connectors.mapping.values import PLACE
 from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import CatalogueError, MappingError
@@ -61,7 +61,7 @@ def _sentence(error: msgspec.ValidationError, document: dict[str, Any]) -> str:
     where = where.rstrip("`").lstrip(".")
     allowed = ""
     if found := _UNKNOWN.search(what):
-        kinds = (Value, When, First, Event, Mapping, FromFile)
+        kinds = (Value, When, First, Event, Mapping, FromFile, Lookup, Polled)
         steps = [step for step in re.split(r"[.\[\]]+", where) if step and step != "..."]
         kind = next((k for k in kinds if _holds_at(k, steps)), Value)
         names = [f.encode_name for f in msgspec.structs.fields(kind)]
@@ -95,14 +95,23 @@ def _holds_at(kind: type[msgspec.Struct], steps: list[str]) -> bool:
         When: last.isdigit() and before == "when",
         First: last == "first_by",
         FromFile: before == "vars" or last == "vars",
+        Lookup: before == "lookups" or last == "lookups",
+        Polled: last == "polled",
         Value: False,
     }[kind]
 
 
 def _check(mapping: Mapping, where: str) -> None:
     _check_zone(mapping.zone, f"{where}: zone")
-    if len(mapping.delimiter) != 1:
-        raise MappingError(f"{where}: delimiter: '{mapping.delimiter}' must be one character, like ',' or ';'")
+    _check_delimiter(mapping.delimiter, f"{where}: delimiter")
+    if mapping.skip_lines < 0 or mapping.skip_rows < 0:
+        raise MappingError(f"{where}: skip_lines and skip_rows must be 0 or more")
+    if mapping.thousands and mapping.thousands == mapping.decimal:
+        raise MappingError(f"{where}: thousands and decimal are the same mark '{mapping.decimal}'")
+    for name, lookup in mapping.lookups.items():
+        _check_delimiter(lookup.delimiter, f"{where}: lookups.{name}.delimiter")
+        _check_conditions(lookup.when, f"{where}: lookups.{name}")
+    _check_polled(mapping, where)
     try:
         codecs.lookup(mapping.encoding)
     except LookupError:
@@ -138,9 +147,33 @@ def _check_event(event: Event, mapping: Mapping, at: str) -> None:
     for name, value in values.items():
         if value is not None:
             _check_value(value, mapping, f"{at}.{name}")
-    for j, condition in enumerate(event.when):
-        if condition.among is not None and condition.not_among is not None:
-            raise MappingError(f"{at}.when[{j}]: name one of in and not_in, not both")
+    _check_conditions(event.when, at)
+
+
+def _check_conditions(when: list[When], at: str) -> None:
+    for j, condition in enumerate(when):
+        if sum(each is not None for each in (condition.among, condition.not_among, condition.matches)) > 1:
+            raise MappingError(f"{at}.when[{j}]: name one of in, not_in and matches")
+        if condition.matches is not None:
+            _check_pattern(condition.matches, f"{at}.when[{j}].matches")
+
+
+def _check_delimiter(delimiter: str, where: str) -> None:
+    if len(delimiter) != 1 and delimiter != "tab":
+        raise MappingError(f"{where}: '{delimiter}' must be one character, like ',' or ';', or tab")
+
+
+def _check_polled(mapping: Mapping, where: str) -> None:
+    if mapping.polled is None:
+        return
+    for name in mapping.polled.types:
+        if name not in TYPES:
+            raise MappingError(f"{where}: polled.types: there is no event type '{name}'; allowed: {', '.join(TYPES)}")
+    for key, value in (("from", mapping.polled.from_), ("to", mapping.polled.to)):
+        if isinstance(value, str) or (value is not None and value.column is not None):
+            raise MappingError(f"{where}: polled.{key}: is of the whole file: name a const, a template or a var")
+        if value is not None:
+            _check_value(value, mapping, f"{where}: polled.{key}")
 
 
 def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
@@ -148,12 +181,23 @@ def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
         return
     given: dict[str, Any] = {
         "column": value.column, "const": None if value.const is msgspec.UNSET else value, "template": value.template,
-        "var": value.var, "equal": value.equal,
+        "var": value.var, "equal": value.equal, "lookup": value.lookup,
     }  # fmt: skip
     origins = [name for name, what in given.items() if what is not None]
     if len(origins) != 1:
         named = ", ".join(origins) or "none"
-        raise MappingError(f"{where}: name exactly one of column, const, template, var, equal; it names {named}")
+        raise MappingError(
+            f"{where}: name exactly one of column, const, template, var, equal, lookup; it names {named}"
+        )
+    if value.lookup is not None and value.lookup not in mapping.lookups:
+        raise MappingError(
+            f"{where}: there is no lookup '{value.lookup}'; lookups: {', '.join(mapping.lookups) or 'none'}"
+        )
+    if (value.lookup is None) != (value.take is None):
+        raise MappingError(f"{where}: lookup and take belong together: take says what is wanted of each row found")
+    if isinstance(value.take, Value):
+        _check_value(value.take, mapping, f"{where}.take")
+    _check_marks(value, where)
     if value.pattern is not None:
         _check_pattern(value.pattern, f"{where}.pattern")
     if value.zone is not None:
@@ -165,6 +209,13 @@ def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
             raise MappingError(f"{where}: there is no variable '{name}'; allowed: {', '.join(known)} (see vars)")
     if value.other is not msgspec.UNSET and value.map is None:
         raise MappingError(f"{where}: else says what map does not name; there is no map")
+
+
+def _check_marks(value: Value, where: str) -> None:
+    if value.thousands and value.thousands == (value.decimal or "."):
+        raise MappingError(f"{where}: thousands and decimal are the same mark '{value.thousands}'")
+    if value.format is not None and value.kind not in {"time", "text"}:
+        raise MappingError(f"{where}: format is of times; say as: time")
 
 
 def _check_pattern(pattern: str, where: str, groups: int = 0) -> None:
@@ -185,20 +236,11 @@ def _check_zone(zone: str, where: str) -> None:
 
 def columns_of(mapping: Mapping) -> tuple[set[str], set[str]]:
     """Return the columns a mapping needs, and those it reads where they are there (alternatives)."""
-    found: set[str] = set(mapping.order_by)
+    found: set[str] = set(mapping.order_by) | {lookup.match for lookup in mapping.lookups.values()}
     optional: set[str] = set()
 
     def note(value: str | Value | None) -> None:
-        if isinstance(value, str):
-            found.add(value)
-        elif value is not None:
-            if isinstance(value.column, str):
-                found.add(value.column)
-            else:
-                optional.update(value.column or ())
-            if value.template is not None:
-                found.update(name for name in PLACE.findall(value.template) if not name.startswith("var:"))
-            found.update(value.equal or ())
+        _note(value, found, optional)
 
     note(mapping.service)
     for event in mapping.events:
@@ -214,3 +256,28 @@ def columns_of(mapping: Mapping) -> tuple[set[str], set[str]]:
             found.update(event.first_by.key)
             note(event.first_by.order)
     return found, optional - found
+
+
+def columns_taken(mapping: Mapping, lookup: str) -> tuple[set[str], set[str]]:
+    """Return the columns that a mapping takes from the rows of a second file: needed, and alternatives."""
+    found: set[str] = set()
+    optional: set[str] = set()
+    for event in mapping.events:
+        for value in event.data.values():
+            if isinstance(value, Value) and value.lookup == lookup:
+                _note(value.take, found, optional)
+    return found, optional - found
+
+
+def _note(value: str | Value | None, found: set[str], optional: set[str]) -> None:
+    """Add the columns a value reads."""
+    if isinstance(value, str):
+        found.add(value)
+    elif value is not None:
+        if isinstance(value.column, str):
+            found.add(value.column)
+        else:
+            optional.update(value.column or ())
+        if value.template is not None:
+            found.update(name for name in PLACE.findall(value.template) if not name.startswith("var:"))
+        found.update(value.equal or ())

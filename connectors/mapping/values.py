@@ -17,6 +17,8 @@ from pipeline.errors import CsfError, MappingError
 
 Row = Mapping[str, Any]
 Read = Callable[[Row], Any]
+#: rows of a second file by the key of the row they belong to, and the column that holds that key
+Lookups = Mapping[str, tuple[str, dict[str, list[Row]]]]
 
 _TRUE = frozenset({"true", "1", "yes", "y", "on", "t"})
 _FALSE = frozenset({"false", "0", "no", "n", "off", "f"})
@@ -49,13 +51,17 @@ def cleaner(missing: frozenset[str]) -> Callable[[Any], Any]:
     return clean
 
 
-def compile_value(value: str | Value, mapping: FileMapping, variables: Mapping[str, str]) -> Read:
+def compile_value(
+    value: str | Value, mapping: FileMapping, variables: Mapping[str, str], lookups: Lookups | None = None
+) -> Read:
     """Return what reads a value from a row; None where it is missing.
 
     Raises:
         MappingError: it reads a variable that was not given.
     """
     spec = Value(column=value) if isinstance(value, str) else value
+    if spec.lookup is not None and spec.take is not None:
+        return _looked_up(spec.lookup, spec.take, mapping, variables, lookups or {})
     origin, label = _origin(spec, mapping, variables)
     steps: list[Callable[[Any], Any]] = []
     if spec.pattern is not None:
@@ -85,6 +91,20 @@ def compile_value(value: str | Value, mapping: FileMapping, variables: Mapping[s
                 return default
             found = step(found)
         return default if found is None else found
+
+    return read
+
+
+def _looked_up(
+    name: str, take: str | Value, mapping: FileMapping, variables: Mapping[str, str], lookups: Lookups
+) -> Read:
+    """Return what lists a value of the rows of a second file that belong to a row."""
+    match, table = lookups[name]
+    one = compile_value(take, mapping, variables)
+
+    def read(row: Row) -> list[Any]:
+        found = (one(other) for other in table.get(str(row[match]).strip(), ()))
+        return [each for each in found if each is not None]
 
     return read
 
@@ -171,12 +191,34 @@ def _mapped(spec: Value, label: str) -> Callable[[Any], Any]:
 def _converted(spec: Value, label: str, mapping: FileMapping) -> Callable[[Any], Any]:
     match spec.kind:
         case "int":
-            return lambda raw: _whole(raw, label, spec.scale)
+            plain = _plain_number(spec, mapping)
+            return lambda raw: _whole(plain(raw), label, spec.scale)
         case "float":
-            return lambda raw: _number(raw, label, spec.scale)
+            plain = _plain_number(spec, mapping)
+            return lambda raw: _number(plain(raw), label, spec.scale)
         case "bool":
             return lambda raw: _boolean(raw, label)
     return time_reader(spec.format or mapping.time_format, spec.zone or mapping.zone, spec.add_seconds, label)
+
+
+def _plain_number(spec: Value, mapping: FileMapping) -> Callable[[Any], Any]:
+    """Return what writes a number as 1234.5, whatever marks it was written with."""
+    decimal = spec.decimal or mapping.decimal
+    thousands = mapping.thousands if spec.thousands is None else spec.thousands
+    if decimal == "." and not thousands:
+        return lambda raw: raw
+    groups = (
+        re.compile(rf"[+-]?\d{{1,3}}({re.escape(thousands)}\d{{3}})*({re.escape(decimal)}\d*)?") if thousands else None
+    )
+
+    def plain(raw: Any) -> Any:
+        if not isinstance(raw, str):
+            return raw
+        if groups is not None and groups.fullmatch(raw):
+            raw = raw.replace(thousands, "")
+        return raw.replace(".", "x").replace(",", ".") if decimal == "," else raw  # a stray point is no number
+
+    return plain
 
 
 def _number(raw: Any, label: str, scale: float) -> float:
@@ -212,28 +254,39 @@ def _boolean(raw: Any, label: str) -> bool:
     raise BadValue(label, raw, "it must be true or false")
 
 
-def time_reader(form: str, zone: str, add_seconds: float, label: str) -> Callable[[Any], datetime]:
-    """Return what reads a time of one format, in UTC; equal texts are read once."""
+def time_reader(form: str | list[str], zone: str, add_seconds: float, label: str) -> Callable[[Any], datetime]:
+    """Return what reads a time of one of some formats, in UTC; equal texts are read once."""
+    forms = [form] if isinstance(form, str) else form
+    allowed = " or ".join(forms)
     tz = UTC if zone == "UTC" else ZoneInfo(zone)
     moved = timedelta(seconds=add_seconds)
     seen: dict[Any, datetime] = {}
 
     def read(raw: Any) -> datetime:
         if isinstance(raw, list | dict):
-            raise BadValue(label, raw, f"it must be a time of the format {form}")
+            raise BadValue(label, raw, f"it must be a time of the format {allowed}")
         known = seen.get(raw)
         if known is None:
             try:
-                known = _parse(raw, form)
+                known = _first_fit(raw, forms)
                 known = (known if known.tzinfo is not None else known.replace(tzinfo=tz)).astimezone(UTC) + moved
             except (ValueError, OverflowError, OSError):
-                raise BadValue(label, raw, f"it must be a time of the format {form}") from None
+                raise BadValue(label, raw, f"it must be a time of the format {allowed}") from None
             if len(seen) >= _CACHE:
                 seen.clear()
             seen[raw] = known
         return known
 
     return read
+
+
+def _first_fit(raw: Any, forms: list[str]) -> datetime:
+    for form in forms[:-1]:
+        try:
+            return _parse(raw, form)
+        except (ValueError, OverflowError, OSError):
+            continue
+    return _parse(raw, forms[-1])
 
 
 def _parse(raw: Any, form: str) -> datetime:

@@ -44,9 +44,12 @@ class Counting:
     ids: dict[int, set[int]] = field(default_factory=dict)
     dirty: set[int] = field(default_factory=set)
     doubled: int = 0
+    #: what was flushed before a crash may not have been said: it is said again, as the real engine's outbox does
+    unsaid: bool = False
 
     def restore(self, position, chunks):
         self.position = position
+        self.unsaid = position >= 0
         for key, value in chunks:
             if key == b"sum":
                 self.total, self.events, self.doubled = msgspec.msgpack.decode(value)
@@ -75,7 +78,7 @@ class Counting:
     def take(self):
         chunks = [(str(b).encode(), msgspec.msgpack.encode(sorted(self.ids[b]))) for b in sorted(self.dirty)]
         chunks.append((b"sum", msgspec.msgpack.encode([self.total, self.events, self.doubled])))
-        changed, self.dirty = bool(self.dirty), set()
+        changed, self.dirty, self.unsaid = bool(self.dirty) or self.unsaid, set(), False
         said = [self.topic, self.partition, self.total, self.events, self.doubled, sum(map(len, self.ids.values()))]
         partials = [(CSF_IDS[0], f"{self.topic}|{self.partition}".encode(), msgspec.msgpack.encode(said))]
         exits = Exits(topic=self.topic, partition=self.partition, received=self.events, kpi=self.events)
