@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -61,19 +62,30 @@ def import_file(
     if dry_run:
         return
     with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
-        name = summary.source
+        name = f"{summary.source}|{summary.fingerprint}"
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
         if done and not again:
+            _refuse_other_rules(file, mapping, summary, done)
             click.echo(
                 f"{file.name} was imported by {mapping} on {done.get('at')}: nothing to do (--again sends it again)"
             )
         else:
             _send(file, mapping, chain(tried, events), bad, summary, instance)
             kept = {"at": datetime.now(UTC).isoformat(), "rows": summary.rows, "events": summary.events}
+            kept["rules"] = summary.rules
             write_cursor(instance.bootstrap, name, kept, instance.kafka_settings)
             _report(file, summary)
         if wait:
             _await(instance)
+
+
+def _refuse_other_rules(file: Path, mapping: str, summary: Summary, done: dict[str, Any]) -> None:
+    """Raise where a file was imported by other rules: its views and checks would count a second time."""
+    if done.get("rules", summary.rules) != summary.rules:
+        raise ConfigError(
+            f"{file}: was imported on {done.get('at')} by other rules than {mapping} with these options has now; what it "
+            "said stays: import it into another --data-dir, or say --again, which counts its rows a second time"
+        )
 
 
 def _variables(given: tuple[str, ...]) -> dict[str, str]:
@@ -160,13 +172,14 @@ def _send(
 def _polled(summary: Summary) -> OutEvent:
     """Return the word that the file delivered everything from its first to its last event."""
     now = datetime.now(UTC)
-    first, last = summary.first or now, summary.last or now
-    to = max(first, min(last + timedelta(seconds=1), now))
+    first = summary.polled_from or summary.first or now
+    last = summary.polled_to or (summary.last or now) + timedelta(seconds=1)
     data = SourcePolled(
-        source=summary.source, from_=first, to=to, types=sorted(summary.by_type), services=sorted(summary.services)
-    )
+        source=summary.source, from_=first, to=max(first, min(last, now)), types=summary.types,
+        services=sorted(summary.services),
+    )  # fmt: skip
     return OutEvent(
-        id=f"{summary.fingerprint[:16]}-polled",
+        id=f"{summary.fingerprint[:16]}-{summary.rules[:16]}-polled",
         source=summary.source,
         type="source.polled",
         time=now,

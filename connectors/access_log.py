@@ -116,6 +116,16 @@ class LogMapper:
     def __init__(self, service: str, team: str | None, salt: bytes, *, bots: bool = True) -> None:
         self._service, self._team, self._salt, self._bots = service, team, salt, bots
 
+    @property
+    def service(self) -> str:
+        """Whose log it is."""
+        return service_id(self._service) or self._service
+
+    @property
+    def rules(self) -> str:
+        """What a log's events depend on besides its lines."""
+        return f"{self._service}|{'bots' if self._bots else 'no-bots'}"
+
     def events(self, hit: Hit, ident: str, source: str) -> Iterator[MappedEvent]:
         """Yield a request, and a page view where it is one."""
         request: dict[str, Any] = {"status": hit.status}
@@ -152,7 +162,8 @@ def map_log(
         raise ConfigError(f"{path}: there is no such file")
     summary.fingerprint, summary.lines = fingerprint(path)
     ident = summary.fingerprint[:16]
-    source = summary.source = f"import/access-log/{ident}"
+    source = summary.source = f"import/access-log/{mapper.service}"
+    summary.rules, summary.types = mapper.rules, ["page.viewed", "request.measured"]
     with open_unpacked(path) as f:
         for number, raw in enumerate(f, start=1):
             summary.rows += 1

@@ -6,14 +6,17 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 
+from connectors.mapping.conditions import condition
 from connectors.mapping.files import BadRow, OnBad, fingerprint, rows_of
-from connectors.mapping.model import Event, FromFile, Mapping, Value, When
-from connectors.mapping.values import BadValue, Read, Row, cleaner, compile_value
+from connectors.mapping.lookups import read_lookups
+from connectors.mapping.model import Event, FromFile, Mapping, Polled, Value
+from connectors.mapping.values import BadValue, Lookups, Read, Row, compile_value
 from pipeline.engine.services import service_id
 from pipeline.errors import MappingError
 from pipeline.events.families import TYPES, event_topic
@@ -42,8 +45,15 @@ class Summary:
     """What became of a file."""
 
     fingerprint: str = ""
-    #: what its events name as their source
+    #: what its events name as their source: the system they come from, the same for every file of it
     source: str = ""
+    #: the rules it was read by, as a hash of mapping and variables
+    rules: str = ""
+    #: event types it would hold, had there been any
+    types: list[str] = field(default_factory=list)
+    #: of when it says to be the whole truth; None: from its first to its last event
+    polled_from: datetime | None = None
+    polled_to: datetime | None = None
     #: lines of the file, about the number of rows
     lines: int = 0
     rows: int = 0
@@ -90,8 +100,8 @@ def variables_for(path: Path, mapping: Mapping, given: dict[str, str] | None) ->
         elif isinstance(default, FromFile) and (found := re.search(default.file, path.name)):
             known[name] = found.group(1)
     for name, value in (given or {}).items():
-        if name not in known and name not in mapping.vars:
-            allowed = ", ".join({**known, **mapping.vars})
+        if name not in known and name not in mapping.vars and name not in mapping.lookups:
+            allowed = ", ".join({**known, **mapping.vars, **mapping.lookups})
             raise MappingError(f"--set {name}: mapping {mapping.name} has no such variable; it has: {allowed}")
         known[name] = value
     return known
@@ -105,7 +115,7 @@ def map_file(
     summary: Summary | None = None,
     service: str | None = None,
 ) -> Iterator[MappedEvent]:
-    """Yield the events of a file; ids follow from its content and row, so importing it again changes nothing.
+    """Yield the events of a file; ids follow from its content, the rules and the row: again, it changes nothing.
 
     Args:
         path: the file, maybe gzipped.
@@ -122,18 +132,24 @@ def map_file(
     if not path.is_file():
         raise MappingError(f"{path}: there is no such file")
     summary.fingerprint, summary.lines = fingerprint(path)
-    ident = summary.fingerprint[:16]
     known = variables_for(path, mapping, variables)
-    compiled = [_compile(event, mapping, known, service) for event in mapping.events]
-    source = summary.source = f"import/{mapping.name}/{ident}"
+    _describe(summary, mapping, known, service)
 
     def refuse(bad: BadRow) -> None:
         summary.bad += 1
         on_bad(bad)
 
+    lookups, prints = read_lookups(path, mapping, known, refuse)
+    compiled = [_compile(event, mapping, known, lookups, service) for event in mapping.events]
+    ident = sha256("|".join([summary.fingerprint, summary.rules, *prints]).encode()).hexdigest()[:16]
+    source = summary.source
+
     def read() -> Iterator[tuple[int, Row]]:
         for numbered in rows_of(path, mapping, refuse):
             summary.rows += 1
+            if summary.rows <= mapping.skip_rows:
+                summary.skipped += 1
+                continue
             yield numbered
 
     rows = _sorted(read(), mapping, known) if mapping.order_by else read()
@@ -154,14 +170,29 @@ def map_file(
         summary.skipped += not said
 
 
-def _compile(event: Event, mapping: Mapping, known: dict[str, str], service: str | None) -> _Compiled:
-    clean = cleaner(frozenset(mapping.missing))
+def _describe(summary: Summary, mapping: Mapping, known: dict[str, str], service: str | None) -> None:
+    """Note whose word the file is, by which rules, of which types and times."""
+    plain = msgspec.structs.replace(mapping, description="")
+    rules = msgspec.json.encode([plain, {name: known.get(name) for name in sorted(mapping.vars)}, service])
+    summary.rules = sha256(rules).hexdigest()[:16]
+    summary.source = f"import/{mapping.source or mapping.name}"
+    if service:  # the same numbers of another service are other incidents
+        summary.source += f"/{service_id(service) or service}"
+    polled = mapping.polled or Polled()
+    summary.types = sorted(set(polled.types) or {event.type for event in mapping.events})
+    try:
+        if polled.from_ is not None:
+            summary.polled_from = _as_time(polled.from_, mapping, known)({})
+        if polled.to is not None:
+            summary.polled_to = _as_time(polled.to, mapping, known)({})
+    except BadValue as e:
+        raise MappingError(f"mapping {mapping.name}: polled: {e}") from None
+
+
+def _compile(event: Event, mapping: Mapping, known: dict[str, str], lookups: Lookups, service: str | None) -> _Compiled:
     struct = TYPES[event.type][1]
     #: fields for which "nothing" is a statement of its own: the check whose outcome nobody knows any more
     nullable = {f.encode_name for f in msgspec.structs.fields(struct) if f.required and _takes_none(f.type)}
-
-    def counts(row: Row) -> bool:
-        return all(_holds(c, clean(row[c.column])) for c in event.when)
 
     wanted = event.service if event.service is not None else mapping.service
     return _Compiled(
@@ -169,22 +200,14 @@ def _compile(event: Event, mapping: Mapping, known: dict[str, str], service: str
         event_topic(TYPES[event.type][0]),
         _as_time(event.time, mapping, known),
         (lambda _row: service) if service else compile_value(wanted, mapping, known),
-        [(name, compile_value(value, mapping, known), name in nullable) for name, value in event.data.items()],
+        [(name, compile_value(value, mapping, known, lookups), name in nullable) for name, value in event.data.items()],
         compile_value(Value(column=event.sequence, kind="int"), mapping, known) if event.sequence else None,
-        counts,
+        condition(event.when, mapping),
     )
 
 
 def _takes_none(hint: Any) -> bool:
     return type(None) in get_args(hint)
-
-
-def _holds(condition: When, raw: Any) -> bool:
-    if condition.among is not None:
-        return raw is not None and str(raw) in condition.among
-    if condition.not_among is not None:
-        return raw is None or str(raw) not in condition.not_among
-    return (raw is not None) == condition.present
 
 
 def _as_time(value: str | Value, mapping: Mapping, known: dict[str, str]) -> Read:
