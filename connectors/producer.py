@@ -164,7 +164,9 @@ class EventProducer:
             "reason": reason, "detail": detail, "topic": topic, "time": datetime.now(UTC).isoformat(),
             "sha256": digest, "size": len(raw), "event": raw[:_KEPT].decode(errors="replace"), **more,
         }  # fmt: skip
-        key = f"edge|{reason}|{digest}".encode()
+        # where it stood makes equal rows two letters, and the same row sent again the same one
+        where = more.get("row", more.get("offset", ""))
+        key = f"edge|{reason}|{digest}|{where}".encode()
         try:
             self._producer.send(DEAD_LETTERS, json.dumps(letter).encode(), key=key).add_errback(self._failed)
         except KafkaError as e:

@@ -217,3 +217,13 @@ def test_events_of_an_outage_arrive_when_the_broker_is_back(tmp_path):
             outbox.close(1)
         kafka.stop()
     assert "trying again" in said[0]
+
+
+@pytest.mark.kafka
+def test_equal_bad_rows_are_two_dead_letters_and_one_sent_again_is_the_same(bootstrap):
+    producer, text = EventProducer(bootstrap), uuid4().hex
+    for row in (7, 8, 8):
+        producer.bury("", "unmappable-row", f"row {row}", text.encode(), file="f.csv", row=row)
+    producer.flush()
+    producer.close()
+    assert [r.key.rpartition(b"|")[2] for r in read(bootstrap, DEAD_LETTERS, text)] == [b"7", b"8", b"8"]
