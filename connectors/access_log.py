@@ -29,10 +29,13 @@ from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
 
+#: maybe the virtual host, then the common or combined format, then what else was logged
 _LINE = re.compile(
-    r'^(\S+) (\S+) (\S+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\S+)'
-    r'(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)")?(?: (\d+\.\d+))?\s*$'
+    r'^(?:\S+ (?=\S*[.:]\S* ))?(\S+) (\S+) ([^"\[\]]+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)'
+    r'(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"((?: .*)?)|(?: (\d+\.\d+))?)\s*$'
 )
+#: the request time behind the user agent, seconds: bare, or named as many configurations do
+_SECONDS = re.compile(r'(?:^| )(?:(?:rt|request_time)=)?"?(\d+\.\d+)"?(?: |$)')
 _TIME = re.compile(r"^(\d{2})/(\w{3})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})$")
 #: not %b, which follows the machine's language
 _MONTHS = {
@@ -79,7 +82,9 @@ def parse_line(line: str) -> Hit | None:
     found = _LINE.match(line)
     if found is None:
         return None
-    address, _, _, stamp, request, status, _, _, agent, seconds = found.groups()
+    address, _, _, stamp, request, status, _, _, agent, rest, seconds = found.groups()
+    if rest and (told := _SECONDS.search(rest)):
+        seconds = told.group(1)
     at = _parse_time(stamp)
     if at is None:
         return None
