@@ -119,8 +119,8 @@ class Context:
         self._highwaters, self._earliest, self._last = {}, {}, None
         self.metrics.forget_partitions()
 
-    async def progress(self) -> Progress:
-        """Return how far this worker is behind, at most ``_HIGHWATERS_AGE_S`` old.
+    async def progress(self, *, fresh: bool = False) -> Progress:
+        """Return how far this worker is behind, at most ``_HIGHWATERS_AGE_S`` old, or as of now if ``fresh``.
 
         What is acknowledged is read before the ends of the logs are: what ingest says to rollup in between then
         counts as lag, so a worker never seems to have caught up when it has not.
@@ -128,7 +128,7 @@ class Context:
         Raises:
             ConnectionError: the broker does not answer.
         """
-        if self._last is not None and time.monotonic() - self._asked_at < _HIGHWATERS_AGE_S:
+        if not fresh and self._last is not None and time.monotonic() - self._asked_at < _HIGHWATERS_AGE_S:
             return self._last
         owned = self.partitions()
         consumer = self.app.consumer

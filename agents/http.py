@@ -108,9 +108,9 @@ class HttpServer:
             lag = {}
         return web.Response(body=ctx.metrics.render(lag), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    async def _progress(self, _request: web.Request) -> web.Response:
+    async def _progress(self, request: web.Request) -> web.Response:
         try:
-            progress = await self._ctx.progress()
+            progress = await self._ctx.progress(fresh="fresh" in request.query)
         except ConnectionError as e:
             return web.json_response({"error": str(e)}, status=503)
         return web.json_response(

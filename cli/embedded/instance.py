@@ -233,7 +233,7 @@ class Instance:
         failures = 0
         while time.monotonic() < end:
             try:
-                said = get_json(f"{self.http}/api/v1/progress", token=self.settings.http_token)
+                said = get_json(f"{self.http}/api/v1/progress?fresh=1", token=self.settings.http_token)
                 failures = 0
             except (OSError, ValueError) as e:
                 failures += 1

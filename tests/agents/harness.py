@@ -80,7 +80,7 @@ class Worker:
             return None
 
     def progress(self):
-        answer = self.get("/api/v1/progress")
+        answer = self.get("/api/v1/progress?fresh=1")
         return json.loads(answer[1]) if answer and answer[0] == 200 else {}
 
     def metric(self, line):

@@ -62,7 +62,7 @@ class Production:
         while calm < 4:
             assert time.monotonic() < end, self.log.read_text()[-2000:]
             try:
-                calm = calm + 1 if json.loads(self.get("/api/v1/progress"))["caught_up"] else 0
+                calm = calm + 1 if json.loads(self.get("/api/v1/progress?fresh=1"))["caught_up"] else 0
             except OSError:
                 calm = 0
             time.sleep(0.25)
