@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
-from cli.embedded.instance import running
+from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, data_dir_option, format_option
 from cli.output import print_rows
-from cli.settings import Settings, load_settings
+from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
+from connectors.cursors import read_cursors
+from connectors.following import place_from
 from connectors.outbox import Outbox
 from connectors.producer import EventProducer
-from pipeline.engine.services import service_id
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import TYPES, event_topic
@@ -49,10 +52,11 @@ def list_connectors(fmt: str) -> None:
 @click.option("--path", type=click.Path(path_type=Path), help="access-log: the log to follow.")
 @click.option("--service", help="access-log: whose log it is.")
 @click.option("--team", help="access-log: registers the service where the catalogue does not name it.")
+@click.option("--name", "host", help="access-log: which machine's log it is [default: this machine's name].")
 @click.option("--bots/--no-bots", default=True, help="access-log: machines' page views count.")
 def run(
     name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None, path: Path | None,
-    service: str | None, team: str | None, bots: bool,
+    service: str | None, team: str | None, host: str | None, bots: bool,
 ) -> None:  # fmt: skip
     """Run a connector until it is stopped."""
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
@@ -60,16 +64,16 @@ def run(
         if config is None:
             raise ConfigError("the prober needs a list of what to check: --config FILE")
         probes = prober.load_probes(config)
-        work: Callable[[EventProducer], None] = lambda producer: _probe(probes, producer)  # noqa: E731 - one of two
+        work: Callable[[EventProducer, Instance], None] = partial(_probe, probes)
     else:
         if path is None or not service:
             raise ConfigError("access-log needs --path FILE and --service ID")
         log, mapper = path, LogMapper(service, team, visitor_salt(settings.data_dir), bots=bots)
-        work = lambda producer: _follow(log, mapper, producer, settings, service)  # noqa: E731 - likewise
+        work = partial(_follow, log, mapper, host or socket.gethostname())
     with running(settings, worker=False) as instance:
         producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{name}")
         try:
-            work(producer)
+            work(producer, instance)
         finally:
             producer.close()
 
@@ -83,7 +87,7 @@ def _complain(text: str) -> None:
     click.echo(f"csf: {text}", err=True)
 
 
-def _probe(probes: list[prober.Probe], producer: EventProducer) -> None:
+def _probe(probes: list[prober.Probe], producer: EventProducer, _instance: Instance) -> None:
     """Check until stopped; while the brokers do not answer, results wait in memory."""
     outbox = Outbox(producer, _complain)
 
@@ -107,11 +111,11 @@ def _probe(probes: list[prober.Probe], producer: EventProducer) -> None:
             _complain(f"{left} events could not be sent")
 
 
-def _follow(path: Path, mapper: LogMapper, producer: EventProducer, settings: Settings, service: str) -> None:
+def _follow(path: Path, mapper: LogMapper, host: str, producer: EventProducer, instance: Instance) -> None:
     """Send what a log gains, until stopped."""
     stop = threading.Event()
     _on_stop(stop.set)
-    place_file = settings.data_dir / f"access-log.{service_id(service) or 'log'}.{path.name}.json"
+    follower = LogFollower(path, mapper, producer, host)
+    place = place_from(read_cursors(instance.bootstrap, instance.kafka_settings).get(follower.source))
     click.echo(f"following {path}; stop with Ctrl-C")
-    follower = LogFollower(path, mapper, service, producer, place_file)
-    follower.run(stop, _complain)
+    follower.run(place, stop, _complain)

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from connectors.files import open_unpacked
-from connectors.following import Chunk, follow, load_place, save_place
+from connectors.following import LONGEST_LINE, Chunk, Place, follow
 from connectors.mapping.files import BadRow, fingerprint
 from connectors.mapping.run import MappedEvent, Summary
 from connectors.producer import EventProducer
@@ -170,7 +170,7 @@ def map_log(
     source = summary.source = f"import/access-log/{mapper.service}"
     summary.rules, summary.types = mapper.rules, ["page.viewed", "request.measured"]
     with open_unpacked(path) as f:
-        for number, raw in enumerate(f, start=1):
+        for number, raw in enumerate(iter(lambda: f.readline(LONGEST_LINE), b""), start=1):
             summary.rows += 1
             hit = parse_line(raw.decode(errors="replace").rstrip("\n"))
             if hit is None:
@@ -212,46 +212,58 @@ def visitor_salt(data_dir: Path) -> bytes:
 class LogFollower:
     """Sends what a log gains, and says until when it is complete.
 
-    The place in the log moves only once the brokers have acknowledged what lies before it; what is sent twice has
-    the same ids.
+    The place in the log (a cursor in Kafka) moves only once the brokers have acknowledged what lies before it; what is
+    sent twice has the same ids.
 
     Args:
         path: the log.
         mapper: makes the events.
-        service: whose log it is.
         producer: where they go.
-        place_file: keeps the place.
+        name: whose log file it is: two machines may have logs of one service under one path.
         clock: the wall clock, epoch seconds.
         polled_every_s: how often completeness is told.
+        kept_every_s: how often the place is kept, besides at the end.
     """
 
     def __init__(
-        self, path: Path, mapper: LogMapper, service: str, producer: EventProducer, place_file: Path,
-        clock: Callable[[], float] = time.time, polled_every_s: float = 10.0,
+        self, path: Path, mapper: LogMapper, producer: EventProducer, name: str,
+        clock: Callable[[], float] = time.time, polled_every_s: float = 10.0, kept_every_s: float = 5.0,
     ) -> None:  # fmt: skip
-        self._path, self._mapper, self._service = path, mapper, service
-        self._producer, self._place_file = producer, place_file
-        self._clock, self._every_s = clock, polled_every_s
-        self._source = f"access-log/{service}/{path.name}"
+        self._path, self._mapper, self._producer = path, mapper, producer
+        self._clock, self._every_s, self._kept_every_s = clock, polled_every_s, kept_every_s
+        #: what its events name as their source, and what its cursor is called
+        self.source = f"access-log/{mapper.service}/{name}/{path.name}"
 
-    def run(self, stop: Event, complain: Callable[[str], None]) -> None:
-        """Follow the log until stopped; while the brokers do not answer, what is not stored is sent again.
+    def run(self, place: Place, stop: Event, complain: Callable[[str], None]) -> None:
+        """Follow the log from a place until stopped; while the brokers do not answer, it waits and sends again.
 
         Raises:
-            ConfigError: the log or its place cannot be read.
+            ConfigError: the log cannot be read.
         """
-        kept = load_place(self._place_file)
-        polled = kept.polled
-        for chunk in follow(self._path, kept, stop):
+        polled, kept, kept_at = place.polled, place, self._clock()
+        for chunk in follow(self._path, place, stop):
             now = self._clock()
             due = chunk.at_end and (polled is None or now - polled >= self._every_s)
-            if not chunk.lines and not due:
-                continue
-            while not self._send(chunk, polled, now if due else None, complain):
-                if stop.wait(2):
-                    return
-            polled = now if due else polled
-            save_place(self._place_file, msgspec.structs.replace(chunk.place, polled=polled))
+            if chunk.lines or due:
+                while not self._send(chunk, polled, now if due else None, complain):
+                    if stop.wait(2):
+                        return
+                polled = now if due else polled
+                place = msgspec.structs.replace(chunk.place, polled=polled)
+            if place != kept and now - kept_at >= self._kept_every_s and self._keep(place, complain):
+                kept, kept_at = place, now
+        if place != kept:
+            self._keep(place, complain)
+
+    def _keep(self, place: Place, complain: Callable[[str], None]) -> bool:
+        """Write the place; one that is lost is written again with the next, or what lies behind it is sent again."""
+        try:
+            self._producer.keep(self.source, msgspec.to_builtins(place))
+            self._producer.flush()
+        except ServiceUnavailable as e:
+            complain(str(e))
+            return False
+        return True
 
     def _send(self, chunk: Chunk, polled: float | None, now: float | None, complain: Callable[[str], None]) -> bool:
         """Send a chunk and what was polled with it; return whether the brokers hold it."""
@@ -266,10 +278,10 @@ class LogFollower:
                 first = hit.at.timestamp() if first is None else first
                 # the text belongs to the id: a truncated log has other lines at the same bytes
                 ident = f"{chunk.place.inode}-{at}-{blake2b(raw, digest_size=6).hexdigest()}"
-                for event in self._mapper.events(hit, ident, self._source):
-                    self._producer.add(event.topic, event.key, event.raw, source=self._source)
+                for event in self._mapper.events(hit, ident, self.source):
+                    self._producer.add(event.topic, event.key, event.raw, source=self.source)
             if now is not None and first is not None and first < now:
-                self._producer.send(event_topic("control"), self._polled(first, now), key=self._source)
+                self._producer.send(event_topic("control"), self._polled(first, now), key=self.source)
             self._producer.flush()
         except ServiceUnavailable as e:
             complain(f"{e}; trying again")
@@ -279,8 +291,8 @@ class LogFollower:
     def _polled(self, first: float, now: float) -> OutEvent:
         until = datetime.fromtimestamp(now, UTC)
         data = SourcePolled(
-            source=self._source, from_=datetime.fromtimestamp(first, UTC), to=until,
-            types=["page.viewed", "request.measured"], services=[self._service],
+            source=self.source, from_=datetime.fromtimestamp(first, UTC), to=until,
+            types=["page.viewed", "request.measured"], services=[self._mapper.service],
         )  # fmt: skip
         ident = f"polled-{int(now * 1000)}"
-        return OutEvent(id=ident, source=self._source, type="source.polled", time=until, subject="", data=data)
+        return OutEvent(id=ident, source=self.source, type="source.polled", time=until, subject="", data=data)

@@ -44,33 +44,16 @@ class Chunk:
     at_end: bool
 
 
-def load_place(path: Path) -> Place:
-    """Return a kept place, the beginning where there is none.
+def place_from(cursor: object) -> Place:
+    """Return the place a cursor holds, the beginning where there is none.
 
     Raises:
-        ConfigError: the file is no place.
+        ConfigError: it holds something else.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Place)
-    except FileNotFoundError:
-        return Place()
-    except (OSError, msgspec.MsgspecError) as e:
-        raise ConfigError(f"{path}: is no place in a log ({e}); remove it to read the log from its start") from None
-
-
-def save_place(path: Path, place: Place) -> None:
-    """Keep a place, whole or not at all.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    fresh = path.with_name(path.name + ".new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_bytes(msgspec.json.encode(place))
-        fresh.replace(path)
-    except OSError as e:
-        raise ConfigError(f"{path}: the place in the log cannot be kept ({e.strerror}); name another --data-dir") from e
+        return Place() if cursor is None else msgspec.convert(cursor, Place)
+    except msgspec.ValidationError as e:
+        raise ConfigError(f"the cursor of this log is no place ({e}); follow it under another --name") from None
 
 
 def follow(path: Path, place: Place, stop: Event) -> Iterator[Chunk]:

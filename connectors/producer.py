@@ -24,7 +24,7 @@ from pipeline.events.envelope import (
     OutEvent,
     encode,
 )
-from pipeline.topics import DEAD_LETTERS
+from pipeline.topics import CURSORS, DEAD_LETTERS
 
 #: A batch message is sent at this many events or bytes.
 BATCH_EVENTS, BATCH_BYTES = 1000, 900_000
@@ -171,6 +171,14 @@ class EventProducer:
             self._producer.send(DEAD_LETTERS, json.dumps(letter).encode(), key=key).add_errback(self._failed)
         except KafkaError as e:
             raise self._unavailable(e) from None
+
+    def keep(self, cursor: str, value: dict[str, Any]) -> None:
+        """Write a cursor (see ``connectors.cursors``); call it only once what lies before it is flushed."""
+        try:
+            sent = self._producer.send(CURSORS, json.dumps(value).encode(), key=cursor.encode())
+        except KafkaError as e:
+            raise self._unavailable(e) from None
+        sent.add_errback(self._failed)
 
     def flush(self) -> None:
         """Send what waits, and return when all of it is stored.

@@ -8,12 +8,13 @@ from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.access_log import LogFollower, LogMapper, map_log, parse_line, visitor_salt
-from connectors.following import LONGEST_LINE, Place, follow, load_place, save_place
+from connectors.following import LONGEST_LINE, Place, follow, place_from
 from connectors.mapping import Summary
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.validate import decode_data, decode_envelope
@@ -148,7 +149,7 @@ def test_a_log_renamed_while_nobody_followed_is_read_to_its_end_first(tmp_path):
     log = tmp_path / "access.log"
     log.write_text("one\n")
     _, place = collect(log, Place(), 1)
-    save_place(tmp_path / "place.json", place)
+    kept = msgspec.to_builtins(place)
     with log.open("a") as f:
         f.write("two\n")
     log.rename(tmp_path / "access.log.2")
@@ -156,7 +157,7 @@ def test_a_log_renamed_while_nobody_followed_is_read_to_its_end_first(tmp_path):
     log.write_text("four\n")
     for age, name in enumerate(["access.log", "access.log.1", "access.log.2"]):
         os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
-    lines, place = collect(log, load_place(tmp_path / "place.json"), 3)
+    lines, place = collect(log, place_from(kept), 3)
     assert lines == ["two", "three", "four"]
     assert place.inode == log.stat().st_ino
 
@@ -168,10 +169,10 @@ def test_an_endless_line_is_cut(tmp_path):
     assert [len(line) for line in lines] == [LONGEST_LINE, 5, 3]
 
 
-def test_a_place_that_is_none_is_told(tmp_path):
-    (tmp_path / "place.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"place\.json: is no place in a log"):
-        load_place(tmp_path / "place.json")
+def test_a_cursor_that_is_no_place_is_told():
+    assert place_from(None) == Place()
+    with pytest.raises(ConfigError, match="the cursor of this log is no place"):
+        place_from({"offset": "far"})
 
 
 class Broker:
@@ -179,6 +180,12 @@ class Broker:
 
     def __init__(self, failures):
         self.failures, self.sent, self.stored, self.letters = failures, [], [], []
+        self.cursors, self.kept = [], threading.Event()
+
+    def keep(self, cursor, value):
+        assert self.sent == []  # what lies before a cursor is stored already
+        self.cursors.append((cursor, place_from(value)))
+        self.kept.set()
 
     def add(self, _topic, _key, raw, source=""):
         self.sent.append((source, raw))
@@ -199,14 +206,14 @@ class Broker:
 
 
 def test_the_place_moves_only_behind_what_is_stored_and_completeness_is_told(tmp_path):
-    log, place_file = tmp_path / "access.log", tmp_path / "place.json"
+    log = tmp_path / "access.log"
     log.write_text(LINE.format(1, "a") + "nonsense\n" + LINE.format(2, "b.css"))
     broker, stop, complaints = Broker(failures=1), threading.Event(), []
 
     class Stop:
         """Stops when the place is kept, and never waits long."""
 
-        is_set = staticmethod(lambda: place_file.exists() or stop.is_set())
+        is_set = staticmethod(lambda: broker.kept.is_set() or stop.is_set())
 
         @staticmethod
         def wait(_seconds):
@@ -214,7 +221,8 @@ def test_the_place_moves_only_behind_what_is_stored_and_completeness_is_told(tmp
 
     now = datetime(2026, 11, 24, 1, 0, 30, tzinfo=UTC).timestamp()
     mapper = LogMapper("web", "team", b"s")
-    LogFollower(log, mapper, "web", broker, place_file, clock=lambda: now).run(Stop, complaints.append)
+    follower = LogFollower(log, mapper, broker, "host1", clock=lambda: now, kept_every_s=0)
+    follower.run(Place(), Stop, complaints.append)
     assert complaints == ["Kafka at nowhere does not take events; trying again"]
     types = [json.loads(e[1])["type"] for e in broker.stored if len(e) == 2]
     assert types == ["request.measured", "page.viewed", "request.measured"]
@@ -224,7 +232,8 @@ def test_the_place_moves_only_behind_what_is_stored_and_completeness_is_told(tmp
         datetime(2026, 11, 24, 1, 0, 1, tzinfo=UTC), datetime(2026, 11, 24, 1, 0, 30, tzinfo=UTC),
     )  # fmt: skip
     assert broker.letters[-1][0][1] == "malformed-log-line"
-    kept = load_place(place_file)
+    ((name, kept),) = broker.cursors
+    assert name == polled.source == "access-log/web/host1/access.log"
     assert (kept.offset, kept.polled) == (log.stat().st_size, now)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from connectors.cursors import read_cursors
 from tests.connectors.test_access_log import LINE
 from tests.connectors.test_mapping_language import HEAD, PLAIN, ROW
 from tests.connectors.test_producer import read
@@ -149,13 +150,14 @@ def test_a_log_is_followed_and_gone_on_with_after_a_restart(bootstrap, tmp_path)
         with log.open("a") as f:
             f.write(LINE.format(2, marker + "-2"))
         until(lambda: len(paths()) == 2)
-        until(lambda: any(tmp_path.glob("data/access-log.*.json")))
         polled = until(lambda: read(bootstrap, "csf.events.control", marker))
     with log.open("a") as f:
         f.write(LINE.format(3, marker + "-3"))
     with Running(*arguments):
         until(lambda: f"/page/{marker}-3" in paths())
     assert sorted(paths()) == [f"/page/{marker}-{n}" for n in (1, 2, 3)]
+    (cursor,) = [value for name, value in read_cursors(bootstrap).items() if marker in name]
+    assert cursor["offset"] == log.stat().st_size
     assert json.loads(polled[0].value)["data"]["services"] == [marker]
 
 
