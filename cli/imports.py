@@ -27,6 +27,8 @@ from pipeline.events.validate import decode_data, decode_envelope
 
 _LOG = "access-log"
 _TRIED = 200
+#: Rows that may be refused before the first event, and how many of them a dry run tells.
+_REFUSED_AT_ONCE, _TOLD = 100_000, 20
 #: The progress bar moves every so many rows.
 _SHOW_EVERY = 1000
 Produce = Callable[[Summary, Callable[[BadRow], None]], Iterator[MappedEvent]]
@@ -44,7 +46,14 @@ Produce = Callable[[Summary, Callable[[BadRow], None]], Iterator[MappedEvent]]
 @click.option("--team", help="Registers --service with a team where the catalogue does not name it.")
 @click.option("--bots/--no-bots", default=True, show_default=True, help="Access logs: machines' page views count.")
 @click.option("--again", is_flag=True, help="Though this very file was imported before.")
-@click.option("--dry-run", type=click.IntRange(1), metavar="N", help="Print the first N events and send nothing.")
+@click.option(
+    "--dry-run",
+    type=click.IntRange(1),
+    is_flag=False,
+    flag_value=10,
+    metavar="[N]",
+    help="Print the first N events (10) and send nothing.",
+)
 def import_file(
     file: Path, config: Path | None, data_dir: Path | None, bootstrap: str | None, mapping: str, wait: bool,
     settings_: tuple[str, ...], service: str | None, team: str | None, bots: bool, again: bool, dry_run: int | None,
@@ -56,10 +65,11 @@ def import_file(
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
     produce = _producing(file, mapping, settings, _variables(settings_), service, team, bots=bots)
     summary = Summary()
-    bad: list[BadRow] = []
-    events = produce(summary, bad.append)
-    tried = _tried(events, bad, dry_run)
+    refused = _Refused(file, "malformed-log-line" if mapping == _LOG else "unmappable-row")
+    events = produce(summary, refused.take)
+    tried = _tried(events, refused, dry_run)
     if dry_run:
+        refused.tell()
         return
     with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
         name = f"{summary.source}|{summary.fingerprint}"
@@ -70,7 +80,7 @@ def import_file(
                 f"{file.name} was imported by {mapping} on {done.get('at')}: nothing to do (--again sends it again)"
             )
         else:
-            _send(file, mapping, chain(tried, events), bad, summary, instance)
+            _send(file, chain(tried, events), refused, summary, instance)
             kept = {"at": datetime.now(UTC).isoformat(), "rows": summary.rows, "events": summary.events}
             kept["rules"] = summary.rules
             write_cursor(instance.bootstrap, name, kept, instance.kafka_settings)
@@ -113,9 +123,48 @@ def _producing(
     return lambda summary, on_bad: map_file(file, mapping, variables, on_bad, summary, service)
 
 
-def _tried(events: Iterator[MappedEvent], bad: list[BadRow], show: int | None) -> list[MappedEvent]:
+class _Refused:
+    """Rows that are no events: they wait until it is clear that the file fits, then each becomes a dead letter."""
+
+    def __init__(self, file: Path, reason: str) -> None:
+        self._file, self._reason = file, reason
+        self._producer: EventProducer | None = None
+        self.waiting: list[BadRow] = []
+
+    def take(self, row: BadRow) -> None:
+        """Take a row.
+
+        Raises:
+            MappingError: too many were taken and no event was made yet.
+        """
+        if self._producer is not None:
+            self._bury(row, self._producer)
+            return
+        if len(self.waiting) >= _REFUSED_AT_ONCE:
+            raise MappingError(f"the first {len(self.waiting):,} rows of {self._file} are no events: {row.detail}")
+        self.waiting.append(row)
+
+    def send(self, producer: EventProducer) -> None:
+        """Send what waits, and from now on what is taken."""
+        self._producer = producer
+        for row in self.waiting:
+            self._bury(row, producer)
+        self.waiting.clear()
+
+    def tell(self) -> None:
+        """Say which of the first rows are no events."""
+        for row in self.waiting[:_TOLD]:
+            click.echo(f"{self._reason}: {row.detail}", err=True)
+
+    def _bury(self, row: BadRow, producer: EventProducer) -> None:
+        producer.bury("", self._reason, row.detail, row.raw, file=self._file.name, row=row.row, column=row.column,
+                      value=row.value)  # fmt: skip
+
+
+def _tried(events: Iterator[MappedEvent], refused: _Refused, show: int | None) -> list[MappedEvent]:
     """Return the first events, without sending: what does not fit at all is told before anything is done."""
     tried: list[MappedEvent] = []
+    bad = refused.waiting
     why: InvalidEvent | None = None
     good = False
     now_ms = int(datetime.now(UTC).timestamp() * 1000)
@@ -136,30 +185,18 @@ def _tried(events: Iterator[MappedEvent], bad: list[BadRow], show: int | None) -
     return tried
 
 
-def _send(
-    file: Path, mapping: str, events: Iterable[MappedEvent], bad: list[BadRow], summary: Summary, instance: Instance
-) -> None:
+def _send(file: Path, events: Iterable[MappedEvent], refused: _Refused, summary: Summary, instance: Instance) -> None:
     """Send all events, the dead letters of rows that are none, and that the file is complete."""
     producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id="csf-import")
-
-    def bury() -> None:
-        for row in bad:
-            reason = "malformed-log-line" if mapping == _LOG else "unmappable-row"
-            producer.bury("", reason, row.detail, row.raw, file=file.name, row=row.row, column=row.column,
-                          value=row.value)  # fmt: skip
-        bad.clear()
-
     try:
+        refused.send(producer)
         with click.progressbar(length=summary.lines, label=f"Importing {file.name}", file=sys.stderr) as bar:
             shown = 0
             for event in events:
                 producer.add(event.topic, event.key, event.raw, source=file.name)
-                if bad:
-                    bury()
                 if summary.rows - shown >= _SHOW_EVERY:
                     bar.update(summary.rows - shown)
                     shown = summary.rows
-            bury()
             producer.flush()
             bar.update(max(0, summary.lines - shown))
         if summary.first and summary.last:

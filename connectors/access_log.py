@@ -21,7 +21,7 @@ import msgspec
 
 from connectors.files import open_unpacked
 from connectors.following import LONGEST_LINE, Chunk, Place, follow
-from connectors.mapping.files import BadRow, fingerprint
+from connectors.mapping.files import KEPT, BadRow, fingerprint
 from connectors.mapping.run import MappedEvent, Summary
 from connectors.producer import EventProducer
 from pipeline.engine.services import service_id
@@ -163,8 +163,6 @@ def map_log(
         ConfigError: there is no such file.
     """
     summary = summary if summary is not None else Summary()
-    if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file")
     summary.fingerprint, summary.lines = fingerprint(path)
     ident = summary.fingerprint[:16]
     source = summary.source = f"import/access-log/{mapper.service}"
@@ -175,15 +173,8 @@ def map_log(
             hit = parse_line(raw.decode(errors="replace").rstrip("\n"))
             if hit is None:
                 summary.bad += 1
-                on_bad(
-                    BadRow(
-                        number,
-                        "",
-                        raw[:80].decode(errors="replace"),
-                        f"{_MALFORMED}: line {number} is not of the combined format",
-                        raw[:65_536],
-                    )
-                )
+                detail = f"line {number} is not of the combined format"
+                on_bad(BadRow(number, "", raw[:80].decode(errors="replace"), detail, raw[:KEPT]))
                 continue
             for event in mapper.events(hit, f"{ident}-{number}", source):
                 summary.count(event)

@@ -24,6 +24,8 @@ from pipeline.errors import MappingError
 _LONGEST_FIELD = 32 * 1024 * 1024
 #: Rows of JSON Lines that are looked at to say that a column is nowhere.
 _LOOKED_AT = 1000
+#: What is kept of a refused row, bytes.
+KEPT = 65_536
 _json = msgspec.json.Decoder()
 
 
@@ -69,6 +71,10 @@ def fingerprint(path: Path) -> tuple[str, int]:
     """
     digest, lines = sha256(), 0
     try:
+        if not path.is_file():
+            raise MappingError(
+                f"{path}: is a folder, not a file" if path.is_dir() else f"{path}: there is no such file"
+            )
         with open_unpacked(path) as f:
             while block := f.read(1 << 20):
                 digest.update(block)
@@ -139,7 +145,7 @@ def _csv_rows(
         if len(cells) != wanted:
             if cells:
                 detail = f"row {number} has {len(cells)} columns, the header {wanted}"
-                on_bad(BadRow(number, "", "", detail, mapping.delimiter.join(cells).encode()))
+                on_bad(BadRow(number, "", "", detail, ",".join(cells).encode(errors="replace")[:KEPT]))
             continue
         if len(kept) > 500_000:  # sharing equal texts keeps sorted files small; a file of unequal ones gains nothing
             kept.clear()
@@ -200,10 +206,10 @@ def _object(text: str, number: int, on_bad: OnBad) -> dict[str, Any] | None:
     try:
         record = _json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
-        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON: {e}", text.encode(errors="replace")))
+        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON: {e}", text[:KEPT].encode(errors="replace")))
         return None
     if not isinstance(record, dict):
-        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON object", text.encode(errors="replace")))
+        on_bad(BadRow(number, "", text[:80], f"row {number} is no JSON object", text[:KEPT].encode(errors="replace")))
         return None
     return record
 

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import msgspec
 
 from connectors.mapping.conditions import condition
-from connectors.mapping.files import BadRow, OnBad, fingerprint, rows_of
+from connectors.mapping.files import KEPT, BadRow, OnBad, fingerprint, rows_of
 from connectors.mapping.lookups import read_lookups
 from connectors.mapping.model import Event, FromFile, Mapping, Polled, Value
 from connectors.mapping.values import BadValue, Lookups, Read, Row, compile_value
@@ -24,8 +24,6 @@ from pipeline.events.families import TYPES, event_topic
 _encode = msgspec.json.Encoder().encode
 #: Rows that are sorted are held in memory: more than this are refused.
 MAX_SORTED_ROWS = 5_000_000
-#: What is kept of a refused row, bytes.
-_KEPT = 65_536
 
 
 @dataclass
@@ -129,8 +127,6 @@ def map_file(
         MappingError: the file does not fit the mapping; nothing was yielded.
     """
     summary = summary if summary is not None else Summary()
-    if not path.is_file():
-        raise MappingError(f"{path}: there is no such file")
     summary.fingerprint, summary.lines = fingerprint(path)
     known = variables_for(path, mapping, variables)
     _describe(summary, mapping, known, service)
@@ -162,7 +158,7 @@ def map_file(
             try:
                 event = _make(c, row, f"{ident}-{number}-{index}", source, mapping.team)
             except BadValue as e:
-                raw = _encode({k: str(v) for k, v in row.items()})[:_KEPT]
+                raw = _encode({k: str(v) for k, v in row.items()})[:KEPT]
                 refuse(BadRow(number, e.column, e.value, f"row {number}: {e}", raw))
                 break
             summary.count(event)
