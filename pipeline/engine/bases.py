@@ -243,7 +243,7 @@ def _stock(args: dict[str, Any], _calendar: Calendar) -> Extract:
         if left is None or left > entered:
             yield entered, (1, 1, 0)
             if left is not None:
-                yield left, (1, 0, 1)
+                yield left, (0, 0, 1)
 
     return extract
 
