@@ -35,6 +35,7 @@ class SeenIds:
         self._fresh: dict[int, list[bytes]] = {}
         self._gone: list[Segment] = []
         self._number = 0
+        self._hour = 0
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered segment."""
@@ -46,10 +47,14 @@ class SeenIds:
 
     def add(self, key: bytes, clock_ms: int) -> bool:
         """Remember an id; return whether it was new."""
+        hour = clock_ms // 3_600_000
+        if hour != self._hour:  # within a batch too: what is forgotten must not depend on how it was fetched
+            self._hour = hour
+            self.expire(clock_ms)
         if key in self._ids:
             return False
         self._ids.add(key)
-        self._fresh.setdefault(clock_ms // 3_600_000, []).append(key)
+        self._fresh.setdefault(hour, []).append(key)
         return True
 
     def expire(self, clock_ms: int) -> None:
