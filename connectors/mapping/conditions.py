@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors.mapping.model import Mapping, When
-from connectors.mapping.values import Row, cleaner
+from connectors.mapping.values import Row, as_text, cleaner
 
 
 def condition(when: list[When], mapping: Mapping) -> Callable[[Row], bool]:
@@ -22,18 +22,11 @@ def condition(when: list[When], mapping: Mapping) -> Callable[[Row], bool]:
 def _test(when: When) -> Callable[[Any], bool]:
     if when.among is not None:
         among = frozenset(when.among)
-        return lambda raw: raw is not None and _text(raw) in among
+        return lambda raw: raw is not None and as_text(raw) in among
     if when.not_among is not None:
         not_among = frozenset(when.not_among)
-        return lambda raw: raw is None or _text(raw) not in not_among
+        return lambda raw: raw is None or as_text(raw) not in not_among
     if when.matches is not None:
         search = re.compile(when.matches).search
-        return lambda raw: raw is not None and search(_text(raw)) is not None
+        return lambda raw: raw is not None and search(as_text(raw)) is not None
     return lambda raw: (raw is not None) == when.present
-
-
-def _text(raw: Any) -> str:
-    """Return a value as its file writes it: JSON says true, not True."""
-    if isinstance(raw, bool):
-        return "true" if raw else "false"
-    return str(raw)

@@ -166,11 +166,19 @@ def _picked(record: dict[str, Any], columns: _Columns) -> Row:
 
 
 def _at(record: Any, name: str) -> Any:
-    """Return a record's field; ``a.b`` is the field b of the object a, unless the record has a field of that name."""
+    """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
+
+    A field whose name has the dot in it comes first.
+    """
     if name in record:
         return record[name]
     for step in name.split("."):
-        record = record.get(step) if isinstance(record, dict) else None
+        if isinstance(record, dict):
+            record = record.get(step)
+        elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
+            record = record[int(step)]
+        else:
+            return None
     return record
 
 

@@ -111,7 +111,14 @@ def _looked_up(
 
 def _text(raw: Any) -> Any:
     """Return a text; objects and lists of JSON stay what they are, for fields that want them."""
-    return raw if isinstance(raw, str | list | dict) else str(raw)
+    return raw if isinstance(raw, str | list | dict) else as_text(raw)
+
+
+def as_text(raw: Any) -> str:
+    """Return a value as its file writes it: JSON says true, not True."""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    return str(raw)
 
 
 def _origin(spec: Value, mapping: FileMapping, variables: Mapping[str, str]) -> tuple[Read, str]:
@@ -158,7 +165,7 @@ def _template(
             part = clean(row[name])
             if part is None:
                 return None
-            made = made.replace("{" + name + "}", str(part))
+            made = made.replace("{" + name + "}", as_text(part))
         return made
 
     return filled, ", ".join(names)
@@ -178,7 +185,7 @@ def _mapped(spec: Value, label: str) -> Callable[[Any], Any]:
     table, other = spec.map or {}, spec.other
 
     def look_up(text: Any) -> Any:
-        key = str(text)
+        key = as_text(text)
         if key in table:
             return table[key]
         if other is not msgspec.UNSET:
