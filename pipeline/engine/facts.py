@@ -40,6 +40,8 @@ class Facts:
         self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
         #: days on which a base of a service has a cell, in order
         self._days: dict[tuple[str, str], list[int]] = {}
+        for service, team in list(self._teams.items()):
+            self.know(service, team)
 
     # --- taking ---
 

@@ -156,6 +156,14 @@ class RollupPartition:
                 self._uptime.forget_windows(base_key, service)
         self._mark(csf, service, level, start, bool(self._lasting_bases & states.keys()))
 
+    def _covered_services(self, scope: str) -> list[str]:
+        """Return the services of a scope whose coverage counts: listed ones, or all of a scope that lists none.
+
+        A discovered service does not count beside listed ones: nobody promised to deliver its events.
+        """
+        services, listed = self._facts.services(scope), self._plan.catalogue.services
+        return [s for s in services if s in listed] or services
+
     def _mark(self, csf: str, service: str, level: int, start: int, stock: bool) -> None:
         """Put what a changed cell concerns on the agenda."""
         for scope in self._scopes(service):
@@ -221,9 +229,6 @@ class RollupPartition:
                     self._ask_all(csf, scope)
         if not intervals:
             return
-        for service in services or ():
-            if service in self._plan.catalogue.services:
-                self._facts.know(service, self._plan.catalogue.services[service].team)
         covered = intervals[-1:]
         for known, scope in self._met:
             if known == csf and self._covers(services, scope):
@@ -391,7 +396,7 @@ class RollupPartition:
         day = self._plan.calendar.local(span.start).date()
         service = scope[8:] if scope.startswith("service:") else None
         team = self._facts.team(service) if service else None
-        services = self._facts.services(scope)
+        services = self._covered_services(scope)
         covered: dict[frozenset[str], float | None] = {}
         for kpi in self._plan.kpis_of_csf[csf]:
             if not _offered(kpi, self._plan.roles[kpi.id], span):

@@ -218,7 +218,11 @@ def test_unknown_mappings_files_columns_and_variables_are_told(tmp_path):
         list(map_file(empty, mapping(tmp_path), {"origin": "x"}))
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08\x00broken", gzip.compress(b"a,b\n1,2\n" * 999)[:-20]])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x1f\x8b\x08\x00broken", gzip.compress(b"a,b\n1,2\n" * 999)[:-20]],
+    ids=["no stream", "cut short"],
+)
 def test_a_damaged_gzip_file_is_told_before_anything_is_made_of_it(tmp_path, content):
     path = tmp_path / "broken.csv.gz"
     path.write_bytes(content)

@@ -157,7 +157,9 @@ class Oracle:
         key = (types, scope, start, end)
         if key not in self._covered:
             until = max(start, min(end, self.now))
-            each = [self._covered_service(types, s, start, until) for s in self.services(scope)]
+            mine = self.services(scope)
+            asked = [s for s in mine if s in self.catalogue.services] or mine
+            each = [self._covered_service(types, s, start, until) for s in asked]
             known = [c for c in each if c is not None]
             self._covered[key] = sum(known) / len(known) if known else None
         return self._covered[key]
