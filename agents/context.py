@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -27,6 +28,8 @@ INGEST, ROLLUP = "ingest", "rollup"
 EXIT_FAILED = 1
 EXIT_STALLED = 70
 _HIGHWATERS_AGE_S = 0.3
+#: A backlog is over when no event that waited was folded for this long, seconds.
+_BACKLOG_LASTS_S = 3.0
 
 
 @dataclass
@@ -37,12 +40,14 @@ class Progress:
         lag: messages of owned partitions not yet acknowledged, by topic.
         pending: values still to be evaluated or written.
         positions: next offset to acknowledge of every owned partition, ``topic/partition``.
+        ends: the offset behind the last message of the same, read after ``positions``.
         recovered: state is recovered and partitions are being read.
     """
 
     lag: dict[str, int]
     pending: int
     positions: dict[str, int]
+    ends: dict[str, int]
     recovered: bool
 
     @property
@@ -72,8 +77,8 @@ class Context:
     red: set[str] = field(default_factory=set)
     #: grows with everything that an agent finishes: what the watchdog watches
     done: dict[str, int] = field(default_factory=lambda: {INGEST: 0, ROLLUP: 0})
-    #: the newest batch was large: ingest is behind
-    backlog: bool = False
+    #: when (monotonic) an event was last folded that had waited for long
+    waited_at: float = -math.inf
     #: next offset to acknowledge, a partition
     acked: dict[TP, int] = field(default_factory=dict)
     exit_code: int = 0
@@ -96,6 +101,11 @@ class Context:
         self.fatal(reason, code)
         await asyncio.Event().wait()
         raise AssertionError
+
+    @property
+    def backlog(self) -> bool:
+        """Whether events wait: values are worked out less often then, for more events at once."""
+        return time.monotonic() - self.waited_at < _BACKLOG_LASTS_S
 
     def owns(self, message: Any) -> bool:
         """Return whether a message was fetched in the assignment that holds now."""
@@ -133,7 +143,7 @@ class Context:
         owned = self.partitions()
         consumer = self.app.consumer
         if not owned:
-            return Progress({}, 0, {}, recovered=False)
+            return Progress({}, 0, {}, {}, recovered=False)
         pending = self.pending() if self.pending is not None else 0
         acked = dict(self.acked)
         committed = {tp: consumer._committed_offset.get(tp) or 0 for tp in owned}
@@ -144,11 +154,11 @@ class Context:
         except Exception as e:
             raise ConnectionError(f"the broker does not tell the ends of the logs: {e!r}") from e
         lag = dict.fromkeys(SOURCE_TOPICS, 0)
-        positions = {}
+        positions, ends = {}, {}
         for tp in owned:
-            at = acked.get(tp, max(committed[tp], self._earliest.get(tp) or 0))
-            lag[tp.topic] += max(0, (highwaters.get(tp) or 0) - at)
-            positions[f"{tp.topic}/{tp.partition}"] = at
-        self._last = Progress(lag, pending, positions, recovered=True)
+            at, end = acked.get(tp, max(committed[tp], self._earliest.get(tp) or 0)), highwaters.get(tp) or 0
+            lag[tp.topic] += max(0, end - at)
+            positions[f"{tp.topic}/{tp.partition}"], ends[f"{tp.topic}/{tp.partition}"] = at, end
+        self._last = Progress(lag, pending, positions, ends, recovered=True)
         self._asked_at = time.monotonic()
         return self._last

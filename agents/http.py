@@ -121,6 +121,7 @@ class HttpServer:
                 "recovered": progress.recovered,
                 "lag_by_topic": {t: n for t, n in progress.lag.items() if n},
                 "positions": progress.positions,
+                "ends": progress.ends,
                 "problems": self._ctx.problems,
             }
         )

@@ -24,8 +24,8 @@ from pipeline.topics import DEAD_LETTERS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
-#: A batch this large is a sign of a backlog.
-_BACKLOG_RECORDS = 1_000
+#: An event folded this long after its arrival is a sign of a backlog, ms.
+_BACKLOG_MS = 5_000
 
 
 def partials_partition(csf: str, partitions: int) -> int:
@@ -87,7 +87,8 @@ class IngestAgent:
         await asyncio.gather(
             *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items())
         )
-        ctx.backlog = len(batch.records) >= _BACKLOG_RECORDS
+        if time.time() * 1000 - batch.records[-1][1] > _BACKLOG_MS:
+            ctx.waited_at = time.monotonic()
         ctx.metrics.keep_exits(out.exits)
         ctx.metrics.folded.labels(topic).inc(len(batch.records))
         ctx.acknowledge(event)

@@ -33,6 +33,8 @@ _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 _CLOSE_S = 5.0
 #: A round of evaluation, and the pauses after it in which messages are folded.
 _ROUND_S, _PAUSE_S, _PAUSE_MOST_S = 5.0, 0.2, 2.0
+#: The same while events wait: what is told then is old anyway, and soon told anew.
+_BACKLOG_SHARE, _BACKLOG_PAUSE_MOST_S = 4.0, 8.0
 #: The longest that ingest is given between two slices of evaluation.
 _SLICE_MOST_S = 0.1
 #: Values of one store write.
@@ -165,8 +167,16 @@ class RollupAgent:
             if not busy:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), 1.0)
-            if self._wake.is_set() or self._ctx.backlog:
-                await asyncio.sleep(min(_PAUSE_MOST_S, max(_PAUSE_S, took * (1 if self._ctx.backlog else 0.2))))
+            if self._ctx.backlog:
+                await self._pause(min(_BACKLOG_PAUSE_MOST_S, max(_PAUSE_S, took * _BACKLOG_SHARE)))
+            elif self._wake.is_set():
+                await asyncio.sleep(min(_PAUSE_MOST_S, max(_PAUSE_S, took * 0.2)))
+
+    async def _pause(self, most_s: float) -> None:
+        """Wait while events wait, at most so long."""
+        end = time.monotonic() + most_s
+        while self._ctx.backlog and (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(_PAUSE_S, left))
 
     async def _turn(self, partition: _Partition) -> bool:
         """Evaluate and write what is due, and acknowledge it. Return whether something is left to be evaluated."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 STATE_TABLE = "state"
 _HOUR_MS = 3_600_000
 _MIB = 2**20
+#: Brokers that do not answer at all are told of after this, ms.
+_BOOTSTRAP_MS = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def topic_specs(
 
 def client_settings(security: KafkaSecurity) -> dict[str, Any]:
     """Return kafka-python's keyword arguments for a security setting."""
-    settings: dict[str, Any] = {"security_protocol": security.protocol}
+    settings: dict[str, Any] = {"security_protocol": security.protocol, "bootstrap_timeout_ms": _BOOTSTRAP_MS}
     if security.protocol.startswith("SASL"):
         settings |= {
             "sasl_mechanism": security.mechanism,

@@ -11,7 +11,8 @@ from kafka.errors import KafkaError
 from pipeline.errors import ServiceUnavailable
 from pipeline.topics import CURSORS
 
-_BOOTSTRAP_MS = 10_000
+#: Brokers that do not answer at all are told of after this.
+_PATIENCE = {"bootstrap_timeout_ms": 10_000}
 
 
 def read_cursors(bootstrap: str, settings: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
@@ -23,10 +24,7 @@ def read_cursors(bootstrap: str, settings: dict[str, Any] | None = None) -> dict
     found: dict[str, dict[str, Any]] = {}
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=bootstrap,
-            enable_auto_commit=False,
-            bootstrap_timeout_ms=_BOOTSTRAP_MS,
-            **(settings or {}),
+            bootstrap_servers=bootstrap, enable_auto_commit=False, **{**_PATIENCE, **(settings or {})}
         )
         try:
             places = [TopicPartition(CURSORS, p) for p in consumer.partitions_for_topic(CURSORS) or ()]
@@ -52,9 +50,7 @@ def write_cursor(bootstrap: str, name: str, value: dict[str, Any], settings: dic
         ServiceUnavailable: the brokers do not answer.
     """
     try:
-        producer = KafkaProducer(
-            bootstrap_servers=bootstrap, acks="all", bootstrap_timeout_ms=_BOOTSTRAP_MS, **(settings or {})
-        )
+        producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all", **{**_PATIENCE, **(settings or {})})
         try:
             producer.send(CURSORS, msgspec.json.encode(value), key=name.encode()).get(60)
         finally:

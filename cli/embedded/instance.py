@@ -20,6 +20,7 @@ from typing import IO, Any
 import psutil
 
 from agents.topics import ensure_topics, topic_specs
+from cli.embedded.catching_up import CatchingUp
 from cli.embedded.jars import Say
 from cli.embedded.kafka import EmbeddedKafka, free_port, port_taken
 from cli.settings import Settings
@@ -220,7 +221,7 @@ class Instance:
     def wait_until_caught_up(
         self, timeout: float = 3600.0, progress: Callable[[int, int], None] = lambda _lag, _pending: None
     ) -> None:
-        """Wait until everything produced is folded and the store holds the result.
+        """Wait until everything produced until now is folded and the store holds the result.
 
         Args:
             timeout: seconds.
@@ -229,7 +230,7 @@ class Instance:
         Raises:
             ServiceUnavailable: the worker does not answer, or the time is over.
         """
-        end, calm = time.monotonic() + timeout, 0
+        end, catching_up = time.monotonic() + timeout, CatchingUp()
         failures = 0
         while time.monotonic() < end:
             try:
@@ -244,8 +245,7 @@ class Instance:
                 time.sleep(0.5)
                 continue
             progress(int(said["lag"]), int(said["pending"]))
-            calm = calm + 1 if said["caught_up"] else 0
-            if calm >= 4:
+            if catching_up.done(said):
                 return
             time.sleep(0.25)
         raise ServiceUnavailable(f"the worker at {self.http} did not catch up within {timeout:.0f} s")

@@ -12,6 +12,8 @@ from pipeline.values import WINDOWS
 
 Card = tuple[str, str, str, int]  # (CSF, scope, period, start)
 _ORDER = ("month", "day", "hour")
+#: Cards of finished periods that are let through however much changes: late events of a living system are few.
+_AT_LEAST = 64
 
 
 class Agenda:
@@ -60,12 +62,12 @@ class Agenda:
 
         Args:
             share: while finished periods still change (a history is on its way), let only about this share of
-                them through, so that each is not worked out again and again.
+                them through (or a few), so that each is not worked out again and again.
         """
         while self._running:
             yield self._running.pop()
         due = sum(map(len, self._cards.values()))
-        allowed = due if not self._touched else int(due * share)
+        allowed = due if not self._touched else max(_AT_LEAST, int(due * share))
         self._touched = False
         for period in _ORDER:
             cards = self._cards[period]

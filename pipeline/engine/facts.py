@@ -21,6 +21,7 @@ _decode = msgspec.msgpack.Decoder().decode
 _CACHE_LIMIT = 20_000
 #: Merged spans kept a base and scope: the windows, and the running periods.
 _SPANS = 12
+_PANE_LISTS = 256
 
 
 class Facts:
@@ -38,6 +39,7 @@ class Facts:
         self._merged: dict[tuple[str, str, int, int], State | None] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
         self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
+        self._panes: dict[tuple[str, int, int], list[Pane]] = {}
         #: days on which a base of a service has a cell, in order
         self._days: dict[tuple[str, str], list[int]] = {}
         for service, team in list(self._teams.items()):
@@ -201,14 +203,21 @@ class Facts:
         return state
 
     def panes(self, period: str, start: int, end: int) -> list[Pane]:
-        """Return the panes that make up a period or window."""
+        """Return the panes that make up a period or window: the same for every KPI and scope, so worked out once."""
         if period == "hour":
             return [(HOUR, start)]
         if period == "day":
             return [(DAY, start)]
-        if period == "month":
-            return [(DAY, d) for d in self.calendar.days(start, end)]
-        return cover(start, end, SLIDE[period], self.calendar)
+        known = self._panes.get((period, start, end))
+        if known is None:
+            if period == "month":
+                known = [(DAY, d) for d in self.calendar.days(start, end)]
+            else:
+                known = cover(start, end, SLIDE[period], self.calendar)
+            if len(self._panes) > _PANE_LISTS:
+                self._panes.clear()
+            self._panes[(period, start, end)] = known
+        return known
 
     def span(self, base: Base, scope: str, panes: list[Pane], *, keep: bool = True) -> State | None:
         """Return the merged state of a scope over panes.

@@ -51,6 +51,7 @@ def test_client_settings_name_only_what_is_set(tmp_path):
     security = KafkaSecurity(protocol="SASL_SSL", username="u", password="p", ca_file=tmp_path / "ca.pem")
     assert client_settings(security) == {
         "security_protocol": "SASL_SSL",
+        "bootstrap_timeout_ms": 10_000,
         "sasl_mechanism": "PLAIN",
         "sasl_plain_username": "u",
         "sasl_plain_password": "p",

@@ -8,11 +8,13 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from cli.embedded.catching_up import CatchingUp
 from cli.embedded.kafka import EmbeddedKafka, free_port
 from connectors.producer import EventProducer
 from pipeline.events.envelope import OutEvent
@@ -58,14 +60,12 @@ class Production:
             return bytes(answer.read())
 
     def until_caught_up(self) -> None:
-        end, calm = time.monotonic() + 90, 0
-        while calm < 4:
+        end, catching_up, done = time.monotonic() + 90, CatchingUp(), False
+        while not done:
             assert time.monotonic() < end, self.log.read_text()[-2000:]
-            try:
-                calm = calm + 1 if json.loads(self.get("/api/v1/progress?fresh=1"))["caught_up"] else 0
-            except OSError:
-                calm = 0
-            time.sleep(0.25)
+            with suppress(OSError):
+                done = catching_up.done(json.loads(self.get("/api/v1/progress?fresh=1")))
+            time.sleep(0.1)
 
     def values(self, kpi: str) -> dict[str, float]:
         command = [sys.executable, "-m", "cli", "kpis", "--kpi", kpi, "--period", "day", "--format", "json"]
