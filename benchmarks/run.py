@@ -74,7 +74,7 @@ def plain(kafka: EmbeddedKafka, count: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=300_000, help="for the worker")
-    parser.add_argument("--plain-events", type=int, default=15_000, help="for plain Faust, which is slower")
+    parser.add_argument("--plain-events", type=int, default=30_000, help="for plain Faust, which is slower")
     parser.add_argument("--record", action="store_true", help="add the result to docs/benchmarks.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="csf-bench-") as folder:

@@ -41,9 +41,9 @@ def events(count: int, seed: int = 7) -> list[tuple[str, bytes]]:
         event = {
             "specversion": "1.0", "id": f"{rng.getrandbits(96):024x}", "source": "bench", "type": "page.viewed",
             "subject": service, "time": datetime.fromtimestamp(seen, UTC).isoformat(timespec="milliseconds"),
-            "csfteam": "bench",
+            "csfteam": "bench", "datacontenttype": "application/json",
             "data": {
-                "user": user, "path": f"/p/{rng.randrange(200)}", "status": 200 if rng.random() < 0.97 else 500,
+                "user": user, "session": f"{user}-{service}", "path": f"/p/{rng.randrange(200)}", "status": 200 if rng.random() < 0.97 else 500,
                 "duration_ms": min(30_000, 1 + int(rng.lognormvariate(4.4, 0.8))),
             },
         }  # fmt: skip

@@ -10,6 +10,7 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -23,6 +24,7 @@ _REST_MASK = (1 << _REST_BITS) - 1
 Distinct = set[int] | bytearray
 
 
+@lru_cache(maxsize=32_768)
 def hash64(text: str) -> int:
     """Return the 64-bit hash of a value's text."""
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")

@@ -12,7 +12,7 @@ import msgspec
 from pipeline.aggregate.base import Contribution, State
 from pipeline.engine.bases import Base
 from pipeline.time.calendar import Calendar
-from pipeline.time.panes import DAY, expired, levels_for, pane_start
+from pipeline.time.panes import DAY, KEEP, MINUTE, expired, levels_for, pane_start
 
 CellId = tuple[int, int, str]  # (level, pane start in epoch seconds, service)
 
@@ -21,6 +21,7 @@ _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 _unpack = msgspec.msgpack.Decoder().decode
 
 _NOTHING: dict[str, bytes] = {}
+_FRESH_MS = KEEP[MINUTE] * 1000
 #: Decoded cells kept between batches; the others wait encoded.
 _WARM = 512
 
@@ -84,6 +85,9 @@ class Cells:
 
     def gathering(self, service: str, at_ms: int, clock_ms: int) -> dict[str, State]:
         """Return the batch's states of what is dated ``at_ms``, for bases that enter every level."""
+        if clock_ms - at_ms <= _FRESH_MS:  # most events: levels_for and pane_start in short
+            at_s = at_ms // 1000
+            return self._gathered((MINUTE, at_s - at_s % 60, service))
         finest = levels_for((clock_ms - at_ms) / 1000)[0]
         return self._gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
 

@@ -219,7 +219,9 @@ class IngestPartition:
         for base in others:
             for dated_ms, contribution in base.extract(data, at_ms, ""):
                 self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)
-        self._count("kpi", "")
+        self._counts["received"] += 1
+        self._counts["kpi"] += 1
+        self._counted = True
 
     def _reported_session(self, data: SessionEnded, at_ms: int, service: str) -> None:
         start = at_ms - int(data.duration_s * 1000) if data.started_at is None else to_ms(data.started_at)

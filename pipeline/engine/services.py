@@ -9,6 +9,8 @@ from pipeline.catalogue.model import Catalogue
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LONGEST = 64
+#: Subjects remembered with their service.
+_TOLD = 10_000
 _OTHER = re.compile(r"[^a-z0-9._-]+")
 
 
@@ -35,6 +37,8 @@ class ServiceBook:
                 self._known.setdefault(vendor_id, service.id)
         #: service id → team, of services the catalogue does not name
         self.discovered: dict[str, str] = {}
+        #: subjects that came with a team → their service
+        self._told: dict[str, str] = {}
 
     def restore(self, discovered: dict[str, str]) -> None:
         """Take the recovered registrations."""
@@ -45,6 +49,9 @@ class ServiceBook:
         found = self._known.get(subject)
         if found is not None or not team:
             return found
+        told = self._told.get(subject)
+        if told is not None:
+            return told
         name = service_id(subject)
         if name is None:
             return None
@@ -53,6 +60,9 @@ class ServiceBook:
             if len(self.discovered) >= self._limit or owner is None:
                 return None
             self.discovered[name] = owner
+        if len(self._told) >= _TOLD:
+            self._told.clear()
+        self._told[subject] = name
         return name
 
     def team(self, service: str) -> str:

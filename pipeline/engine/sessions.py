@@ -90,6 +90,8 @@ class _Task:
 
 @dataclass(slots=True)
 class _Visits:
+    #: no session or task was touched before this clock
+    since: int
     sessions: list[_Session] = field(default_factory=list)
     tasks: list[_Task] = field(default_factory=list)
 
@@ -146,7 +148,8 @@ class Sessions:
     def settle(self) -> None:
         """Let every session the batch changed contribute what it is now."""
         for session in self._due.values():
-            tasks = self._visits[session.visitor].tasks if session.visitor in self._visits else ()
+            visits = self._visits.get(session.visitor)
+            tasks = visits.tasks if visits is not None else ()
             inside = sum(session.start <= t.at <= session.end for t in tasks) if tasks else 0
             self._recount(session, (session.start, session.end, session.pages, inside))
             if session.row in self._rows:
@@ -206,8 +209,8 @@ class Sessions:
     def _of(self, visitor: Visitor, clock_ms: int) -> _Visits:
         visits = self._visits.get(visitor)
         if visits is None:
-            visits = self._visits[visitor] = _Visits()
-        else:
+            visits = self._visits[visitor] = _Visits(clock_ms)
+        elif visits.since < clock_ms - HOLD_MS:
             self._forget(visits, clock_ms)
         return visits
 
@@ -221,6 +224,8 @@ class Sessions:
                 self._segments.forget(row)
             visits.sessions = [s for s in visits.sessions if s.touched >= oldest]
             visits.tasks = [t for t in visits.tasks if t.touched >= oldest]
+        kept = [*(s.touched for s in visits.sessions), *(t.touched for t in visits.tasks)]
+        visits.since = min(kept, default=clock_ms)
 
     def expire(self, clock_ms: int) -> None:
         """Forget idle visitors, once an arrival hour (they would be forgotten at their next event anyway)."""
@@ -251,7 +256,7 @@ class Sessions:
         """Put the recovered rows in place, once all chunks are taken."""
         for row, data in self._segments.rows():
             visitor = (data[0], data[1])
-            visits = self._visits.setdefault(visitor, _Visits())
+            visits = self._visits.setdefault(visitor, _Visits(0))
             self._next_row = max(self._next_row, row)
             if len(data) == 4:
                 task = _Task(row, visitor, data[2], data[3])

@@ -35,6 +35,7 @@ _envelope_decoder = msgspec.json.Decoder(Envelope)
 _DATA: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
     name: (f.event_topic(family), msgspec.json.Decoder(struct)) for name, (family, struct) in f.TYPES.items()
 }
+_OBJECT = ord("{")
 _PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 
 
@@ -46,7 +47,7 @@ def split_message(value: bytes | None) -> list[bytes | msgspec.Raw]:
     """
     if not value:
         raise InvalidEvent("malformed-json", "the message is empty")
-    if value.lstrip()[:1] != b"[":
+    if value[0] == _OBJECT or value.lstrip()[:1] != b"[":
         return [value]
     try:
         events = _batch_decoder.decode(value)
