@@ -79,7 +79,7 @@ class WorkerConfig:
     stall_s: float = 60.0
     close_months: bool = True
     evaluate_limit: int = 40
-    fetch_bytes: int = 4 * 2**20
+    fetch_bytes: int = 8 * 2**20
     demo: bool = False
     data_dir: Path | None = None
     security: KafkaSecurity = field(default_factory=KafkaSecurity)

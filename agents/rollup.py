@@ -34,7 +34,7 @@ _CLOSE_S = 5.0
 #: A round of evaluation, and the pauses after it in which messages are folded.
 _ROUND_S, _PAUSE_S, _PAUSE_MOST_S = 5.0, 0.2, 2.0
 #: The same while events wait: what is told then is old anyway, and soon told anew.
-_BACKLOG_SHARE, _BACKLOG_PAUSE_MOST_S = 4.0, 8.0
+_BACKLOG_SHARE, _BACKLOG_PAUSE_MOST_S = 9.0, 8.0
 #: The longest that ingest is given between two slices of evaluation.
 _SLICE_MOST_S = 0.1
 #: Values of one store write.

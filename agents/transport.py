@@ -21,7 +21,7 @@ from faust.types import TP
 
 SCHEME = "csf"
 #: Records and bytes of one batch at most.
-BATCH_RECORDS = 20_000
+BATCH_RECORDS = 40_000
 BATCH_BYTES = 16 * 2**20
 #: A fetch with nothing to bring returns after this, so that partitions added meanwhile are not kept waiting.
 FETCH_WAIT_MS = 100

@@ -28,6 +28,7 @@ from cli.settings import Settings
 
 PARTITIONS = 2
 PLAIN = "bench.plain"
+SAME_WORK = "plain Faust, one table"
 _DOC = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
@@ -61,9 +62,10 @@ def ours(settings: Settings, kafka: EmbeddedKafka, count: int) -> dict[str, floa
     return result
 
 
-def plain(kafka: EmbeddedKafka, count: int) -> dict[str, float]:
+def plain(kafka: EmbeddedKafka, count: int, *options: str) -> dict[str, float]:
     """Return what plain Faust takes."""
     command = [sys.executable, "-m", "benchmarks.plain_faust", kafka.bootstrap, PLAIN, str(count), str(PARTITIONS)]
+    command += options
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
@@ -73,7 +75,7 @@ def plain(kafka: EmbeddedKafka, count: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=300_000, help="for the worker")
+    parser.add_argument("--events", type=int, default=600_000, help="for the worker")
     parser.add_argument("--plain-events", type=int, default=30_000, help="for plain Faust, which is slower")
     parser.add_argument("--record", action="store_true", help="add the result to docs/benchmarks.md")
     arguments = parser.parse_args()
@@ -91,7 +93,10 @@ def main() -> None:
             made = events(arguments.events)
             produce(kafka.bootstrap, TOPIC, made, PARTITIONS)
             produce(kafka.bootstrap, PLAIN, made[: arguments.plain_events], PARTITIONS)
-            results = {"plain Faust, one table": plain(kafka, arguments.plain_events)}
+            results = {
+                SAME_WORK: plain(kafka, arguments.plain_events, "sessions"),
+                "the same without sessions": plain(kafka, arguments.plain_events),
+            }
             results["csf-pulse, everything on"] = ours(settings, kafka, arguments.events)
         finally:
             kafka.stop()
@@ -100,7 +105,7 @@ def main() -> None:
 
 def report(results: dict[str, dict[str, float]], *, record: bool) -> None:
     """Print the figures and their ratios; keep them if asked to."""
-    base = results["plain Faust, one table"]
+    base = results[SAME_WORK]
     rows = []
     for name, r in results.items():
         per_s, per_cpu = r["events"] / r["seconds"], r["events"] / r["cpu"]

@@ -6,6 +6,7 @@ A cell is a chunk of durable state: ``c|level|start|service`` → {base key: pac
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import msgspec
 
@@ -22,7 +23,7 @@ _unpack = msgspec.msgpack.Decoder().decode
 
 _NOTHING: dict[str, bytes] = {}
 _FRESH_MS = KEEP[MINUTE] * 1000
-#: Decoded cells kept between batches; the others wait encoded.
+#: Decoded cells kept between batches, those that changed last; the others wait encoded.
 _WARM = 512
 
 
@@ -151,6 +152,9 @@ class Cells:
             told = {k: _encoder.encode(self._bases[k].aggregator.pack(s)) for k, s in states.items()}
             packed.update(told)
             self._unsaved.add(cell)
+            warm = self._warm.pop(cell, None)
+            if warm is not None:
+                self._warm[cell] = warm  # at the end: changed last
             yield cell, told
         self._dirty = {}
 
@@ -162,5 +166,5 @@ class Cells:
         for cell in self._dropped:
             yield cell_key(cell), None
         self._dropped = []
-        if len(self._warm) > _WARM:
-            self._warm.clear()
+        for cell in list(islice(self._warm, max(0, len(self._warm) - _WARM))):
+            del self._warm[cell]

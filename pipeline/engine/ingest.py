@@ -34,6 +34,7 @@ from pipeline.values import Exits
 
 #: Bytes of a bad event that its dead letter keeps.
 DEAD_LETTER_BYTES = 65_536
+_OBJECT = ord("{")
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
 _CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kpi.reported"})
 
@@ -115,6 +116,10 @@ class IngestPartition:
             if offset <= self.position:
                 continue
             self._clock_ms = max(self._clock_ms, arrival_ms)
+            if value and value[0] == _OBJECT:  # one event: spares the list
+                self._safely(value, offset, 0, arrival_ms)
+                self.position = offset
+                continue
             try:
                 events = split_message(value)
             except InvalidEvent as e:

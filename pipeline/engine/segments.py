@@ -1,7 +1,7 @@
 """Many small rows made durable by segments: a flush writes the rows that changed, and nothing twice soon.
 
 A segment ``<prefix>|tier|number`` holds rows by id; of a row in several segments the one with the greater number
-counts. Eight segments of a tier become one of the next, so the work a changed row causes stays logarithmic.
+counts. Sixteen segments of a tier become one of the next, so the work a changed row causes stays logarithmic.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-_FAN = 8
+_FAN = 16
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder(list[tuple[int, Any]]).decode
 

@@ -37,6 +37,7 @@ class ServiceBook:
                 self._known.setdefault(vendor_id, service.id)
         #: service id → team, of services the catalogue does not name
         self.discovered: dict[str, str] = {}
+        self._reporting = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
         #: subjects that came with a team → their service
         self._told: dict[str, str] = {}
 
@@ -72,5 +73,4 @@ class ServiceBook:
 
     def reports_sessions(self, service: str) -> bool:
         """Return whether a service's own ``session.ended`` events are its sessions."""
-        known = self._services.get(service)
-        return known is not None and known.sessions == "reported"
+        return service in self._reporting

@@ -117,7 +117,11 @@ class Sessions:
         visitor = (service, user)
         visits = self._of(visitor, clock_ms)
         earliest, latest = at_ms - self._gap, at_ms + self._gap
-        joined = [s for s in visits.sessions if s.end >= earliest and s.start <= latest]
+        known = visits.sessions
+        if len(known) == 1:  # most visitors: spares the list
+            joined = known if known[0].end >= earliest and known[0].start <= latest else []
+        else:
+            joined = [s for s in known if s.end >= earliest and s.start <= latest]
         if joined:
             session = joined[0]
             session.start = min(session.start, at_ms)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -35,7 +36,6 @@ _envelope_decoder = msgspec.json.Decoder(Envelope)
 _DATA: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
     name: (f.event_topic(family), msgspec.json.Decoder(struct)) for name, (family, struct) in f.TYPES.items()
 }
-_OBJECT = ord("{")
 _PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 
 
@@ -47,7 +47,7 @@ def split_message(value: bytes | None) -> list[bytes | msgspec.Raw]:
     """
     if not value:
         raise InvalidEvent("malformed-json", "the message is empty")
-    if value[0] == _OBJECT or value.lstrip()[:1] != b"[":
+    if value.lstrip()[:1] != b"[":
         return [value]
     try:
         events = _batch_decoder.decode(value)
@@ -136,6 +136,18 @@ def _sane(data: Any, *names: str) -> None:
             raise InvalidEvent("bad-number", f"{name} is {number}; numbers must be finite and within ±1e12")
 
 
+def _sane_number(name: str) -> Callable[[Any, int], None]:
+    """Return the check of an event with one number, as fast as it can be: it is made for every page view."""
+    read = attrgetter(name)
+
+    def check(data: Any, _latest_ms: int) -> None:
+        number = read(data)
+        if number is not None and not -NUMBER_LIMIT <= number <= NUMBER_LIMIT:
+            _sane(data, name)
+
+    return check
+
+
 def _incident(data: f.IncidentUpdated, latest: int) -> None:
     _ordered(data, "opened_at", "resolved_at", "closed_at")
     _not_future(data, latest, "opened_at", "updated_at", "acknowledged_at", "resolved_at", "closed_at")
@@ -218,10 +230,10 @@ _CHECKS: dict[str, Callable[[Any, int], None]] = {
     "reconciliation.completed": _reconciled,
     "source.polled": _polled,
     "uptime.checked": lambda d, _latest: _sane(d, "latency_ms", "interval_s"),
-    "page.viewed": lambda d, _latest: _sane(d, "duration_ms"),
-    "session.ended": lambda d, _latest: _sane(d, "duration_s"),
-    "task.finished": lambda d, _latest: _sane(d, "duration_ms"),
-    "request.measured": lambda d, _latest: _sane(d, "latency_ms"),
+    "page.viewed": _sane_number("duration_ms"),
+    "session.ended": _sane_number("duration_s"),
+    "task.finished": _sane_number("duration_ms"),
+    "request.measured": _sane_number("latency_ms"),
     "prediction.scored": lambda d, _latest: _sane(d, "predicted", "actual"),
     "decision.evaluated": lambda d, _latest: _sane(d, "baseline", "outcome"),
     "kpi.reported": lambda d, _latest: _sane(d, "value", "target", "numerator", "denominator"),

@@ -127,13 +127,13 @@ class Calendar:
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 MICROSECOND = timedelta(microseconds=1)
 
 
 def to_ms(at: datetime) -> int:
     """Return epoch milliseconds of an aware datetime (rounded down)."""
-    return (at - EPOCH) // _MILLISECOND
+    since = at - EPOCH
+    return since.days * 86_400_000 + since.seconds * 1_000 + since.microseconds // 1_000
 
 
 def from_ms(at_ms: int) -> datetime:
