@@ -73,28 +73,36 @@ def on_page(base: str) -> Iterator[int]:
                 yield max(int(k["count"] or 0) for k in kpis if k["id"] == KPI)
 
 
-def feed(bootstrap: str, rate: int, seconds: int, partitions: int) -> list[float]:
-    """Send page views at a steady rate, with probes between them; return when each probe was sent."""
+def feed(bootstrap: str, rate: int, seconds: int, partitions: int, batch: int) -> list[float]:
+    """Send page views at a steady rate, with probes between them; return when each probe was sent.
+
+    With ``batch`` above 1 the page views travel as CloudEvents batches of that size, as connectors send them.
+    """
     producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=262_144, acks=1)
-    made = [(user, msgspec.json.decode(raw)) for user, raw in events(min(200_000, rate * seconds))]
-    encode, sent, done = msgspec.json.Encoder().encode, [], 0
-    turn = itertools.cycle(made)
+    turn = itertools.cycle([(user, msgspec.json.decode(raw)) for user, raw in events(min(100_000, rate * seconds))])
+    encode, probe = msgspec.json.Encoder().encode, next(turn)[1]
+    sent: list[float] = []
     started = time.time()
     for tick in range(seconds * 20):
-        now = time.time()
-        stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-        while done < rate * (now - started):
+        stamp = datetime.now(UTC).isoformat(timespec="milliseconds")
+        waiting: list[list[object]] = [[] for _ in range(partitions)]
+        for i in range(rate // 20):
             user, event = next(turn)
-            event["time"], event["id"] = stamp, f"{started:.0f}-{done}"
-            producer.send(TOPIC, encode(event), partition=zlib.crc32(user.encode()) % partitions)
-            done += 1
+            waiting[zlib.crc32(user.encode()) % partitions].append(
+                event | {"time": stamp, "id": f"{started:.0f}-{tick}-{i}"}
+            )
+        for partition, group in enumerate(waiting):
+            for at in range(0, len(group), batch):
+                content = group[at : at + batch] if batch > 1 else group[at]
+                producer.send(TOPIC, encode(content), partition=partition)
         if tick % (20 // PROBES_PER_S) == 0:
-            event = {**made[0][1], "subject": PROBE, "time": stamp, "id": uuid.uuid4().hex}
             sent.append(time.time())
+            event = {**probe, "subject": PROBE, "time": stamp, "id": uuid.uuid4().hex}
             producer.send(TOPIC, encode(event), partition=tick % partitions)
         time.sleep(max(0.0, started + (tick + 1) / 20 - time.time()))
     producer.flush()
-    print(f"sent {done:,} events in {time.time() - started:.1f} s")
+    took = time.time() - started
+    print(f"sent {rate // 20 * 20 * seconds:,} events in {took:.1f} s")
     return sent
 
 
@@ -111,6 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=int, default=2_000, help="events a second")
     parser.add_argument("--seconds", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=1, help="events a message; 1: single events")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="csf-latency-") as folder:
         settings = replace(Settings(), data_dir=Path(folder), http_port=free_port(), partitions=2)
@@ -125,7 +134,7 @@ def main() -> None:
             store, page = Seen(lambda: in_store(settings.store_path)), Seen(lambda: on_page(base))
             store.start()
             page.start()
-            sent = feed(kafka.bootstrap, arguments.rate, arguments.seconds, settings.partitions)
+            sent = feed(kafka.bootstrap, arguments.rate, arguments.seconds, settings.partitions, arguments.batch)
             deadline = time.time() + 30
             while min(len(store.at), len(page.at)) < len(sent) and time.time() < deadline:
                 time.sleep(0.1)
