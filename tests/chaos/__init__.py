@@ -1,0 +1,1 @@
+"""Numbers stay right whatever is killed: seeded schedules of faults on real processes, judged by the oracle."""
