@@ -22,13 +22,17 @@ class Agenda:
     def __init__(self) -> None:
         self._live: dict[str, set[tuple[str, str]]] = {w: set() for w in WINDOWS}
         self._running: set[Card] = set()
-        self._cards: dict[str, set[Card]] = {p: set() for p in _ORDER}
+        #: cards of finished periods, by period and start
+        self._cards: dict[str, dict[int, set[Card]]] = {p: {} for p in _ORDER}
         self._touched = False
         #: (CSF, scope) that have facts recent enough for windows
         self.lively: set[tuple[str, str]] = set()
 
     def __len__(self) -> int:
-        return sum(map(len, self._live.values())) + len(self._running) + sum(map(len, self._cards.values()))
+        return sum(map(len, self._live.values())) + len(self._running) + self._finished()
+
+    def _finished(self) -> int:
+        return sum(len(cards) for by_start in self._cards.values() for cards in by_start.values())
 
     def live(self, csf: str, scope: str) -> None:
         """Ask for all windows of a CSF and scope."""
@@ -40,9 +44,9 @@ class Agenda:
         """Ask for a card; one of a running period is urgent."""
         if running:
             self._running.add(card)
-            self._cards[card[2]].discard(card)
+            self._cards[card[2]].get(card[3], set()).discard(card)
         elif card not in self._running:
-            self._cards[card[2]].add(card)
+            self._cards[card[2]].setdefault(card[3], set()).add(card)
             self._touched = True
 
     def slide(self, before_s: float, now_s: float) -> None:
@@ -58,7 +62,9 @@ class Agenda:
                 yield (window, *entries.pop())
 
     def next_cards(self, share: float) -> Iterator[Card]:
-        """Yield and clear due cards: running periods, then months, days, hours.
+        """Yield and clear due cards: running periods, then months, days, hours, each in the order of time.
+
+        So a month is told after the one before, whose value it carries.
 
         Args:
             share: while finished periods still change (a history is on its way), let only about this share of
@@ -66,11 +72,15 @@ class Agenda:
         """
         while self._running:
             yield self._running.pop()
-        due = sum(map(len, self._cards.values()))
+        due = self._finished()
         allowed = due if not self._touched else max(_AT_LEAST, int(due * share))
         self._touched = False
         for period in _ORDER:
-            cards = self._cards[period]
-            while cards and allowed > 0:
-                allowed -= 1
-                yield cards.pop()
+            by_start = self._cards[period]
+            for start in sorted(by_start):
+                cards = by_start[start]
+                while cards and allowed > 0:
+                    allowed -= 1
+                    yield cards.pop()
+                if not cards:
+                    by_start.pop(start, None)

@@ -27,6 +27,8 @@ from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 _HISTORY_SHARE = 0.02
 _RUNNING_EVERY_S = 60
 _LIVELY_S = 30 * 86_400
+#: no value yet, not even none
+_UNSEEN = object()
 _LASTING = frozenset({"stock", "checks", "syncs", "major", "maintenance"})
 
 
@@ -73,7 +75,8 @@ class RollupPartition:
         self._extent: dict[tuple[str, str], tuple[int, int]] = {}
         self._lasting_from: dict[tuple[str, str], int] = {}
         self._unsaved_now = False
-        self._close_now: list[tuple[int, str]] = []
+        #: months whose last barrier came, in that order; a barrier told twice closes once
+        self._close_now: dict[tuple[int, str], None] = {}
         #: (CSF, scope) that were asked for what sources had delivered
         self._met: set[tuple[str, str]] = set()
         #: (CSF, polled key) whose first word made coverage known
@@ -244,6 +247,13 @@ class RollupPartition:
         for hour in self._facts.hours(scope):
             self._ask(csf, scope, "hour", hour)
 
+    def _ask_month_after(self, csf: str, scope: str, month: int) -> None:
+        """Ask for the month after one whose value changed, which carries it, where that is told at all."""
+        following = self._plan.calendar.next_month(month)
+        last = self._extent.get((csf, scope), (0, 0))[1]
+        if following <= last or following <= self._now < self._plan.calendar.next_month(following):
+            self._ask(csf, scope, "month", following)
+
     def _covers(self, services: Iterable[str] | None, scope: str) -> bool:
         return services is None or not set(services).isdisjoint(self._facts.services(scope))
 
@@ -285,7 +295,7 @@ class RollupPartition:
     def _barrier(self, csf: str, source: str, month: str, _barrier_id: str, need: int) -> None:
         start = self._plan.calendar.parse_month(month)
         if self._closing.arrive(start, csf, source, need):
-            self._close_now.append((start, csf))
+            self._close_now[(start, csf)] = None
         elif self._closing.is_closed(start, csf):  # a replay: what was closed is told again
             for scope in self._facts.scopes():
                 self._ask(csf, scope, "month", start)
@@ -297,7 +307,7 @@ class RollupPartition:
         out = RollupOutput()
         for at in self._close_now:
             self._close(*at, out)
-        self._close_now = []
+        self._close_now.clear()
         if len(self._csfs) * len(self._facts.scopes()) != len(self._met):
             self._meet()
         self._ask_lasting()
@@ -376,18 +386,37 @@ class RollupPartition:
 
     def _monthly(self, value: KpiValue, span: Span, *, closing: bool, out: RollupOutput) -> None:
         """Settle what only months have: reported values, previous value, revision."""
-        kpi = self._plan.catalogue.kpis[value.kpi]
-        reported = self._reported.get((value.kpi, value.scope, span.start))
-        if reported is not None and value.value is None:
-            number, target, num, den, count = reported
-            value.value, value.numerator, value.denominator, value.reported = number, num, den, True
-            value.count = int(count) if count is not None else kpi.min_sample
-            value.target = target if target is not None else value.target
-            value.status, value.score = judge(kpi, number, value.count, value.target)
-        self._months[(value.kpi, value.scope, span.start)] = value.value
-        before = self._plan.calendar.previous_month(span.start)
-        value.previous = self._months.get((value.kpi, value.scope, before))
+        self._reported_value(value, span)
+        at = (value.kpi, value.scope, span.start)
+        if self._months.get(at, _UNSEEN) != value.value:
+            self._months[at] = value.value
+            self._ask_month_after(value.csf, value.scope, span.start)
+        value.previous = self._month_before(value, span)
         out.revisions += self._closing.settle(span.start, value, closing=closing)
+
+    def _reported_value(self, value: KpiValue, span: Span) -> None:
+        """Give a month without events the value that was reported for it."""
+        reported = self._reported.get((value.kpi, value.scope, span.start))
+        if reported is None or value.value is not None:
+            return
+        kpi = self._plan.catalogue.kpis[value.kpi]
+        number, target, num, den, count = reported
+        value.value, value.numerator, value.denominator, value.reported = number, num, den, True
+        value.count = int(count) if count is not None else kpi.min_sample
+        value.target = target if target is not None else value.target
+        value.status, value.score = judge(kpi, number, value.count, value.target)
+
+    def _month_before(self, value: KpiValue, span: Span) -> float | None:
+        """Return the value of the month before, worked out if this life of the worker has not told that month."""
+        start = self._plan.calendar.previous_month(span.start)
+        at = (value.kpi, value.scope, start)
+        if at not in self._months:
+            before = Span("month", start, span.start, self._now)
+            for found in self._values(value.csf, value.scope, before)[0]:
+                self._reported_value(found, before)
+                self._months[(found.kpi, found.scope, start)] = found.value
+            self._months.setdefault(at, None)
+        return self._months[at]
 
     def _values(self, csf: str, scope: str, span: Span) -> tuple[list[KpiValue], set[str]]:
         """Return every KPI of a CSF for a scope and span, and which of them have facts there."""
@@ -471,7 +500,7 @@ class RollupPartition:
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:
-                self._close_now.append((month, csf))
+                self._close_now[(month, csf)] = None
 
     def _recall(self) -> None:
         """Work out again what is derived from the recovered facts: extents and what is running."""
