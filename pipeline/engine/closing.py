@@ -12,7 +12,9 @@ from itertools import pairwise
 
 import msgspec
 
+from pipeline.engine.coverage import Polled, pack, unpack
 from pipeline.engine.facts import CellId, Entry
+from pipeline.engine.reported import Numbers, ReportKey
 from pipeline.values import KpiRevision, KpiValue
 
 #: why a closed month's value changed
@@ -29,6 +31,9 @@ class Barrier:
     need: int
     sources: set[str] = field(default_factory=set)
     saved: Saved = field(default_factory=dict)
+    #: what sources had said of coverage, and what had been reported, where that changed after the barrier
+    polls: dict[str, Polled | None] = field(default_factory=dict)
+    reports: dict[ReportKey, Numbers | None] = field(default_factory=dict)
 
 
 class ClosedMonths:
@@ -61,6 +66,22 @@ class ClosedMonths:
             if source in barrier.sources and cell[1] < month_ends[month]:
                 barrier.saved.setdefault((cell, base, source), was)
                 self._dirty.add((month, of))
+
+    def keep_poll(self, csf: str, source: str, key: str, was: Polled | None) -> None:
+        """Keep what a source had said before a partition past its barrier said something else."""
+        for at, barrier in self._past(csf, source):
+            barrier.polls.setdefault(key, was)
+            self._dirty.add(at)
+
+    def keep_report(self, csf: str, source: str, key: ReportKey, was: Numbers | None) -> None:
+        """Keep what had been reported before a partition past its barrier reported something else."""
+        for at, barrier in self._past(csf, source):
+            if at[0] == key[2]:
+                barrier.reports.setdefault(key, was)
+                self._dirty.add(at)
+
+    def _past(self, csf: str, source: str) -> list[tuple[tuple[int, str], Barrier]]:
+        return [(at, b) for at, b in self.open.items() if at[1] == csf and source in b.sources]
 
     def close(self, month: int, csf: str) -> None:
         """Mark a month closed; its values follow by ``settle``."""
@@ -108,11 +129,15 @@ class ClosedMonths:
         if closed is not None:
             self._closed[at] = closed
         if barrier is not None:
-            need, sources, saved = barrier
+            need, sources, saved, *said = barrier
             kept: Saved = {
                 ((c[0], c[1], c[2]), b, s): None if e is None else (e[0], e[1], e[2]) for c, b, s, e in saved
             }
-            self.open[at] = Barrier(need, set(sources), kept)
+            polls, reports = said or ([], [])
+            self.open[at] = Barrier(
+                need, set(sources), kept,
+                {k: None if p is None else unpack(p) for k, p in polls}, {(k[0], k[1], k[2]): n for k, n in reports},
+            )  # fmt: skip
 
     def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call."""
@@ -121,6 +146,7 @@ class ClosedMonths:
             packed = None
             if barrier is not None:
                 saved = [[c, b, s, e] for (c, b, s), e in barrier.saved.items()]
-                packed = [barrier.need, sorted(barrier.sources), saved]
+                polls = [[k, None if p is None else pack(p)] for k, p in barrier.polls.items()]
+                packed = [barrier.need, sorted(barrier.sources), saved, polls, list(barrier.reports.items())]
             yield f"m|{at[0]}|{at[1]}".encode(), _encoder.encode([self._closed.get(at), packed])
         self._dirty = set()

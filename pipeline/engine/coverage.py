@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -13,7 +14,9 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 @dataclass
-class _Polled:
+class Polled:
+    """What a source said it delivered: event types, services (None: all), intervals in epoch seconds."""
+
     source: str
     types: frozenset[str]
     services: frozenset[str] | None
@@ -24,17 +27,29 @@ class CoverageBook:
     """What each source said it delivered, from every control partition."""
 
     def __init__(self) -> None:
-        self._polled: dict[str, _Polled] = {}
+        self._polled: dict[str, Polled] = {}
         self._dirty: set[str] = set()
         self._unions: dict[tuple[frozenset[str], str], list[Intervals]] = {}
 
-    def put(self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals) -> None:
-        """Put what a source delivered, absolutely."""
-        fresh = _Polled(source, frozenset(types), None if services is None else frozenset(services), spans)
-        if self._polled.get(key) != fresh:
+    def put(
+        self, key: str, source: str, types: list[str], services: list[str] | None, spans: Intervals
+    ) -> Polled | None:
+        """Put what a source delivered, absolutely; return what it had said before."""
+        before = self._polled.get(key)
+        fresh = Polled(source, frozenset(types), None if services is None else frozenset(services), spans)
+        if before != fresh:
             self._polled[key] = fresh
             self._dirty.add(key)
             self._unions.clear()
+        return before
+
+    def swap(self, key: str, said: Polled | None) -> Polled | None:
+        """Set what a source said to something else for a while (None: nothing); return what it was."""
+        before = self._polled.pop(key, None)
+        if said is not None:
+            self._polled[key] = said
+        self._unions.clear()
+        return before
 
     def of(self, types: frozenset[str], service: str, start: int, end: int) -> float | None:
         """Return the least share of [start, end) that a source of these types covers a service, None without one."""
@@ -71,15 +86,23 @@ class CoverageBook:
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""
-        source, types, services, spans = msgspec.msgpack.decode(value)
-        name = key.decode().removeprefix("p|")
-        covered = None if services is None else frozenset(services)
-        self._polled[name] = _Polled(source, frozenset(types), covered, [(a, b) for a, b in spans])
+        self._polled[key.decode().removeprefix("p|")] = unpack(msgspec.msgpack.decode(value))
 
     def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call."""
         for key in self._dirty:
-            e = self._polled[key]
-            services = None if e.services is None else sorted(e.services)
-            yield f"p|{key}".encode(), _encoder.encode([e.source, sorted(e.types), services, e.intervals])
+            yield f"p|{key}".encode(), _encoder.encode(pack(self._polled[key]))
         self._dirty = set()
+
+
+def pack(said: Polled) -> list[Any]:
+    """Return what a source said as plain lists."""
+    services = None if said.services is None else sorted(said.services)
+    return [said.source, sorted(said.types), services, said.intervals]
+
+
+def unpack(packed: list[Any]) -> Polled:
+    """Return what ``pack`` made lists of."""
+    source, types, services, spans = packed
+    covered = None if services is None else frozenset(services)
+    return Polled(source, frozenset(types), covered, [(a, b) for a, b in spans])

@@ -12,12 +12,13 @@ from pipeline.catalogue.model import Kpi, Stock
 from pipeline.engine import wire
 from pipeline.engine.agenda import Agenda, Card
 from pipeline.engine.bases import Base
-from pipeline.engine.closing import ClosedMonths
+from pipeline.engine.closing import Barrier, ClosedMonths
 from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Entry, Facts, source_name
 from pipeline.engine.freshness import Freshness
 from pipeline.engine.measures import Outcome, Span, World, measure
 from pipeline.engine.plan import Plan
+from pipeline.engine.reported import Reported
 from pipeline.engine.uptime import Uptime
 from pipeline.evaluate.judge import judge, judge_csf
 from pipeline.time.panes import DAY, HOUR, window_bounds
@@ -61,8 +62,7 @@ class RollupPartition:
         self._running_at = 0.0
         self._csfs: set[str] = set()
         #: (kpi, scope, month) → reported value, target, numerator, denominator, count
-        self._reported: dict[tuple[str, str, int], list[float | None]] = {}
-        self._reported_dirty: set[tuple[str, str, int]] = set()
+        self._reported = Reported()
         self._exits: dict[str, Exits] = {}
         self._exits_dirty: set[str] = set()
         self._months: dict[tuple[str, str, int], float | None] = {}
@@ -126,7 +126,7 @@ class RollupPartition:
         elif kind == wire.POLLED:
             self._poll(csf, source, *body)
         elif kind == wire.REPORTED:
-            self._report(csf, *body)
+            self._report(csf, source, *body)
         elif kind == wire.BARRIER:
             self._barrier(csf, source, *body)
         elif kind == wire.EXITS:
@@ -221,7 +221,8 @@ class RollupPartition:
     def _poll(self, csf: str, source: str, name: str, types: list[str], services: list[str] | None, spans: Any) -> None:
         key = f"{source}|{name}|{','.join(types)}|{'*' if services is None else ','.join(services)}"
         intervals = [(a, b) for a, b in spans]
-        self._coverage.put(key, name, types, services, intervals)
+        was = self._coverage.put(key, name, types, services, intervals)
+        self._closing.keep_poll(csf, source, key, was)
         if (
             csf,
             key,
@@ -286,10 +287,10 @@ class RollupPartition:
             if end > self._now - _LIVELY_S:
                 self._agenda.live(csf, scope)
 
-    def _report(self, csf: str, kpi: str, scope: str, month: str, *numbers: float | None) -> None:
+    def _report(self, csf: str, source: str, kpi: str, scope: str, month: str, *numbers: float | None) -> None:
         start = self._plan.calendar.parse_month(month)
-        self._reported[(kpi, scope, start)] = list(numbers)
-        self._reported_dirty.add((kpi, scope, start))
+        was = self._reported.put((kpi, scope, start), list(numbers))
+        self._closing.keep_report(csf, source, (kpi, scope, start), was)
         self._ask(csf, scope, "month", start)
 
     def _barrier(self, csf: str, source: str, month: str, _barrier_id: str, need: int) -> None:
@@ -331,19 +332,29 @@ class RollupPartition:
     def _close(self, month: int, csf: str, out: RollupOutput) -> None:
         """Evaluate a month from the states before every barrier: revision 1."""
         barrier = self._closing.open[(month, csf)]
-        later = {at: self._facts.swap(at[0], at[1], was, at[2]) for at, was in barrier.saved.items()}
+        changed = barrier.saved or barrier.polls or barrier.reports
+        later = self._swap(barrier)
         self._closing.close(month, csf)
-        self._forget_uptime(barrier.saved)
         scopes = self._facts.scopes()
-        reported = {s for k, s, m in self._reported if m == month}
-        for scope in dict.fromkeys([*scopes, *sorted(reported)]):
+        for scope in dict.fromkeys([*scopes, *self._reported.scopes(month)]):
             self._card((csf, scope, "month", month), out, closing=True)
-        for at, now_held in later.items():
-            self._facts.swap(at[0], at[1], now_held, at[2])
-        if later:
-            self._forget_uptime(barrier.saved)
+        self._swap(later)
+        if changed:
             for scope in scopes:
                 self._ask(csf, scope, "month", month)
+
+    def _swap(self, barrier: Barrier) -> Barrier:
+        """Set everything that changed since a barrier to what it was; return what undoes that."""
+        undo = Barrier(barrier.need)
+        for cell, base_key, source in barrier.saved:
+            was = barrier.saved[(cell, base_key, source)]
+            undo.saved[(cell, base_key, source)] = self._facts.swap(cell, base_key, was, source)
+        for key, said in barrier.polls.items():
+            undo.polls[key] = self._coverage.swap(key, said)
+        for report, numbers in barrier.reports.items():
+            undo.reports[report] = self._reported.swap(report, numbers)
+        self._forget_uptime(barrier.saved)
+        return undo
 
     def _forget_uptime(self, saved: Iterable[tuple[tuple[int, int, str], str, str]]) -> None:
         for cell, base_key, _ in saved:
@@ -386,25 +397,13 @@ class RollupPartition:
 
     def _monthly(self, value: KpiValue, span: Span, *, closing: bool, out: RollupOutput) -> None:
         """Settle what only months have: reported values, previous value, revision."""
-        self._reported_value(value, span)
+        self._reported.fill(self._plan.catalogue.kpis[value.kpi], value, span.start)
         at = (value.kpi, value.scope, span.start)
         if self._months.get(at, _UNSEEN) != value.value:
             self._months[at] = value.value
             self._ask_month_after(value.csf, value.scope, span.start)
         value.previous = self._month_before(value, span)
         out.revisions += self._closing.settle(span.start, value, closing=closing)
-
-    def _reported_value(self, value: KpiValue, span: Span) -> None:
-        """Give a month without events the value that was reported for it."""
-        reported = self._reported.get((value.kpi, value.scope, span.start))
-        if reported is None or value.value is not None:
-            return
-        kpi = self._plan.catalogue.kpis[value.kpi]
-        number, target, num, den, count = reported
-        value.value, value.numerator, value.denominator, value.reported = number, num, den, True
-        value.count = int(count) if count is not None else kpi.min_sample
-        value.target = target if target is not None else value.target
-        value.status, value.score = judge(kpi, number, value.count, value.target)
 
     def _month_before(self, value: KpiValue, span: Span) -> float | None:
         """Return the value of the month before, worked out if this life of the worker has not told that month."""
@@ -413,7 +412,7 @@ class RollupPartition:
         if at not in self._months:
             before = Span("month", start, span.start, self._now)
             for found in self._values(value.csf, value.scope, before)[0]:
-                self._reported_value(found, before)
+                self._reported.fill(self._plan.catalogue.kpis[found.kpi], found, start)
                 self._months[(found.kpi, found.scope, start)] = found.value
             self._months.setdefault(at, None)
         return self._months[at]
@@ -468,12 +467,8 @@ class RollupPartition:
     def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
         """Return the durable state that changed since the last call."""
         chunks: list[tuple[bytes, bytes | None]] = []
-        for part in (self._facts, self._coverage, self._closing):
+        for part in (self._facts, self._coverage, self._closing, self._reported):
             chunks.extend(part.chunks())
-        for key in self._reported_dirty:
-            name = f"r|{key[0]}|{key[1]}|{key[2]}".encode()
-            chunks.append((name, msgspec.msgpack.encode(self._reported[key])))
-        self._reported_dirty = set()
         if self._unsaved_now:
             self._unsaved_now = False
             chunks.append((b"now", msgspec.msgpack.encode([self._now, sorted(self._csfs), sorted(self._covered_told)])))
@@ -495,8 +490,7 @@ class RollupPartition:
             elif key[:2] == b"m|":
                 self._closing.restore(key, value)
             elif key[:2] == b"r|":
-                _, kpi, scope, start = key.decode().split("|")
-                self._reported[(kpi, scope, int(start))] = msgspec.msgpack.decode(value)
+                self._reported.restore(key, value)
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:

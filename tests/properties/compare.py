@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from datetime import date
 from typing import Any
 
+from pipeline.catalogue.model import Catalogue
+from tests.oracle import zone
+from tests.oracle.closing import as_closed, barriers
 from tests.oracle.oracle import Oracle, Value
+from tests.oracle.reading import Message
 from tests.properties.harness import Cluster
 
 #: Hours are kept in panes that are dropped, and corrected in them, for 32 days.
@@ -16,6 +21,26 @@ def same(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is b
     return math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9)
+
+
+def closings(cluster: Cluster, catalogue: Catalogue, messages: list[Message], now_ms: int) -> list[str]:
+    """Return where a closed month's revision 1 is not what the oracle makes of what lies below the barriers."""
+    found = []
+    for month in barriers(messages):
+        oracle = as_closed(catalogue, messages, month, now_ms)
+        year, number = map(int, month.split("-"))
+        start = zone.first_instant(catalogue.organisation.zone, date(year, number, 1))
+        for (kpi, scope, period, at), value in sorted(cluster.values.items()):
+            if period != "month" or at != start:
+                continue
+            if value.state not in {"closed", "restated"}:
+                found.append(f"{kpi} {scope} {month}: its state is {value.state} though the month was closed")
+                continue
+            first = cluster.revisions[(kpi, scope, start, 1)].value if value.revision > 1 else value.value
+            theirs = oracle.value(kpi, scope, "month", start).value
+            if not same(first, theirs):
+                found.append(f"{kpi} {scope} {month}: revision 1 is {first}, oracle {theirs}")
+    return found
 
 
 def _differs(ours: Any, theirs: Value) -> list[str]:
@@ -41,6 +66,11 @@ def differences(cluster: Cluster, oracle: Oracle, most: int = 5) -> list[str]:
         if key[2] == "hour" and key[3] < oracle.now - HOURS_KEPT_S:
             continue
         wrong = _differs(value, oracle.value(*key))
+        if key[2] == "month":
+            before = zone.period_of(oracle.zone, "month", key[3] - 1)[0]
+            previous = oracle.value(key[0], key[1], "month", before).value
+            if not same(value.previous, previous):
+                wrong.append(f"previous: engine {value.previous}, oracle {previous}")
         if wrong:
             found.append(f"{key}: {'; '.join(wrong)}")
     for key in missing(cluster, oracle):

@@ -68,9 +68,13 @@ class Cluster:
 
     def append(self, topic: str, key: str, arrival_ms: int, value: bytes) -> Place:
         """Append a message to the partition of its key."""
-        place = (topic, crc32(key.encode()) % self.partitions)
+        place = self.place(topic, key)
         self.put(place, arrival_ms, value)
         return place
+
+    def place(self, topic: str, key: str) -> Place:
+        """Return the partition of a key."""
+        return topic, crc32(key.encode()) % self.partitions
 
     def put(self, place: Place, arrival_ms: int, value: bytes) -> None:
         """Append a message to a partition."""

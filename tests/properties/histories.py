@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,11 +15,12 @@ from hypothesis import strategies as st
 from pipeline.catalogue import model as m
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.engine.plan import Plan, build_plan
-from pipeline.events.families import TYPES
-from tests.properties.harness import Cluster
+from pipeline.events.families import EVENT_TOPICS, TYPES
+from tests.properties.harness import Cluster, Place
 
 #: A Wednesday; summer time ended in Europe ten days before, a month began three days before.
 NOW = datetime(2026, 11, 4, 10, 17, 30, tzinfo=UTC)
+NOW_MS = int(NOW.timestamp() * 1000)
 ZONES = ("UTC", "Europe/Zurich", "Asia/Kolkata")
 SUBJECTS = ["shop", "shop", "SHOP-1", "portal", "mail", "nobody", "Old Site"]
 MINUTE = timedelta(minutes=1)
@@ -274,11 +276,32 @@ def histories(draw: Any, most: int = 40) -> list[Sent]:
     return sorted(sent, key=lambda s: s.arrival)
 
 
-def write(sent: list[Sent], zone: str, partitions: int = 1, rollups: int = 1) -> Cluster:
-    """Return a cluster whose log holds a history, and a tick of the clock at its end."""
+#: Months closed, and how many hours after they ended.
+closes = st.lists(
+    st.tuples(st.sampled_from(["2026-09", "2026-10"]), st.integers(0, 80)), max_size=2, unique_by=lambda c: c[0]
+)
+
+
+def closing(month: str, hours: int, zone: str, partitions: int) -> list[tuple[Place, int, bytes]]:
+    """Return the barriers of a month: place, arrival in ms, message."""
+    at = datetime(2026, int(month[5:]) + 1, 1, 12, tzinfo=UTC) + timedelta(hours=hours)
+    places = [(topic, number) for topic in EVENT_TOPICS for number in range(partitions)]
+    event = {
+        "specversion": "1.0", "id": f"closed-{month}", "source": "closing", "type": "month.closed", "time": text(at),
+        "data": {"month": month, "zone": zone, "id": f"closed-{month}", "barriers": len(places)},
+    }  # fmt: skip
+    return [(place, int(at.timestamp() * 1000), json.dumps(event).encode()) for place in places]
+
+
+def write(
+    sent: list[Sent], zone: str, partitions: int = 1, rollups: int = 1, closed: Iterable[tuple[str, int]] = ()
+) -> Cluster:
+    """Return a cluster whose log holds a history, months closed, and a tick of the clock at its end."""
     cluster = Cluster(plan(zone), partitions, rollups)
-    for s in sent:
-        cluster.append(s.topic, s.key, int(s.arrival.timestamp() * 1000), s.value)
+    barriers = [b for month, hours in closed for b in closing(month, hours, zone, partitions) if b[1] <= NOW_MS]
+    put = [(cluster.place(s.topic, s.key), int(s.arrival.timestamp() * 1000), s.value) for s in sent]
+    for place, arrival_ms, value in sorted([*put, *barriers], key=lambda m: m[1]):
+        cluster.put(place, arrival_ms, value)
     end = max([NOW, *(s.arrival for s in sent)])  # what arrives late moves the clock of its own partition only
     tick = {
         "specversion": "1.0", "id": "tick", "source": "clock", "type": "clock.ticked", "time": text(end),
