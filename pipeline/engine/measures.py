@@ -15,7 +15,7 @@ from pipeline.engine.bases import Base
 from pipeline.engine.facts import Facts
 from pipeline.engine.freshness import Freshness
 from pipeline.engine.uptime import Uptime, seconds
-from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, cover
+from pipeline.time.panes import DAY, HOUR, LENGTH, MINUTE, SLIDE, cover
 from pipeline.values import WINDOWS
 
 _DAY_S = 86_400
@@ -41,6 +41,13 @@ class Span:
     def elapsed_end(self) -> int:
         """End of what has passed of it, seconds."""
         return max(self.start, min(self.end, int(self.now)))
+
+    @property
+    def measured_end(self) -> int:
+        """End of what has passed of it, as of a window's last step: what is divided by time holds until the next."""
+        if self.period not in WINDOWS:
+            return self.elapsed_end
+        return max(self.start, min(self.elapsed_end, self.end - LENGTH[SLIDE[self.period]]))
 
     @property
     def stock_at(self) -> int:
@@ -109,7 +116,7 @@ def _from_state(how: model.AnyMeasure, main: Base, state: Any, span: Span) -> Ou
     match how:
         case model.Count():
             n = state[0] if state else 0
-            days = (span.elapsed_end - span.start) / _DAY_S if how.per == "day" else 1.0
+            days = (span.measured_end - span.start) / _DAY_S if how.per == "day" else 1.0
             return Outcome(
                 n / days if days > 0 else None, n, float(n), days if how.per == "day" else None, True, state is not None
             )

@@ -140,7 +140,9 @@ class RollupPartition:
         states: dict[str, bytes],
     ) -> None:  # fmt: skip
         cell = (level, start, service)
-        ends = {m: self._plan.calendar.next_month(m) for m, _ in self._closing.open} if self._closing.open else {}
+        # a month is made of days; finer cells may expire while a barrier is under way
+        months = {m for m, _ in self._closing.open} if level == DAY else ()
+        ends = {m: self._plan.calendar.next_month(m) for m in months}
         for base_key, raw in states.items():
             base = self._plan.bases.get(base_key)
             if base is None:
@@ -202,10 +204,9 @@ class RollupPartition:
                     self._ask(csf, scope, period, self._plan.calendar.period(period, at)[0])
 
     def _ask_lasting(self) -> None:
-        """Expand what lasts: every later day and month that has facts, and the running ones."""
-        calendar = self._plan.calendar
+        """Expand what lasts: every later day and month until now, with facts of its own or not."""
+        calendar, last = self._plan.calendar, int(self._now)
         for (csf, scope), start in self._lasting_from.items():
-            last = min(self._extent[(csf, scope)][1], int(self._now))
             day = calendar.next_day(start)
             while day <= last:
                 self._ask(csf, scope, "day", day)
@@ -214,8 +215,6 @@ class RollupPartition:
             while month <= last:
                 self._ask(csf, scope, "month", month)
                 month = calendar.next_month(month)
-            for period in ("day", "month"):
-                self._ask(csf, scope, period, calendar.period(period, int(self._now))[0])
         self._lasting_from = {}
 
     def _poll(self, csf: str, source: str, name: str, types: list[str], services: list[str] | None, spans: Any) -> None:
@@ -239,19 +238,26 @@ class RollupPartition:
                 self._ask_covered(csf, scope, covered)
 
     def _ask_all(self, csf: str, scope: str) -> None:
-        """Ask for every hour, day and month that has facts."""
+        """Ask for every hour, day and month that has facts, and the live windows."""
         calendar = self._plan.calendar
-        first, last = self._extent[(csf, scope)]
+        first, last = self._span(csf, scope)
         for day in calendar.days(first, last + 1):
             self._ask(csf, scope, "day", day)
             self._ask(csf, scope, "month", calendar.month_start(day))
         for hour in self._facts.hours(scope):
             self._ask(csf, scope, "hour", hour)
+        if last > self._now - _LIVELY_S:
+            self._agenda.live(csf, scope)
+
+    def _span(self, csf: str, scope: str) -> tuple[int, int]:
+        """Return from when to when there may be values: first and last day with facts, or now for what lasts."""
+        first, last = self._extent.get((csf, scope), (0, 0))
+        return first, max(last, int(self._now)) if csf in self._lasting_csfs else last
 
     def _ask_month_after(self, csf: str, scope: str, month: int) -> None:
         """Ask for the month after one whose value changed, which carries it, where that is told at all."""
         following = self._plan.calendar.next_month(month)
-        last = self._extent.get((csf, scope), (0, 0))[1]
+        last = self._span(csf, scope)[1]
         if following <= last or following <= self._now < self._plan.calendar.next_month(following):
             self._ask(csf, scope, "month", following)
 
@@ -431,7 +437,7 @@ class RollupPartition:
                 continue
             types = self._plan.types_of_kpi[kpi.id]
             if types not in covered:
-                covered[types] = self._coverage.mean(types, services, span.start, span.elapsed_end)
+                covered[types] = self._coverage.mean(types, services, span.start, span.measured_end)
             outcome = measure(kpi, self._plan.roles[kpi.id], self._world, scope, span)
             if outcome.touched:
                 touched.add(kpi.id)

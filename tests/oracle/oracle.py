@@ -109,7 +109,7 @@ class Oracle:
         kpi = self.catalogue.kpis[kpi_id]
         start, end = self.bounds(period, start)
         outcome = self._outcome(kpi, scope, period, start, end)
-        covered = self.coverage(kpi, scope, start, end)
+        covered = self.coverage(kpi, scope, start, self.measured_end(period, start, end))
         value = outcome.value
         if outcome.zero_needs_coverage and outcome.count == 0 and not covered:
             value = None
@@ -151,12 +151,16 @@ class Oracle:
             [(self.value(k.id, scope, period, start).score, k.weight) for k in kpis], self.catalogue.organisation
         )
 
-    def coverage(self, kpi: m.Kpi, scope: str, start: int, end: int) -> float | None:
+    def measured_end(self, period: str, start: int, end: int) -> int:
+        """Return the end of what has passed of a span: of a window, up to its last step."""
+        passed = end - zone.STEPS[period] if period in zone.STEPS else min(end, self.now)
+        return max(start, passed)
+
+    def coverage(self, kpi: m.Kpi, scope: str, start: int, until: int) -> float | None:
         """Return the share of the elapsed part of a span that the KPI's sources delivered."""
         types = frozenset(reads(kpi.measure))
-        key = (types, scope, start, end)
+        key = (types, scope, start, until)
         if key not in self._covered:
-            until = max(start, min(end, self.now))
             mine = self.services(scope)
             asked = [s for s in mine if s in self.catalogue.services] or mine
             each = [self._covered_service(types, s, start, until) for s in asked]
@@ -182,7 +186,7 @@ class Oracle:
         elapsed = max(start, min(end, self.now))
         if isinstance(how, BY_SPAN):
             rows = self._by_span(kpi).get((scope, period, start), {})
-            return measures.summed(how, rows, elapsed - start)
+            return measures.summed(how, rows, self.measured_end(period, start, end) - start)
         mine = self.services(scope)
         match how:
             case m.Stock():

@@ -294,13 +294,23 @@ def closing(month: str, hours: int, zone: str, partitions: int) -> list[tuple[Pl
 
 
 def write(
-    sent: list[Sent], zone: str, partitions: int = 1, rollups: int = 1, closed: Iterable[tuple[str, int]] = ()
-) -> Cluster:
-    """Return a cluster whose log holds a history, months closed, and a tick of the clock at its end."""
+    sent: list[Sent], zone: str, partitions: int = 1, rollups: int = 1, closed: Iterable[tuple[str, int]] = (),
+    *, by_arrival: bool = True,
+) -> Cluster:  # fmt: skip
+    """Return a cluster whose log holds a history, months closed, and a tick of the clock at its end.
+
+    Args:
+        sent: the history.
+        zone: in which months begin.
+        partitions: of every topic.
+        rollups: partitions of the partials.
+        closed: months and how many hours after their end.
+        by_arrival: without it the log keeps the order of ``sent``, whatever the broker's clock said.
+    """
     cluster = Cluster(plan(zone), partitions, rollups)
     barriers = [b for month, hours in closed for b in closing(month, hours, zone, partitions) if b[1] <= NOW_MS]
     put = [(cluster.place(s.topic, s.key), int(s.arrival.timestamp() * 1000), s.value) for s in sent]
-    for place, arrival_ms, value in sorted([*put, *barriers], key=lambda m: m[1]):
+    for place, arrival_ms, value in sorted([*put, *barriers], key=lambda m: m[1]) if by_arrival else put:
         cluster.put(place, arrival_ms, value)
     end = max([NOW, *(s.arrival for s in sent)])  # what arrives late moves the clock of its own partition only
     tick = {
