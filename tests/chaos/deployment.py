@@ -17,6 +17,7 @@ from typing import Any
 
 from agents.topics import ensure_topics, topic_specs
 from cli.embedded.kafka import EmbeddedKafka, free_port
+from connectors.simulator import catalogue_dir
 from pipeline.stores.port import KpiStore
 from pipeline.stores.sqlite import SqliteStore
 from tests.paths import ROOT
@@ -92,13 +93,17 @@ class Deployment:
         self.workers = [self._worker(number) for number in range(workers)]
         command = [sys.executable, "-m", "tests.chaos.feeder", self.kafka.bootstrap, str(letters), str(rate)]
         self.feeder = Supervised(command, dict(os.environ), folder / "feeder.log")
+        #: workers replaced by others, for the count of starts
+        self.retired: list[Supervised] = []
+        self._disks = [disk for number in range(workers) if (disk := self._small_disk(number))]
         #: what is to be undone, and when
         self._later: list[tuple[float, Callable[[], None]]] = []
 
     def _worker(self, number: int, **more: str) -> Supervised:
         environment = {
             **os.environ, "CSF_BOOTSTRAP": self.kafka.bootstrap, "CSF_PARTITIONS": str(PARTITIONS), "CSF_STORE": self.store,
-            "CSF_HTTP_PORT": str(self.ports[number]), "CSF_DATA_DIR": str(self.folder / f"worker-{number}"), "CSF_TICK_S": "1", **more,
+            "CSF_HTTP_PORT": str(self.ports[number]), "CSF_DATA_DIR": str(self.folder / f"worker-{number}"), "CSF_TICK_S": "1",
+            "CSF_CATALOGUE_DIR": str(catalogue_dir()), **more,
         }  # fmt: skip
         if self.influx is not None:
             environment |= {
@@ -108,6 +113,18 @@ class Deployment:
             }
         log = self.folder / f"worker-{number}.log"
         return Supervised([sys.executable, "-m", "cli", "worker"], environment, log)
+
+    def _small_disk(self, number: int) -> Path | None:
+        """Give a worker's archive a disk of its own that can be filled; None where that is not allowed here."""
+        archive, disk = self.folder / f"worker-{number}" / "archive", self.folder / f"disk-{number}"
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        disk.mkdir(exist_ok=True)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(disk)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            archive.mkdir(exist_ok=True)
+            return None
+        archive.symlink_to(disk)
+        return disk
 
     # --- going on ---
 
@@ -169,14 +186,46 @@ class Deployment:
                 other.execute("BEGIN EXCLUSIVE")
             self.later(seconds, other.close)
 
+    def leave(self, what: Supervised, seconds: float) -> None:
+        """Take a worker away as an operator would, and bring it back later: its partitions go and come."""
+        if not what.wanted:
+            return
+        what.wanted = False
+        what.send(signal.SIGTERM)
+
+        def back() -> None:
+            what.wanted = True
+            if what.process is None:
+                what.start()
+
+        self.later(seconds, back)
+
+    def fill_disk(self, number: int, seconds: float) -> None:
+        """Fill the disk of a worker's archive for a while (where it has one of its own: else the archive is away)."""
+        disk = self.folder / f"disk-{number}"
+        if disk not in self._disks:
+            self.archive_away(number, seconds)
+            return
+        ballast = disk / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as out:
+            while True:
+                out.write(bytes(4_096))
+        self.later(seconds, lambda: ballast.unlink(missing_ok=True))
+
     def archive_away(self, number: int, seconds: float) -> None:
         """Let the archive of a worker refuse everything for a while: a file stands where its folder was."""
         archive = self.folder / f"worker-{number}" / "archive"
-        aside = archive.with_name(f"archive-{time.monotonic_ns()}")
-        with suppress(OSError):
-            archive.rename(aside)
-            archive.write_text("in the way")
-            self.later(seconds, lambda: archive.unlink(missing_ok=True))
+        aside = archive.with_name("archive-aside")
+        if aside.exists():
+            return
+        archive.rename(aside)
+        archive.write_text("in the way")
+
+        def back() -> None:
+            archive.unlink()
+            aside.rename(archive)
+
+        self.later(seconds, back)
 
     # --- the end ---
 
@@ -198,6 +247,7 @@ class Deployment:
             time.sleep(0.1)
         for worker in self.workers:
             worker.end(signal.SIGTERM)
+        self.retired.append(self.workers[0])
         last = self.workers[0] = self._worker(0, CSF_TICK_S="3600")
         last.start()
         quiet = 0
@@ -225,6 +275,8 @@ class Deployment:
         if self.influx is not None:
             self.influx.server.kill()
         self.kafka.kill()
+        for disk in self._disks:
+            subprocess.run(["umount", "-l", str(disk)], capture_output=True, check=False)
 
 
 def _tree(pid: int) -> list[int]:

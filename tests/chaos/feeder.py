@@ -14,6 +14,7 @@ from kafka import KafkaProducer
 from connectors.control import close_month
 from connectors.cursors import read_cursors
 from connectors.producer import EventProducer
+from connectors.simulator import catalogue_dir
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.errors import ServiceUnavailable
 from tests.chaos.letters import Letter, load
@@ -25,7 +26,7 @@ _STEP = 100
 def run(bootstrap: str, letters: list[Letter], rate: float) -> None:
     """Send what follows the kept place."""
     done = int(read_cursors(bootstrap).get(CURSOR, {}).get("at", 0))
-    zone = load_catalogue().organisation.zone
+    zone = load_catalogue(catalogue_dir()).organisation.zone
     producer = EventProducer(bootstrap, delivery_timeout_s=40)
     raw = KafkaProducer(bootstrap_servers=bootstrap, acks="all", delivery_timeout_ms=20_000, request_timeout_ms=10_000)
     print(f"feeding from {done:,}", flush=True)

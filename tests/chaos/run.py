@@ -9,37 +9,41 @@ import time
 from pathlib import Path
 from random import SystemRandom
 
+from connectors.simulator import catalogue_dir
 from pipeline.catalogue.loader import load_catalogue
 from tests.chaos.deployment import Deployment
 from tests.chaos.letters import letters, save
 from tests.chaos.schedule import Schedule
-from tests.chaos.verdict import read_log, wrong
+from tests.chaos.verdict import judge, read_log
 
 
 def chaos(folder: Path, store: str, seed: int, events: int, faults: int, workers: int, rate: float) -> list[str]:
     """Feed a deployment while faults strike; return what differs from the oracle in the end."""
-    catalogue = load_catalogue()
+    catalogue = load_catalogue(catalogue_dir())
     sent = letters(seed, events, catalogue.organisation.zone)
     save(folder / "letters", sent)
     deployment = Deployment(folder, store, workers, folder / "letters", rate)
     try:
         for worker in (*deployment.workers, deployment.feeder):
             worker.start()
-        schedule = Schedule(seed, faults)
+        schedule = Schedule(seed, faults, long=faults >= 50)
         schedule.run(deployment)
         deployment.settle(300)
         messages = read_log(deployment.kafka.bootstrap)
         opened = deployment.open_store()
-        found = wrong(catalogue, messages, opened, seed)
+        archives = sorted(folder.glob("worker-*/archive"))
+        verdict = judge(catalogue, messages, opened, archives, seed, gaps=schedule.archive_struck)
         opened.close()
-        codes = {code for worker in deployment.workers for code in worker.codes}
+        workers_ever = [*deployment.workers, *deployment.retired]
+        codes = {code for worker in workers_ever for code in worker.codes}
         print(
-            f"{len(sent):,} letters, {len(messages):,} messages, {schedule.kills} kills of {faults} faults, "
-            f"{sum(w.starts for w in deployment.workers)} starts of workers, exit codes {sorted(codes)}: "
-            f"{len(found)} differences",
+            f"{len(sent):,} letters, {len(messages):,} messages, {schedule.kills} kills of {len(schedule.steps)} faults, "
+            f"{sum(w.starts for w in workers_ever)} starts of workers, exit codes {sorted(codes)}; "
+            f"{verdict.values:,} values, {verdict.statuses:,} statuses and {verdict.archived:,} archived messages compared: "
+            f"{len(verdict.differences)} differences",
             flush=True,
         )
-        return found
+        return verdict.differences
     finally:
         deployment.close()
 

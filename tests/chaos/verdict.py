@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 
 from kafka import KafkaConsumer, TopicPartition
 
+from pipeline.archive import ArchiveReader
 from pipeline.catalogue.model import Catalogue
 from pipeline.events.families import EVENT_TOPICS
 from pipeline.stores.port import KpiStore
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 from tests.oracle.oracle import Oracle
-from tests.properties.compare import differences
+from tests.properties.compare import closings, differences
 
 Message = tuple[str, int, int, int, bytes]
 
@@ -38,6 +41,9 @@ class Stored:
     def __init__(self, store: KpiStore, hours: int, seed: int) -> None:
         self.values: dict[tuple[str, str, str, int], KpiValue] = {}
         self.statuses: dict[tuple[str, str, str, int], CsfStatus] = {}
+        self.revisions: dict[tuple[str, str, int, int], KpiRevision] = {
+            (r.kpi, r.scope, r.start, r.revision): r for r in store.revisions(period="month")
+        }
         self.exits: dict[tuple[str, int], Exits] = defaultdict(lambda: Exits(topic="", partition=-1))
         for period in ("month", "day", "hour"):
             values = store.periods(period=period)
@@ -53,10 +59,41 @@ class Stored:
             self.exits[(counts.topic, counts.partition)] = counts
 
 
-def wrong(catalogue: Catalogue, messages: list[Message], store: KpiStore, seed: int, hours: int = 2_000) -> list[str]:
-    """Return what differs from the oracle: all months, days and windows, a sample of hours, every exit."""
+@dataclass(frozen=True)
+class Verdict:
+    """What was compared, and what differs."""
+
+    values: int
+    statuses: int
+    archived: int
+    differences: list[str]
+
+
+def judge(
+    catalogue: Catalogue, messages: list[Message], store: KpiStore, archives: list[Path], seed: int, *, gaps: bool,
+    hours: int = 2_000,
+) -> Verdict:  # fmt: skip
+    """Compare with the oracle: all months, days and windows, a sample of hours, every exit, every archived message.
+
+    Args:
+        catalogue: of the workers.
+        messages: everything in the event topics.
+        store: what the workers wrote.
+        archives: a directory a worker.
+        seed: chooses the hours.
+        gaps: the archive may lack messages, as it could not be written for a while; what it has must be right.
+        hours: how many.
+    """
     oracle = Oracle(catalogue, messages)
     stored = Stored(store, hours, seed)
     found = differences(stored, oracle, most=20)  # type: ignore[arg-type] # it reads only what Stored has
     # hours are sampled: one that is not in the sample is not missing
-    return [line for line in found if not ("'hour'" in line and "engine has nothing" in line)]
+    found = [line for line in found if not ("'hour'" in line and "engine has nothing" in line)]
+    found += closings(stored, catalogue, messages, oracle.now_ms)[:20]  # type: ignore[arg-type]
+    archived = {(r.topic, r.partition, r.offset): r.value for path in archives for r in ArchiveReader(path).records()}
+    found += [
+        f"{topic} {partition} {offset}: not as sent in the archive"
+        for topic, partition, offset, _, value in messages
+        if archived.get((topic, partition, offset), value if gaps else None) != value
+    ][:20]
+    return Verdict(len(stored.values), len(stored.statuses), len(archived), found)
