@@ -10,6 +10,7 @@ import msgspec
 from pipeline.aggregate.base import State
 from pipeline.engine.bases import Base
 from pipeline.engine.plan import Plan
+from pipeline.time.intervals import Intervals
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover, expired
 
 CellId = tuple[int, int, str]
@@ -172,10 +173,18 @@ class Facts:
         """Return the days on which a base of a service has a cell, in order."""
         return self._days.get((base_key, service), [])
 
-    def hours(self, scope: str) -> set[int]:
-        """Return the hours in which a scope has facts."""
-        services = set(self.services(scope))
-        return {start for level, start, service in self._cells if level == HOUR and service in services}
+    def hours(self, scope: str, spans: Intervals) -> set[int]:
+        """Return the hours that overlap any of these spans and in which a scope has facts."""
+        services = self.services(scope)
+        found: set[int] = set()
+        for start, end in spans:
+            first = start - start % 3_600
+            if (end - first) // 3_600 * len(services) < len(self._cells):
+                asked = range(first, end, 3_600)
+                found |= {h for h in asked if any((HOUR, h, s) in self._cells for s in services)}
+            else:
+                found |= {h for level, h, s in self._cells if level == HOUR and first <= h < end and s in services}
+        return found
 
     def extents(self) -> Iterable[tuple[str, str, list[int]]]:
         """Yield (base key, service, days with a cell)."""

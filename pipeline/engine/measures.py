@@ -20,6 +20,8 @@ from pipeline.values import WINDOWS
 
 _DAY_S = 86_400
 _WEEK_S = 7 * _DAY_S
+#: Running hours, days and months are evaluated so often.
+RUNNING_STEP_S = 60
 _PEAK_FROM_S = 21_600
 
 
@@ -44,10 +46,9 @@ class Span:
 
     @property
     def measured_end(self) -> int:
-        """End of what has passed of it, as of a window's last step: what is divided by time holds until the next."""
-        if self.period not in WINDOWS:
-            return self.elapsed_end
-        return max(self.start, min(self.elapsed_end, self.end - LENGTH[SLIDE[self.period]]))
+        """End of what has passed of it in whole steps: what is divided by time holds until the next is evaluated."""
+        step = LENGTH[SLIDE[self.period]] if self.period in WINDOWS else RUNNING_STEP_S
+        return max(self.start, min(self.end, int(self.now) // step * step))
 
     @property
     def stock_at(self) -> int:

@@ -16,18 +16,19 @@ from pipeline.engine.closing import Barrier, ClosedMonths
 from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Entry, Facts, source_name
 from pipeline.engine.freshness import Freshness
-from pipeline.engine.measures import Outcome, Span, World, measure
+from pipeline.engine.measures import RUNNING_STEP_S, Outcome, Span, World, measure
 from pipeline.engine.plan import Plan
 from pipeline.engine.reported import Reported
 from pipeline.engine.uptime import Uptime
 from pipeline.evaluate.judge import judge, judge_csf
+from pipeline.time.intervals import Intervals, subtract, union
 from pipeline.time.panes import DAY, HOUR, window_bounds
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 
 #: Share of changed finished periods worked out a turn while more changes arrive.
 _HISTORY_SHARE = 0.02
-_RUNNING_EVERY_S = 60
 _LIVELY_S = 30 * 86_400
+_NEVER = 2**62
 #: no value yet, not even none
 _UNSEEN = object()
 _LASTING = frozenset({"stock", "checks", "syncs", "major", "maintenance"})
@@ -74,6 +75,8 @@ class RollupPartition:
         #: (CSF, scope) → first and last day with facts
         self._extent: dict[tuple[str, str], tuple[int, int]] = {}
         self._lasting_from: dict[tuple[str, str], int] = {}
+        #: (CSF, base key, service, day) whose checks changed, which may say what held before
+        self._checked: set[tuple[str, str, str, int]] = set()
         self._unsaved_now = False
         #: months whose last barrier came, in that order; a barrier told twice closes once
         self._close_now: dict[tuple[int, str], None] = {}
@@ -108,7 +111,7 @@ class RollupPartition:
         if self._now > before:
             self._facts.expire(self._now)
             self._agenda.slide(before, self._now)
-            if self._now - self._running_at >= _RUNNING_EVERY_S:
+            if int(self._now) // RUNNING_STEP_S != int(self._running_at) // RUNNING_STEP_S:
                 self._ask_running(self._running_at or self._now)
                 self._running_at = self._now
 
@@ -151,10 +154,14 @@ class RollupPartition:
             if replaced is False:
                 continue
             was: Entry | None = replaced if isinstance(replaced, tuple) else None
+            checks = base.spec.how == "checks"
             if ends and (was is None or was[2] != raw):
-                self._closing.keep(ends, cell, base_key, source, was)
-            if base.spec.how == "checks":
+                # a check after the month's end says what held in it
+                self._closing.keep(dict.fromkeys(ends, _NEVER) if checks else ends, cell, base_key, source, was)
+            if checks:
                 self._uptime.forget(service, start)
+                if level == DAY:
+                    self._checked.add((csf, base_key, service, start))
             elif base.spec.how == "syncs":
                 self._freshness.forget(base_key, service)
             elif base.spec.state == "windows":
@@ -206,6 +213,14 @@ class RollupPartition:
     def _ask_lasting(self) -> None:
         """Expand what lasts: every later day and month until now, with facts of its own or not."""
         calendar, last = self._plan.calendar, int(self._now)
+        for csf, base_key, service, day in self._checked:
+            since = self._uptime.changed_since(self._plan.bases[base_key], service, day)
+            for scope in self._scopes(service) if since < day else ():
+                at = calendar.day_start(since)
+                self._ask(csf, scope, "day", at)
+                self._ask(csf, scope, "month", calendar.month_start(at))
+                self._lasting_from[(csf, scope)] = min(self._lasting_from.get((csf, scope), at), at)
+        self._checked.clear()
         for (csf, scope), start in self._lasting_from.items():
             day = calendar.next_day(start)
             while day <= last:
@@ -222,17 +237,12 @@ class RollupPartition:
         intervals = [(a, b) for a, b in spans]
         was = self._coverage.put(key, name, types, services, intervals)
         self._closing.keep_poll(csf, source, key, was)
-        if (
-            csf,
-            key,
-        ) not in self._covered_by:  # what had no source until now has one: its coverage is no longer unknown
+        if (csf, key) not in self._covered_by:  # what had no source has one: its coverage is no longer unknown
             self._covered_by.add((csf, key))
             for known, scope in list(self._extent):
                 if known == csf and self._covers(services, scope):
                     self._ask_all(csf, scope)
-        if not intervals:
-            return
-        covered = intervals[-1:]
+        covered = _newly_covered(was.intervals if was else [], intervals)
         for known, scope in self._met:
             if known == csf and self._covers(services, scope):
                 self._ask_covered(csf, scope, covered)
@@ -244,7 +254,7 @@ class RollupPartition:
         for day in calendar.days(first, last + 1):
             self._ask(csf, scope, "day", day)
             self._ask(csf, scope, "month", calendar.month_start(day))
-        for hour in self._facts.hours(scope):
+        for hour in self._facts.hours(scope, [(first, last + 86_400)]):
             self._ask(csf, scope, "hour", hour)
         if last > self._now - _LIVELY_S:
             self._agenda.live(csf, scope)
@@ -276,8 +286,10 @@ class RollupPartition:
                             self._ask_covered(csf, scope, intervals)
 
     def _ask_covered(self, csf: str, scope: str, intervals: list[tuple[int, int]]) -> None:
-        """Ask for the months and days that a poll covered."""
+        """Ask for the months, days and hours that a poll covered."""
         calendar = self._plan.calendar
+        for hour in self._facts.hours(scope, intervals):
+            self._ask(csf, scope, "hour", hour)
         for start, end in intervals:
             day = calendar.day_start(start)
             month = calendar.month_start(start)
@@ -286,10 +298,9 @@ class RollupPartition:
             while month < end:
                 self._ask(csf, scope, "month", month)
                 month = calendar.next_month(month)
-            if end - start <= 40 * 86_400:
-                while day < end:
-                    self._ask(csf, scope, "day", day)
-                    day = calendar.next_day(day)
+            while day < end:
+                self._ask(csf, scope, "day", day)
+                day = calendar.next_day(day)
             if end > self._now - _LIVELY_S:
                 self._agenda.live(csf, scope)
 
@@ -519,6 +530,17 @@ class RollupPartition:
                 self._live_known |= {(kpi.id, scope, window) for window in WINDOWS}
         self._running_at = self._now
         self._ask_running(self._now)
+
+
+def _newly_covered(before: Intervals, now: Intervals) -> Intervals:
+    """Return what a poll changed: its spans, and a gap before its end, in which what a log said last now holds.
+
+    Where nothing changed it is a replay, and everything may be unevaluated.
+    """
+    changed = [*subtract(now, before), *subtract(before, now)]
+    if before and now and now[-1][1] > before[-1][1]:
+        changed.append((before[-1][1], now[-1][1]))
+    return union(changed) or now
 
 
 def _offered(kpi: Kpi, roles: dict[str, Base], span: Span) -> bool:

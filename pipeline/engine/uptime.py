@@ -27,8 +27,8 @@ class Uptime:
     def __init__(self, facts: Facts, coverage: CoverageBook) -> None:
         self._facts = facts
         self._coverage = coverage
-        #: (service, day start) → (worked out until, up, down), before maintenance
-        self._days: dict[tuple[str, int], tuple[tuple[int, int], Intervals, Intervals]] = {}
+        #: (service, day start) → (what it was worked out with, up, down), before maintenance
+        self._days: dict[tuple[str, int], tuple[tuple[int, int, dict[str, int]], Intervals, Intervals]] = {}
         self._windows: dict[tuple[str, str], list[tuple[int, int]]] = {}
         #: (service, day start) → the last point of each check up to the end of that day
         self._carry: dict[tuple[str, int], dict[str, tuple[int, int, int]]] = {}
@@ -59,14 +59,35 @@ class Uptime:
             self._carry[(service, earlier)] = dict(carry)
         return carry
 
+    def _last_points(self, base: Base, service: str) -> dict[str, tuple[int, int, int]]:
+        """Return the last point of each check: (time, code, good for)."""
+        days = self._facts.days_of(base.key, service)
+        return self._carried(base, service, days[-1] + 1) if days else {}
+
+    def changed_since(self, base: Base, service: str, day: int) -> int:
+        """Return from when on, epoch seconds, the points of a day change a service's time: mostly from that day.
+
+        What a change log said last before holds until these points, also where its source had not said that it
+        delivered anything in between.
+        """
+        told = self._coverage.last(_CHECKED, service)
+        if told is None or told >= day:
+            return day
+        carried = self._carried(base, service, day)
+        here = self._series(base, service, day)
+        ats = [at // 1000 for check, (at, _, good_for) in carried.items() if check in here and good_for == UNTIL_NEXT]
+        return max(told, min(ats)) if ats else day
+
     def _day(self, base: Base, service: str, day: int, now_ms: int) -> tuple[Intervals, Intervals]:
         """Return (up, down) of a service within a local day."""
         day_end = self._facts.calendar.next_day(day) * 1000
         until = min(day_end, now_ms)
         told = self._coverage.last(_CHECKED, service)
         held = until if told is None else min(until, max(told * 1000, day * 1000))
+        # a check that spoke later had not fallen silent before, whatever its source said it delivered
+        heard = {check: min(until, at) for check, (at, _, _) in self._last_points(base, service).items()}
         known = self._days.get((service, day))
-        if known is not None and known[0] == (until, held):
+        if known is not None and known[0] == (until, held, heard):
             return known[1], known[2]
         series = self._series(base, service, day)
         service_entry = self._facts.plan.catalogue.services.get(service)
@@ -85,13 +106,13 @@ class Uptime:
                 if good_for != UNTIL_NEXT:
                     end = min(until if following is None else following, at + good_for)
                 else:  # a source that logs changes says nothing once it delivers no more
-                    end = held if following is None else following
+                    end = max(held, heard[check]) if following is None else following
                 start, end = max(at, day * 1000), min(end, until)
                 if start < end and code in {UP, DOWN}:
                     (up if code == UP else down).append((start, end))
         down_time = union(down)
         result = (subtract(union(up), down_time), down_time)
-        self._days[(service, day)] = ((until, held), *result)
+        self._days[(service, day)] = ((until, held, heard), *result)
         return result
 
     def times(

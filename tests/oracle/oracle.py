@@ -152,8 +152,8 @@ class Oracle:
         )
 
     def measured_end(self, period: str, start: int, end: int) -> int:
-        """Return the end of what has passed of a span: of a window, up to its last step."""
-        passed = end - zone.STEPS[period] if period in zone.STEPS else min(end, self.now)
+        """Return the end of what has passed of a span: of a window up to its last step, else whole minutes."""
+        passed = end - zone.STEPS[period] if period in zone.STEPS else min(end, self.now // 60 * 60)
         return max(start, passed)
 
     def coverage(self, kpi: m.Kpi, scope: str, start: int, until: int) -> float | None:
