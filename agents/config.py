@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from agents.engines import Engines
+from agents.guard import is_loopback
 from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
 from pipeline.stores.port import KpiStore
 
 _ADDRESS = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
+#: A shorter token could be guessed.
+_LEAST_TOKEN = 16
 _GROUP = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
 
 
@@ -50,6 +52,7 @@ class WorkerConfig:
         replication: copies of every partition.
         http_host, http_port: where console, API and metrics are served; port 0 takes a free one.
         http_token: what other machines must present; needed when http_host is not loopback.
+        http_names: further names by which a loopback address may be asked, such as a proxy's.
         archive_dir: where raw events are archived; None: not archived.
         archive_max_bytes: oldest archived files are removed above this; None: kept.
         tick_s: seconds between two clock ticks into every event partition.
@@ -72,6 +75,7 @@ class WorkerConfig:
     http_host: str = "127.0.0.1"
     http_port: int = 8080
     http_token: str | None = field(default=None, repr=False)
+    http_names: tuple[str, ...] = ()
     archive_dir: Path | None = None
     archive_max_bytes: int | None = None
     tick_s: float = 10.0
@@ -97,18 +101,14 @@ class WorkerConfig:
         for name in ("tick_s", "session_timeout_s", "stall_s", "evaluate_limit", "fetch_bytes"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be greater than 0")
-        if not self.http_token and not _is_loopback(self.http_host):
+        if not self.http_token and not is_loopback(self.http_host):
             raise ConfigError(
                 f"http_host {self.http_host} can be reached by other machines: set http_token too, or use 127.0.0.1"
             )
+        if self.http_token is not None and len(self.http_token) < _LEAST_TOKEN:
+            raise ConfigError(
+                f"http_token has {len(self.http_token)} characters and can be guessed; use {_LEAST_TOKEN} or more "
+                "(openssl rand -hex 32 makes one)"
+            )
         if self.security.protocol.startswith("SASL") and not (self.security.username and self.security.password):
             raise ConfigError(f"security: {self.security.protocol} needs username and password")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

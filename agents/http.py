@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Awaitable, Callable
-from typing import Any
+import logging
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,35 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from agents.console import routes
 from agents.console.info import ConsoleInfo
 from agents.context import Context
+from agents.guard import MAX_BODY, MAX_HEADER, MAX_HEADERS, MAX_LINE, guards, one_line_protocol_errors
 from agents.watchdog import Watchdog
 from pipeline.errors import ConfigError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_COOKIE = "csf_token"
-#: What orchestrators ask, without a token.
-_OPEN = frozenset({"/healthz", "/readyz"})
-
-
-def _guard(token: str) -> Any:
-    """Return a middleware that lets in who presents the token: as bearer, as cookie, or once as ``?token=``."""
-
-    def right(given: str | None) -> bool:
-        return given is not None and hmac.compare_digest(given.encode(), token.encode())
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path in _OPEN:
-            return await handler(request)
-        if right(request.query.get("token")):
-            response = web.HTTPFound(str(request.rel_url.without_query_params("token")))
-            response.set_cookie(_COOKIE, token, httponly=True, samesite="Strict")
-            raise response
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if right(bearer) or right(request.cookies.get(_COOKIE)):
-            return await handler(request)
-        return web.json_response({"error": "present the token of this worker: add ?token=... once"}, status=401)
-
-    return guard
 
 
 class HttpServer:
@@ -48,8 +20,9 @@ class HttpServer:
 
     def __init__(self, ctx: Context, watchdog: Watchdog) -> None:
         self._ctx, self._watchdog = ctx, watchdog
-        token = ctx.config.http_token
-        self.app = web.Application(middlewares=[_guard(token)] if token else [])
+        config = ctx.config
+        layers = guards(host=config.http_host, names=config.http_names, token=config.http_token)
+        self.app = web.Application(middlewares=layers, client_max_size=MAX_BODY)
         self.app.add_routes(
             [
                 web.get("/healthz", self._healthz),
@@ -58,7 +31,9 @@ class HttpServer:
                 web.get("/api/v1/progress", self._progress),
             ]
         )
-        self._runner = web.AppRunner(self.app, access_log=None)
+        self._runner = web.AppRunner(
+            self.app, access_log=None, max_line_size=MAX_LINE, max_field_size=MAX_HEADER, max_headers=MAX_HEADERS
+        )
         #: the port that is served, once started
         self.port = 0
         routes.setup(self.app, ctx.config.store_factory, ctx.plan.catalogue, ConsoleInfo(demo=ctx.config.demo))
@@ -70,6 +45,7 @@ class HttpServer:
             ConfigError: the address is taken or not this machine's.
         """
         config = self._ctx.config
+        logging.getLogger("aiohttp.server").addFilter(one_line_protocol_errors)
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, config.http_host, config.http_port).start()

@@ -52,6 +52,7 @@ class Settings:
         catalogue_dir: own catalogue over the built-in one.
         http_host, http_port: where a worker serves console, API and metrics.
         http_token: what other machines must present; needed when http_host is not loopback.
+        http_names: names, joined by commas, by which a loopback address may be asked besides localhost (a proxy's).
         archive: keep raw events beside Kafka (embedded default: on).
         archive_max_gib: oldest archived files go above this size.
         tick_s: seconds between clock ticks.
@@ -80,6 +81,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 8710
     http_token: str | None = field(default=None, repr=False)
+    http_names: str = ""
     archive: bool = True
     archive_max_gib: int = 10
     tick_s: float = 5.0
@@ -155,6 +157,7 @@ class Settings:
             http_host=self.http_host,
             http_port=self.http_port,
             http_token=self.http_token,
+            http_names=tuple(name.strip() for name in self.http_names.split(",") if name.strip()),
             archive_dir=self.data_dir / "archive" if self.archive else None,
             archive_max_bytes=self.archive_max_gib * 2**30,
             tick_s=self.tick_s,

@@ -19,13 +19,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _HEADERS = {
     # everything comes from this server; nothing inline, no frames, no forms
     "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
+    # what does not say how long it may be kept is not kept
+    "Cache-Control": "no-store",
 }
 _TYPES = {
     "html": "text/html",
@@ -39,6 +42,7 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
     """Add the safety headers to an answer that is about to be sent."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    response.headers["Server"] = "csf-pulse"  # no versions
 
 
 def json_answer(body: Any, status: int = 200) -> web.Response:

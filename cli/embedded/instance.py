@@ -177,6 +177,7 @@ def worker_child(settings: Settings, bootstrap: str) -> Child:
         "CSF_DATA_DIR": str(settings.data_dir),
         "CSF_HTTP_HOST": settings.http_host,
         "CSF_HTTP_PORT": str(settings.http_port),
+        "CSF_HTTP_NAMES": settings.http_names,
         "CSF_PARTITIONS": str(settings.partitions),
         "CSF_GROUP": settings.group,
         "CSF_DEMO": str(settings.demo).lower(),

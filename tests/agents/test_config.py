@@ -18,6 +18,7 @@ from tests.agents.harness import fresh_topics
         ({"partitions": 0}, "partitions and replication must be 1 or more"),
         ({"tick_s": 0}, "tick_s is 0"),
         ({"http_host": "0.0.0.0"}, "set http_token too"),
+        ({"http_token": "short"}, "http_token has 5 characters"),
         ({"http_host": "ops.example"}, "set http_token too"),
         ({"security": KafkaSecurity(protocol="SASL_SSL")}, "SASL_SSL needs username and password"),
     ],
@@ -35,8 +36,11 @@ def test_wrong_broker_addresses(tmp_path, address):
 
 def test_good_settings(tmp_path):
     assert config("kafka-1:9092, [::1]:9093", str(tmp_path), http_host="::1").http_host == "::1"
-    assert config("kafka:9092", str(tmp_path), http_host="0.0.0.0", http_token="s3cret").http_token == "s3cret"
-    assert "s3cret" not in repr(config("kafka:9092", str(tmp_path), http_token="s3cret"))
+    assert (
+        config("kafka:9092", str(tmp_path), http_host="0.0.0.0", http_token="s3cret-of-16-chars").http_token
+        == "s3cret-of-16-chars"
+    )
+    assert "s3cret-of-16-chars" not in repr(config("kafka:9092", str(tmp_path), http_token="s3cret-of-16-chars"))
 
 
 def test_what_one_worker_owns_has_equal_partitions_and_broker_time():

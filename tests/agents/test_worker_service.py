@@ -1,11 +1,13 @@
 """What a worker says of itself, and how it ends when it cannot go on. Real Kafka, real processes."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 
 import pytest
 
+from agents.guard import session_value
 from pipeline.archive import ArchiveReader
 from tests.agents.harness import USAGE, expected, read_topic, totals, until
 
@@ -53,14 +55,30 @@ def test_an_archive_that_cannot_be_written_is_seen_and_stops_nothing(workers, fe
 
 
 def test_other_machines_need_the_token(workers):
-    worker = workers(http_host="0.0.0.0", http_token="s3cret")
+    token = "t0ken-of-more-than-16"
+    worker = workers(http_host="0.0.0.0", http_token=token)
     url = until(worker.url, what="address").replace("0.0.0.0", "127.0.0.1")
     assert _ask(url + "/healthz")[0] == 200
     assert _ask(url + "/metrics")[0] == 401
     assert _ask(url + "/metrics", Authorization="Bearer wrong")[0] == 401
-    assert _ask(url + "/metrics", Authorization="Bearer s3cret")[0] == 200
-    assert _ask(url + "/metrics", Cookie="csf_token=s3cret")[0] == 200
-    assert _ask(url + "/metrics?token=s3crets")[0] == 401
+    assert _ask(url + "/metrics", Authorization=f"Bearer {token}")[0] == 200
+    assert _ask(url + "/metrics", Cookie=f"csf_session={session_value(token)}")[0] == 200
+    assert _ask(url + f"/metrics?token={token}s")[0] == 401
+    assert token not in worker.output
+
+
+def test_what_is_no_http_is_one_line_in_the_log_and_large_requests_are_refused(workers):
+    worker = workers().recovered()
+    port = int(worker.url().rpartition(":")[2])
+    for raw in (b"\x00\x01nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+            s.sendall(raw)
+            assert b" 400 " in s.recv(4096).split(b"\r\n")[0]
+    status, _ = _ask(worker.url() + "/healthz", Long="x" * 20_000)
+    assert status == 400
+    assert _ask(worker.url() + "/api/v1/info", Host="evil.example")[0] == 421
+    assert "Traceback" not in worker.output
+    worker.caught_up()
 
 
 def test_a_store_that_hangs_ends_the_worker_with_a_reason(workers, feeder, tmp_path):

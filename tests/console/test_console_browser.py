@@ -13,6 +13,8 @@ from aiohttp import web
 
 from agents.console.info import ConsoleInfo
 from agents.console.routes import setup
+from agents.console.web import load_pages
+from agents.guard import guards
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.sqlite import SqliteStore
@@ -25,6 +27,7 @@ HOSTILE = "<img src=x onerror=document.title='owned'>"
 _OPTIONS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000", "--window-size=1440,1000",
+    "--enable-logging=stderr", "--log-level=0",
 )  # fmt: skip
 
 
@@ -35,28 +38,81 @@ def _chromium() -> str:
 
 
 def dom(path: Path, loaded: Catalogue, address: str, profile: Path) -> str:
-    """Return the document of a page as it is after its scripts have run."""
+    """Return the document of a page as it is after its scripts have run, without a word of complaint."""
+    found, said = visit(path, loaded, address, profile)
+    assert not complaints(said), complaints(said)
+    return found
 
-    async def run() -> str:
-        app = web.Application()
+
+def complaints(said: str) -> list[str]:
+    """Return what the browser's console says: refused by the policy, failed, wrong."""
+    return [line for line in said.splitlines() if ":CONSOLE" in line]
+
+
+def visit(
+    path: Path, loaded: Catalogue, address: str, profile: Path, *, token: str | None = None, extra: str = ""
+) -> tuple[str, str]:
+    """Return a page's document and what the browser logged.
+
+    Args:
+        path: the store.
+        loaded: the catalogue.
+        address: what is visited.
+        profile: where the browser keeps its own.
+        token: what the server asks for.
+        extra: markup added to the page, to see that the policy is in force.
+    """
+
+    async def run() -> tuple[str, str]:
+        app = web.Application(middlewares=guards(host="127.0.0.1", token=token))
         setup(app, lambda: SqliteStore(path), loaded, ConsoleInfo(demo=True))
+
+        async def spoilt(_request: web.Request) -> web.Response:
+            body = load_pages()["index.html"].body.decode().replace("</body>", extra + "</body>")
+            return web.Response(text=body, content_type="text/html")
+
+        app.add_routes([web.get("/spoilt", spoilt)])
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
         browser = await asyncio.create_subprocess_exec(
             _chromium(), *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"http://127.0.0.1:{port}{address}",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            out, _ = await asyncio.wait_for(browser.communicate(), 90)
+            out, err = await asyncio.wait_for(browser.communicate(), 90)
         finally:
             if browser.returncode is None:
                 browser.kill()
             await runner.cleanup()
-        return out.decode()
+        return out.decode(), err.decode(errors="replace")
 
     return asyncio.run(run())
+
+
+def test_the_policy_is_in_force_and_what_it_refuses_is_seen(sample: Sample, tmp_path: Path) -> None:
+    for extra, word in (
+        ("<script>document.title='owned'</script>", "script"),
+        ("<p style='color:red'>", "style"),
+        ("<img src='http://127.0.0.1:1/x.png'>", "img"),
+        ("<p><img src=/static/none onerror=\"document.title='owned'\">", "script"),
+    ):
+        found, said = visit(sample.path, sample.catalogue, "/spoilt?nostream=1", tmp_path, extra=extra)
+        refused = [line for line in complaints(said) if "Content Security Policy" in line]
+        assert refused, said[-2000:]
+        assert any(word in line for line in refused)
+        assert "<title>owned" not in found
+
+
+def test_the_token_in_the_address_opens_the_page_and_is_gone(sample: Sample, tmp_path: Path) -> None:
+    token = "a-token-that-nobody-guesses"
+    found, said = visit(sample.path, sample.catalogue, f"/?nostream=1&token={token}", tmp_path, token=token)
+    assert found.count("<article") == 8
+    assert not complaints(said)
+    assert token not in found
+    found, _ = visit(sample.path, sample.catalogue, "/?nostream=1", tmp_path / "other", token=token)
+    assert "<article" not in found
 
 
 def test_the_overview_has_eight_tiles(sample: Sample, tmp_path: Path) -> None:
