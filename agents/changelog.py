@@ -5,7 +5,7 @@ One changelog partition keeps the chunks of one partition number of every source
 * ``g|``: a *claim*: the generation that owns the partition from here on. What lower generations write after
   it (a worker that was paused and woke up) is ignored.
 * ``k|TOPIC|CHUNK``: a chunk, with generation and flush number, or the mark that it is gone.
-* ``c|TOPIC``: a *commit*: the flush is whole, and the state stands at this source position.
+* ``c|TOPIC``: a *commit*: the flush is whole, and the state stands at this source position, in this format's version.
 
 A chunk counts once a commit of its topic follows. Compaction removes old commits, so a chunk is not
 asked for its own one. That is safe because chunks of an unfinished flush lie at the end of their topic's log
@@ -19,6 +19,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pipeline.engine.state import VERSION
 from pipeline.errors import CsfError
 
 #: Payload bytes of one record; longer chunks are split into numbered parts.
@@ -27,7 +28,8 @@ CLAIM_KEY = b"g|"
 _PART_MARK = b"\0#part"
 
 _CHUNK = struct.Struct(">QQBHH")  # generation, flush, present, part, parts
-_COMMIT = struct.Struct(">QQq")  # generation, flush, position
+_COMMIT = struct.Struct(">QQqH")  # generation, flush, position, version of the format
+_COMMIT_1 = struct.Struct(">QQq")  # the same before versions were written: 1
 _CLAIM = struct.Struct(">Q")
 
 Record = tuple[bytes, bytes | None]
@@ -42,9 +44,18 @@ def claim_record(generation: int) -> Record:
     return CLAIM_KEY, _CLAIM.pack(generation)
 
 
-def commit_record(topic: str, generation: int, flush: int, position: int) -> Record:
+def commit_record(topic: str, generation: int, flush: int, position: int, version: int = VERSION) -> Record:
     """Return the record that makes a flush count."""
-    return b"c|" + topic.encode(), _COMMIT.pack(generation, flush, position)
+    return b"c|" + topic.encode(), _COMMIT.pack(generation, flush, position, version)
+
+
+def _commit_of(value: bytes) -> tuple[int, int, int, int]:
+    """Return generation, flush, position and version of a commit."""
+    if len(value) == _COMMIT_1.size:
+        generation, flush, position = _COMMIT_1.unpack(value)
+        return generation, flush, position, 1
+    generation, flush, position, version = _COMMIT.unpack(value)
+    return generation, flush, position, version
 
 
 def part_name(chunk: bytes, part: int) -> bytes:
@@ -82,6 +93,7 @@ class TopicState:
 
     position: int = -1
     flush: int = 0
+    version: int = VERSION
     held: dict[bytes, bytes] = field(default_factory=dict)
     pending: dict[bytes, bytes | None] = field(default_factory=dict)
     disturbed: set[bytes] = field(default_factory=set)
@@ -137,7 +149,7 @@ class PartitionLog:
                 self.generation = max(self.generation, _CLAIM.unpack(value)[0])
                 return
             if key is not None and key[:2] == b"c|" and value is not None:
-                self._commit(key[2:].decode(), *_COMMIT.unpack(value))
+                self._commit(key[2:].decode(), *_commit_of(value))
                 return
             if key is not None and key[:2] == b"k|":
                 topic, _, rest = key[2:].partition(b"|")
@@ -168,7 +180,7 @@ class PartitionLog:
         state.disturbed.discard(key)
         state.pending[key] = value if present else None
 
-    def _commit(self, topic: str, generation: int, flush: int, position: int) -> None:
+    def _commit(self, topic: str, generation: int, flush: int, position: int, version: int) -> None:
         if generation < self.generation:
             return
         self.generation = generation
@@ -179,7 +191,7 @@ class PartitionLog:
             else:
                 state.held[key] = value
         state.pending = {}
-        state.position, state.flush = position, flush
+        state.position, state.flush, state.version = position, flush, version
 
     def finish(self) -> dict[str, TopicState]:
         """Return what counts of each topic; unfinished flushes are set aside."""

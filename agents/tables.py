@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import faust
@@ -22,9 +22,17 @@ from agents.changelog import PartitionLog, Record, StateError, TopicState
 from agents.fence import Pulse
 from agents.producing import kafka_producer, produce
 from agents.topics import STATE_TABLE, changelog_topic
+from pipeline.engine.state import STEPS, VERSION, Step, upgrade
 from pipeline.errors import CsfError
+from pipeline.events.families import EVENT_TOPICS
+from pipeline.topics import PARTIALS
 
 _log = logging.getLogger(__name__)
+
+
+def _kind(topic: str) -> str:
+    """Return whose state is kept for a topic."""
+    return "ingest" if topic in EVENT_TOPICS else "rollup" if topic == PARTIALS else "closing"
 
 
 class StaleAssignment(CsfError):
@@ -60,7 +68,10 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
     Every (topic, partition) is flushed on its own; flushes into one changelog partition queue behind each other.
     """
 
-    def __init__(self, app: Any, *, group: str, partitions: int, pulse: Pulse, timed: Callable[[float], None]) -> None:
+    def __init__(
+        self, app: Any, *, group: str, partitions: int, pulse: Pulse, timed: Callable[[float], None],
+        version: int = VERSION, steps: Mapping[int, Step] = STEPS,
+    ) -> None:  # fmt: skip
         super().__init__(
             app,
             name=STATE_TABLE,
@@ -77,6 +88,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         #: grows with every batch recovered and every flush
         self.progress = 0
         self._timed = timed
+        self._version, self._steps = version, steps
         self._topic_name = changelog_topic(group)
         self._pulse = pulse
         self._logs: dict[int, PartitionLog] = {}
@@ -151,17 +163,22 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
         Raises:
             StateError: the changelog is damaged.
+            StateRefused: the state's format is newer than this program, or too old.
         """
         if self._failed is not None:
             raise self._failed
         state = self._recovered.pop((topic, partition), None)
         if state is None:
             return -1, []
-        chunks = list(state.chunks())
+        held = dict(state.chunks())
+        chunks = upgrade(_kind(topic), state.version, held, to=self._version, steps=self._steps)
         self._repairs[(topic, partition)] = state.repairs()
-        for chunk, payload in chunks:
+        for chunk, payload in held.items():
             self._note_parts(topic, partition, chunk, payload)
-        return state.position, chunks
+        if chunks is not held:  # written with the next flush, whose commit says the new version
+            changed = {c for c in chunks.keys() | held.keys() if chunks.get(c) != held.get(c)}
+            self._repairs[(topic, partition)] |= {c: chunks.get(c) for c in changed}
+        return state.position, list(chunks.items())
 
     def _note_parts(self, topic: str, partition: int, chunk: bytes, payload: bytes | None) -> int:
         """Remember how many parts a large chunk has; return how many it had."""
@@ -224,7 +241,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 dropped.add(chunk)
         if dropped:
             self._dropped[at] = dropped
-        return [*records, changelog.commit_record(topic, generation, flush, position)]
+        return [*records, changelog.commit_record(topic, generation, flush, position, self._version)]
 
     async def _send(self, partition: int, records: list[Record]) -> None:
         sent = await produce(kafka_producer(self.app), self._topic_name, partition, records)

@@ -7,7 +7,11 @@
     ├── InvalidEvent             an event breaks the rules of its family: dead letter, with the reason
     ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
     │   └── StoreUnavailable     ... the KPI store
-    └── StoreRejected            the KPI store refuses what was written; trying again will not help
+    ├── StoreRejected            the KPI store refuses what was written; trying again will not help
+    └── StateRefused             the durable state is none this program may go on from
+        ├── StateTooNew          ... a newer program wrote it
+        ├── StateTooOld          ... no migration leads from its format
+        └── DefinitionChanged    ... a KPI changed, but not its version
 
 A message names the thing (file, field, address), what was wrong and what to do.
 """
@@ -63,3 +67,19 @@ class StoreUnavailable(ServiceUnavailable):
 
 class StoreRejected(CsfError):
     """The KPI store refuses what was written; trying again will not help."""
+
+
+class StateRefused(CsfError):
+    """The durable state is none this program may go on from; nothing was changed."""
+
+
+class StateTooNew(StateRefused):
+    """A newer program wrote the state."""
+
+
+class StateTooOld(StateRefused):
+    """No migration leads from the state's format to this program's."""
+
+
+class DefinitionChanged(StateRefused):
+    """A KPI's definition is not the one its state was made by, though its version is the same or lower."""

@@ -144,6 +144,13 @@ class Cells:
             if known:
                 self._dirty.setdefault(cell, set()).update(known)
 
+    def tell_all(self, keys: set[str]) -> None:
+        """Count every cell of some bases as changed: not all that read them have heard of them."""
+        for cell, packed in self._packed.items() if keys else ():
+            known = keys & packed.keys()
+            if known:
+                self._dirty.setdefault(cell, set()).update(known)
+
     def changed(self) -> Iterator[tuple[CellId, dict[str, bytes]]]:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():

@@ -186,6 +186,10 @@ class Facts:
                 found |= {h for level, h, s in self._cells if level == HOUR and first <= h < end and s in services}
         return found
 
+    def sources(self) -> set[str]:
+        """Return the names of all source partitions that have facts."""
+        return {entry[0] for held in self._cells.values() for entries in held.values() for entry in entries}
+
     def extents(self) -> Iterable[tuple[str, str, list[int]]]:
         """Yield (base key, service, days with a cell)."""
         for (base_key, service), days in self._days.items():

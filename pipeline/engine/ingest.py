@@ -19,6 +19,7 @@ from pipeline.engine import wire
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
+from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.entities import Entities, entity_id
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
@@ -77,6 +78,7 @@ class IngestPartition:
         self._sessions = Sessions(*plan.hot.get(SESSION, _NO_BASES), self._cells, gap_ms)
         self._seen = SeenIds()
         self._control = Control(plan)
+        self._held = HeldBases(plan, topic)
         self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
         self._counts = {"received": 0, "kpi": 0, "dead_letter": 0, "duplicate": 0, "unmapped": 0, "ignored": 0}
         self._reasons: dict[str, int] = {}
@@ -89,6 +91,7 @@ class IngestPartition:
         """Take recovered state: all chunks as of ``position``."""
         self.position = position
         recovered: bytes | None = None
+        held: bytes | None = None
         parts: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"c": self._cells.restore,
             b"d": self._seen.restore,
@@ -99,6 +102,8 @@ class IngestPartition:
         for key, value in chunks:
             if key == OUTBOX_KEY:
                 recovered = value
+            elif key == BASES_KEY:
+                held = value
             elif key == b"meta":
                 self._clock_ms, self._counts, self._reasons, services = msgspec.msgpack.decode(value)
                 self._services.restore(services)
@@ -109,6 +114,18 @@ class IngestPartition:
             told, self._partials = Outbox.unpack(recovered)
             self._outbox.others = list(range(len(self._partials)))
             self._cells.tell_again(told)
+        if held is not None:
+            self._take_up(held)
+
+    def _take_up(self, held: bytes) -> None:
+        """Tell rollup since when new bases are folded, and what CSFs that read an old one now have missed of it."""
+        facts = self._counts["received"] > self._counts["dead_letter"] + self._reasons.get("ignored:control", 0)
+        fresh, shared = self._held.restore(held, self._clock_ms, facts=facts)
+        self._cells.tell_all(shared)
+        for csf in self._plan.catalogue.csfs if fresh or shared else ():
+            since = self._held.since(fresh | shared, csf)
+            if since:
+                self._say(csf, "bases", wire.BASES, since)
 
     def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value); those at or below ``position`` are skipped."""
@@ -152,7 +169,7 @@ class IngestPartition:
             self._say(next(iter(self._plan.catalogue.csfs)), "exits", wire.EXITS, self._counts, self._reasons)
             meta = [self._clock_ms, self._counts, self._reasons, self._services.discovered]
             chunks.append((b"meta", msgspec.msgpack.encode(meta)))
-        for part in (self._cells, self._seen, self._entities, self._sessions, self._control):
+        for part in (self._cells, self._seen, self._entities, self._sessions, self._control, self._held):
             chunks.extend(part.chunks())
         if self._partials:
             chunks.append((OUTBOX_KEY, self._outbox.pack(self._partials)))

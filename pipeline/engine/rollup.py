@@ -14,6 +14,7 @@ from pipeline.engine.agenda import Agenda, Card
 from pipeline.engine.bases import Base
 from pipeline.engine.closing import Barrier, ClosedMonths
 from pipeline.engine.coverage import CoverageBook
+from pipeline.engine.definitions import DEFS_KEY, Definitions
 from pipeline.engine.facts import Entry, Facts, source_name
 from pipeline.engine.freshness import Freshness
 from pipeline.engine.measures import RUNNING_STEP_S, Outcome, Span, World, measure
@@ -59,6 +60,7 @@ class RollupPartition:
         self._world = World(self._facts, self._uptime, self._freshness)
         self._closing = ClosedMonths()
         self._agenda = Agenda()
+        self._definitions = Definitions(plan)
         self._now = 0.0
         self._running_at = 0.0
         self._csfs: set[str] = set()
@@ -137,6 +139,10 @@ class RollupPartition:
             clock = clock_ms / 1000
             self._exits[source] = Exits(topic=topic, partition=partition, **counts, reasons=reasons, clock=clock)
             self._exits_dirty.add(source)
+        elif kind == wire.BASES and self._definitions.hear(source, *body):
+            for known, scope in list(self._extent):
+                if known == csf:
+                    self._ask_all(csf, scope)
 
     def _cell(
         self, csf: str, source: str, position: int, service: str, team: str, level: int, start: int,
@@ -442,18 +448,22 @@ class RollupPartition:
         service = scope[8:] if scope.startswith("service:") else None
         team = self._facts.team(service) if service else None
         services = self._covered_services(scope)
-        covered: dict[frozenset[str], float | None] = {}
+        covered: dict[tuple[frozenset[str], int], float | None] = {}
         for kpi in self._plan.kpis_of_csf[csf]:
-            if not _offered(kpi, self._plan.roles[kpi.id], span):
+            since = self._definitions.since(kpi.id)
+            if not _offered(kpi, self._plan.roles[kpi.id], span) or (since and since >= span.measured_end):
                 continue
-            types = self._plan.types_of_kpi[kpi.id]
-            if types not in covered:
-                covered[types] = self._coverage.mean(types, services, span.start, span.measured_end)
+            types, first = self._plan.types_of_kpi[kpi.id], max(span.start, since)
+            at = (types, first)
+            if at not in covered:
+                covered[at] = self._coverage.mean(types, services, first, span.measured_end)
             outcome = measure(kpi, self._plan.roles[kpi.id], self._world, scope, span)
             if outcome.touched:
                 touched.add(kpi.id)
             target = self._plan.catalogue.target_for(kpi.id, scope, team, day)
-            values.append(self._value(kpi, scope, span, outcome, covered[types], target))
+            values.append(self._value(kpi, scope, span, outcome, covered[at], target))
+            if since > span.start:
+                self._definitions.mark(values[-1], kpi, span, since, covered[at])
         return values, touched
 
     def _value(
@@ -484,7 +494,7 @@ class RollupPartition:
     def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
         """Return the durable state that changed since the last call."""
         chunks: list[tuple[bytes, bytes | None]] = []
-        for part in (self._facts, self._coverage, self._closing, self._reported):
+        for part in (self._facts, self._coverage, self._closing, self._reported, self._definitions):
             chunks.extend(part.chunks())
         if self._unsaved_now:
             self._unsaved_now = False
@@ -492,10 +502,17 @@ class RollupPartition:
         return chunks
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take recovered state: all chunks as of ``position``; what is running is evaluated anew."""
+        """Take recovered state: all chunks as of ``position``; what is running is evaluated anew.
+
+        Raises:
+            DefinitionChanged: the state was made by other definitions of the same versions.
+        """
         self.position = position
+        made_by: bytes | None = None
         for key, value in chunks:
-            if key == b"now":
+            if key == DEFS_KEY:
+                made_by = value
+            elif key == b"now":
                 self._now, csfs, covered_by = msgspec.msgpack.decode(value)
                 self._csfs = set(csfs)
                 self._covered_by = {(csf, polled) for csf, polled in covered_by}
@@ -508,6 +525,8 @@ class RollupPartition:
                 self._closing.restore(key, value)
             elif key[:2] == b"r|":
                 self._reported.restore(key, value)
+        if made_by is not None:
+            self._definitions.restore(made_by, self._now, self._facts.sources)
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:

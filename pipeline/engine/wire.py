@@ -19,3 +19,4 @@ REPORTED = "reported"  # kpi, scope, month, value, target, numerator, denominato
 BARRIER = "barrier"  # month, id, number of barriers in all
 CLOCK = "clock"  # nothing more
 EXITS = "exits"  # {field: number}, {reason: number}
+BASES = "bases"  # {base key: since when this partition folds it, ms}

@@ -240,6 +240,13 @@ class World:
                 asyncio.run(worker.live(self.events, self.step))
         return self
 
+    def run_until_death(self, die_at: int) -> World:
+        """Live until the worker dies before its effect of that number."""
+        self.broker.effects = Effects(die_at)
+        with suppress(Died):
+            asyncio.run(Worker(self.broker, self.store, self.partitions).live(self.events, self.step))
+        return self
+
     def dead_letters(self) -> dict[bytes, bytes]:
         """Return dead letters by key, as a reader that knows keys has them."""
         return {k: v for (topic, _), log in self.broker.log.items() if topic == DEAD_LETTERS for k, v in log if v}
