@@ -25,6 +25,7 @@ from agents.context import EXIT_FAILED, SOURCE_TOPICS, Context
 from agents.fence import Pulse
 from agents.http import HttpServer
 from agents.ingest import IngestAgent
+from agents.membership import Membership
 from agents.metrics import Metrics
 from agents.rollup import RollupAgent
 from agents.tables import StateTable
@@ -73,7 +74,8 @@ def create_app(config: WorkerConfig, pulse: Pulse) -> Context:
         broker_max_poll_records=BATCH_RECORDS,
         broker_commit_interval=1.0,
         broker_session_timeout=config.session_timeout_s,
-        broker_heartbeat_interval=config.session_timeout_s / 4,
+        # a member hears of a rebalance at its next heartbeat: the others wait for it so long
+        broker_heartbeat_interval=min(1.0, config.session_timeout_s / 4),
         broker_request_timeout=max(30.0, 2 * config.session_timeout_s),
         broker_credentials=_credentials(security),
         consumer_max_fetch_size=config.fetch_bytes,
@@ -125,8 +127,9 @@ def _credentials(security: KafkaSecurity) -> faust.Credentials | None:
 class Worker:
     """One worker: app, agents, services and web server."""
 
-    def __init__(self, config: WorkerConfig, pulse: Pulse, archive: Archive | None) -> None:
+    def __init__(self, config: WorkerConfig, pulse: Pulse, archive: Archive | None, membership: Membership) -> None:
         self.ctx = create_app(config, pulse)
+        self._membership = membership
         self.ingest = IngestAgent(self.ctx, archive)
         self.rollup = RollupAgent(self.ctx)
         self.watchdog = Watchdog(self.ctx)
@@ -136,7 +139,12 @@ class Worker:
         async def released(_app: Any, revoked: set[TP], **_: Any) -> None:
             await self.ingest.release()
 
+        async def assigned(_app: Any, assigned: set[TP], **_: Any) -> None:
+            _log.info("partitions assigned: %s", len(assigned))
+            membership.remember(app.consumer.member_id)
+
         app.on_partitions_revoked.connect(released, weak=False)
+        app.on_partitions_assigned.connect(assigned, weak=False)
         raw = {"key_serializer": "raw", "value_serializer": "raw", "partitions": config.partitions}
         app.agent(app.topic(*EVENT_TOPICS, **raw), name="csf.ingest")(self.ingest.run)
         app.agent(app.topic(PARTIALS, **raw), name="csf.rollup")(self.rollup.run)
@@ -197,6 +205,7 @@ class Worker:
             await asyncio.wait_for(self.ctx.app.consumer.commit(), _STOP_S / 4)
         with suppress(Exception):
             await asyncio.wait_for(self.ctx.app.stop(), _STOP_S)
+            self._membership.forget()
         await self.rollup.close()
         await self.ingest.release()
         await self.http.stop()
@@ -215,18 +224,21 @@ def run_worker(config: WorkerConfig) -> int:
         replication=config.replication,
         settings=client_settings(config.security),
     )
+    membership = Membership(config.data_dir, config.group)
+    membership.succeed(config.bootstrap, client_settings(config.security))
     _collect_rarely()
     archive = Archive(config.archive_dir, config.archive_max_bytes) if config.archive_dir is not None else None
     pulse = Pulse(config.session_timeout_s)
     result: list[int] = []
 
     async def main() -> None:
-        result.append(await Worker(config, pulse, archive).run())
+        result.append(await Worker(config, pulse, archive, membership).run())
 
     try:
         asyncio.run(main())
     finally:
         pulse.close()
+        membership.close()
     return result[0] if result else EXIT_FAILED
 
 

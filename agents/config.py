@@ -62,7 +62,8 @@ class WorkerConfig:
         evaluate_limit: values worked out between two turns of the event loop.
         fetch_bytes: bytes fetched of one partition at a time at most.
         demo: the console marks what it shows as a demonstration.
-        data_dir: what the console calls the installation's directory; None where there is none.
+        data_dir: where this worker keeps what only speeds it up (its membership); None: nowhere. One worker at a
+            time uses it; another one on the same directory does without.
         engines: the state machines that the agents drive.
     """
 
@@ -79,7 +80,7 @@ class WorkerConfig:
     archive_dir: Path | None = None
     archive_max_bytes: int | None = None
     tick_s: float = 10.0
-    session_timeout_s: float = 12.0
+    session_timeout_s: float = 6.0
     stall_s: float = 60.0
     close_months: bool = True
     evaluate_limit: int = 40

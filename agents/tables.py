@@ -92,6 +92,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._topic_name = changelog_topic(group)
         self._pulse = pulse
         self._logs: dict[int, PartitionLog] = {}
+        self._read_bytes = self._read_records = 0
         self._failed: StateError | None = None
         self._recovered: dict[tuple[str, int], TopicState] = {}
         self._owned: set[int] = set()
@@ -131,6 +132,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             try:
                 for offset, key, value in message.value.records:
                     log.apply(offset, key, value)
+                    self._read_bytes += len(value or b"")
+                self._read_records += len(message.value.records)
             except StateError as e:
                 self._failed = e
 
@@ -156,7 +159,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self.epoch += 1
         self._pulse.forgive()
         self.ready.set()
-        _log.info("state recovered for partitions %s", sorted(partitions))
+        _log.info(
+            "state recovered for partitions %s: %s changelog records, %.1f MB",
+            sorted(partitions), self._read_records, self._read_bytes / 1e6,
+        )  # fmt: skip
+        self._read_bytes = self._read_records = 0
 
     def recovered(self, topic: str, partition: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return position and chunks of a source partition, once a rebalance; -1 and nothing where it is new.

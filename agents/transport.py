@@ -77,6 +77,11 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
         self._seeks = 0
         super().__init__(*args, **kwargs)
 
+    @property
+    def member_id(self) -> str:
+        """The id under which the broker knows this member of the group, empty before it has joined."""
+        return str(self._thread._ensure_consumer()._coordinator.member_id)
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 

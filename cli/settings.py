@@ -161,7 +161,6 @@ class Settings:
             archive_dir=self.data_dir / "archive" if self.archive else None,
             archive_max_bytes=self.archive_max_gib * 2**30,
             tick_s=self.tick_s,
-            session_timeout_s=6.0 if self.embedded else 12.0,
             demo=self.demo,
             data_dir=self.data_dir,
             security=self.security(),

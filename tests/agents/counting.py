@@ -150,8 +150,9 @@ class Moody:
 
 def config(bootstrap, directory, **settings):
     path = Path(directory) / "kpis.db"
-    if settings.get("archive_dir"):
-        settings["archive_dir"] = Path(settings["archive_dir"])
+    for name in ("archive_dir", "data_dir"):
+        if settings.get(name):
+            settings[name] = Path(settings[name])
     return WorkerConfig(
         bootstrap=bootstrap,
         catalogue=catalogue(),
