@@ -44,8 +44,14 @@ class Rollup(Protocol):
     def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
         """Return the durable state that changed since the last call."""
 
-    def evaluate(self, limit: int) -> RollupOutput:
-        """Work out about ``limit`` values of what changed."""
+    def evaluate(self, limit: int, *, urgent_only: bool = False) -> RollupOutput:
+        """Work out about ``limit`` values of what changed, the most urgent first."""
+
+    def mark(self) -> int:
+        """Return a mark that covers everything folded so far."""
+
+    def settled(self, mark: int) -> bool:
+        """Return whether everything folded up to a mark is worked out."""
 
     @property
     def pending(self) -> int:

@@ -31,12 +31,14 @@ _log = logging.getLogger(__name__)
 
 _RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
 _CLOSE_S = 5.0
-#: A round of evaluation, and the pauses after it in which messages are folded.
-_ROUND_S, _PAUSE_S, _PAUSE_MOST_S = 5.0, 0.2, 2.0
-#: The same while events wait: what is told then is old anyway, and soon told anew.
-_BACKLOG_SHARE, _BACKLOG_PAUSE_MOST_S = 9.0, 8.0
-#: The longest that ingest is given between two slices of evaluation.
-_SLICE_MOST_S = 0.1
+#: Rounds in which what events changed is told begin at least this far apart, so that each is told once for many.
+_ROUND_S = 0.4
+#: Pauses after work on what is not urgent, in multiples of it: while events come, and while many wait.
+_CALM, _BACKLOG_CALM = 2.0, 9.0
+#: Work on what is not urgent between two looks at what is, and the longest pause, seconds.
+_PART_S, _PAUSE_MOST_S = 0.1, 8.0
+#: A look at the clock in a pause.
+_GLANCE_S = 0.1
 #: Values of one store write.
 _WRITE_VALUES = 1_000
 _encode = msgspec.json.Encoder().encode
@@ -44,10 +46,26 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass
 class _Partition:
-    """One partition of partials: its engine, and the newest message that is folded and flushed."""
+    """One partition of partials: its engine, and what is folded and flushed but not yet acknowledged.
+
+    Attributes:
+        newest: the newest message, and the mark that covers it and all before it.
+        waiting: an older one, whose values are being worked out.
+    """
 
     engine: Rollup
-    event: Any = None
+    newest: tuple[Any, int] | None = None
+    waiting: tuple[Any, int] | None = None
+
+    def take_told(self) -> Any:
+        """Return the newest message all of whose values are told, None where there is none."""
+        told = None
+        while True:
+            if self.waiting is None:
+                self.waiting, self.newest = self.newest, None
+            if self.waiting is None or not self.engine.settled(self.waiting[1]):
+                return told
+            told, self.waiting = self.waiting[0], None
 
 
 class RollupAgent:
@@ -58,10 +76,13 @@ class RollupAgent:
         self._partitions: dict[int, _Partition] = {}
         self._epoch = -1
         self._wake = asyncio.Event()
-        #: held while messages are folded, and while values are worked out and written
+        #: held while messages are folded and flushed, and while values are worked out
         self._lock = asyncio.Lock()
         self._ingested = 0
         self._away = False
+        #: the store takes values: while it is away no messages are taken
+        self._open = asyncio.Event()
+        self._open.set()
         self._writing = False
         self._rejections: set[str] = set()
         self._told: dict[bytes, bytes] = {}
@@ -79,6 +100,7 @@ class RollupAgent:
         """Take batches for ever; while the store is down none are taken, so memory stays bounded."""
         async for event in stream.noack().events():
             try:
+                await self._open.wait()
                 async with self._lock:
                     await self._batch(event)
             except StaleAssignment as e:
@@ -109,7 +131,7 @@ class RollupAgent:
             await produce(kafka_producer(ctx.app), DEAD_LETTERS, 0, letters)
         await ctx.table.flush(PARTIALS, number, engine.take_chunks(), engine.position, epoch)
         ctx.metrics.folded.labels(PARTIALS).inc(len(batch.records))
-        partition.event = event
+        partition.newest = (event, engine.mark())
         self._wake.set()
 
     def _fold(self, engine: Rollup, batch: Batch) -> list[tuple[bytes, bytes | None]]:
@@ -148,7 +170,7 @@ class RollupAgent:
     # --- writing values ---
 
     async def write_values(self) -> None:
-        """Evaluate and write for ever, in rounds.
+        """Evaluate and write for ever, in rounds: what events changed, then for a while what can wait.
 
         Between rounds messages are folded, so that each value is worked out once for all that came meanwhile.
         """
@@ -156,71 +178,78 @@ class RollupAgent:
             await self._ctx.table.ready.wait()
             self._wake.clear()
             started = time.monotonic()
-            async with self._lock:
-                for tp in self._ctx.partitions():
-                    if tp.topic == PARTIALS:
-                        self._partition(tp.partition)
-                busy = False
-                for partition in list(self._partitions.values()):
-                    busy |= await self._turn(partition)
-            took = time.monotonic() - started
-            if not busy:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), 1.0)
-            if self._ctx.backlog:
-                await self._pause(min(_BACKLOG_PAUSE_MOST_S, max(_PAUSE_S, took * _BACKLOG_SHARE)))
-            elif self._wake.is_set():
-                await asyncio.sleep(min(_PAUSE_MOST_S, max(_PAUSE_S, took * 0.2)))
+            self._renew()
+            for tp in self._ctx.partitions():
+                if tp.topic == PARTIALS:
+                    self._partition(tp.partition)
+            partitions = list(self._partitions.values())
+            for partition in partitions:
+                await self._turn(partition, urgent_only=True, seconds=_PAUSE_MOST_S)
+            if self._ctx.backlog:  # what is told now is old, and soon told anew
+                await self._pause(min(_PAUSE_MOST_S, (time.monotonic() - started) * _BACKLOG_CALM))
+            busy = False
+            for partition in partitions:
+                busy |= await self._turn(partition, urgent_only=False, seconds=_PART_S)
+            await self._rest(started, busy=busy)
+
+    async def _rest(self, started: float, *, busy: bool) -> None:
+        """Leave the event loop to ingest for a while, longer the more there is to do for it."""
+        if not busy:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), 1.0)
+        before, self._ingested = self._ingested, self._ctx.done[INGEST]
+        spent = time.monotonic() - started
+        if self._ctx.backlog:
+            await self._pause(min(_PAUSE_MOST_S, spent * _BACKLOG_CALM))
+        elif self._wake.is_set() or before != self._ingested:
+            await asyncio.sleep(max(0.0, started + _ROUND_S - time.monotonic()))
 
     async def _pause(self, most_s: float) -> None:
         """Wait while events wait, at most so long."""
         end = time.monotonic() + most_s
         while self._ctx.backlog and (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(_PAUSE_S, left))
+            await asyncio.sleep(min(_GLANCE_S, left))
 
-    async def _turn(self, partition: _Partition) -> bool:
-        """Evaluate and write what is due, and acknowledge it. Return whether something is left to be evaluated."""
+    async def _turn(self, partition: _Partition, *, urgent_only: bool = False, seconds: float = _PART_S) -> bool:
+        """Evaluate and write for so long, acknowledge what is told. Return whether something is left to be evaluated."""
         ctx, epoch = self._ctx, self._ctx.table.epoch
-        engine, event = partition.engine, partition.event
-        end = time.monotonic() + _ROUND_S
+        engine = partition.engine
+        end = time.monotonic() + seconds
         out = RollupOutput()
         due = bool(engine.pending)
         self._writing = due
         try:
-            while due and engine.pending:
-                found = await self._slice(engine)
+            while due:
+                found = await self._slice(engine, urgent_only=urgent_only)
                 for name in ("values", "statuses", "revisions", "exits"):
                     getattr(out, name).extend(getattr(found, name))
                 if epoch != ctx.table.epoch:
                     return False
-                # less than asked for: the rest waits until its history has stopped changing
+                # less than asked for: the rest is not urgent, or waits until its history has stopped changing
                 due = len(found.values) >= ctx.config.evaluate_limit and time.monotonic() < end
-                if len(out.values) >= _WRITE_VALUES or not due or not engine.pending:
+                if len(out.values) >= _WRITE_VALUES or not due:
                     await self._write(out, epoch)
                     await self._tell(out.values)
                     ctx.done[ROLLUP] += 1
                     out = RollupOutput()
         except StaleAssignment as e:
             _log.info("values dropped, they will be worked out again: %s", e)
+            self._open.set()
             return False
         finally:
             self._writing = False
-        if engine.pending:
-            return True
-        if event is not None and epoch == ctx.table.epoch:
-            partition.event = None
-            ctx.acknowledge(event)
-        return False
+        if epoch == ctx.table.epoch and (told := partition.take_told()) is not None:
+            ctx.acknowledge(told)
+        return engine.pending > 0
 
-    async def _slice(self, engine: Rollup) -> RollupOutput:
-        """Evaluate a little, then give the event loop to ingest for as long, if it is at work."""
-        before, started = self._ctx.done[INGEST], time.monotonic()
-        found = engine.evaluate(self._ctx.config.evaluate_limit)
-        took = time.monotonic() - started
-        await asyncio.sleep(0)
+    async def _slice(self, engine: Rollup, *, urgent_only: bool) -> RollupOutput:
+        """Evaluate a little, then give the event loop to others; to ingest for longer, if it is at work."""
+        async with self._lock:
+            started = time.monotonic()
+            found = engine.evaluate(self._ctx.config.evaluate_limit, urgent_only=urgent_only)
+            took = time.monotonic() - started
         at_work = self._ctx.backlog or self._ctx.done[INGEST] != self._ingested
-        self._ingested = before
-        await asyncio.sleep(min(took, _SLICE_MOST_S) if at_work else 0)
+        await asyncio.sleep(took * _CALM if at_work and not urgent_only else 0)
         return found
 
     async def _write(self, out: RollupOutput, epoch: int) -> None:
@@ -240,6 +269,7 @@ class RollupAgent:
                 if not self._away:
                     _log.warning("%s; values are kept and written when it is back", e)
                 self._away = True
+                self._open.clear()
                 ctx.problems["store"] = str(e)
                 backoff = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(attempt, 10))
                 wait = max(e.retry_after_s or 0.0, backoff) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
@@ -253,6 +283,7 @@ class RollupAgent:
                 ctx.metrics.keep_values(out.values)
             ctx.problems.pop("store", None)
             self._away = False
+            self._open.set()
             return
 
     def _rejected(self, why: StoreRejected, values: int) -> None:

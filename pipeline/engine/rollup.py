@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.catalogue.model import Kpi, Stock
 from pipeline.engine import wire
-from pipeline.engine.agenda import Agenda, Card
+from pipeline.engine.agenda import SHORT, Agenda, Card
 from pipeline.engine.bases import Base
 from pipeline.engine.closing import Barrier, ClosedMonths
 from pipeline.engine.coverage import CoverageBook
@@ -80,8 +80,10 @@ class RollupPartition:
         #: (CSF, base key, service, day) whose checks changed, which may say what held before
         self._checked: set[tuple[str, str, str, int]] = set()
         self._unsaved_now = False
-        #: months whose last barrier came, in that order; a barrier told twice closes once
-        self._close_now: dict[tuple[int, str], None] = {}
+        #: months whose last barrier came, in that order, with the agenda's mark; a barrier told twice closes once
+        self._close_now: dict[tuple[int, str], int] = {}
+        #: the agenda's mark when values were worked out last
+        self._looked_at = -1
         #: (CSF, scope) that were asked for what sources had delivered
         self._met: set[tuple[str, str]] = set()
         #: (CSF, polled key) whose first word made coverage known
@@ -263,7 +265,7 @@ class RollupPartition:
         for hour in self._facts.hours(scope, [(first, last + 86_400)]):
             self._ask(csf, scope, "hour", hour)
         if last > self._now - _LIVELY_S:
-            self._agenda.live(csf, scope)
+            self._agenda.look_again(csf, scope)
 
     def _span(self, csf: str, scope: str) -> tuple[int, int]:
         """Return from when to when there may be values: first and last day with facts, or now for what lasts."""
@@ -308,7 +310,7 @@ class RollupPartition:
                 self._ask(csf, scope, "day", day)
                 day = calendar.next_day(day)
             if end > self._now - _LIVELY_S:
-                self._agenda.live(csf, scope)
+                self._agenda.look_again(csf, scope)
 
     def _report(self, csf: str, source: str, kpi: str, scope: str, month: str, *numbers: float | None) -> None:
         start = self._plan.calendar.parse_month(month)
@@ -319,31 +321,45 @@ class RollupPartition:
     def _barrier(self, csf: str, source: str, month: str, _barrier_id: str, need: int) -> None:
         start = self._plan.calendar.parse_month(month)
         if self._closing.arrive(start, csf, source, need):
-            self._close_now[(start, csf)] = None
+            self._close_now[(start, csf)] = self._agenda.now
         elif self._closing.is_closed(start, csf):  # a replay: what was closed is told again
             for scope in self._facts.scopes():
                 self._ask(csf, scope, "month", start)
 
     # --- evaluating ---
 
-    def evaluate(self, limit: int) -> RollupOutput:
-        """Work out at least what is urgent, then up to about ``limit`` values of what changed."""
-        out = RollupOutput()
-        for at in self._close_now:
-            self._close(*at, out)
-        self._close_now.clear()
+    def mark(self) -> int:
+        """Return a mark that covers everything folded so far; see ``settled``."""
+        self._expand()
+        return self._agenda.mark()
+
+    def settled(self, mark: int) -> bool:
+        """Return whether everything that was folded up to a mark is worked out."""
+        return not self.pending or (self._looked_at > mark and self._agenda.settled(mark))
+
+    def _expand(self) -> None:
+        """Ask for what new scopes find told already, and for what lasts."""
         if len(self._csfs) * len(self._facts.scopes()) != len(self._met):
             self._meet()
         self._ask_lasting()
-        for window, csf, scope in self._agenda.next_live():
-            self._live(csf, scope, window, out)
+
+    def evaluate(self, limit: int, *, urgent_only: bool = False) -> RollupOutput:
+        """Work out what is urgent, then (unless told otherwise) the rest, up to about ``limit`` values."""
+        out = RollupOutput()
+        self._looked_at = self._agenda.now
+        for at, mark in self._close_now.items():
+            with self._agenda.because_of(mark):
+                self._close(*at, out)
+        self._close_now.clear()
+        self._expand()
+        for csf, scope in self._agenda.next_urgent():
+            for window in SHORT:
+                self._live(csf, scope, window, out)
             if len(out.values) >= limit:
                 break
         else:
-            for card in self._agenda.next_cards(_HISTORY_SHARE):
-                self._card(card, out, closing=False)
-                if len(out.values) >= limit:
-                    break
+            if not urgent_only:
+                self._evaluate_rest(limit, out)
         for source in self._exits_dirty:
             out.exits.append(self._exits[source])
         self._exits_dirty = set()
@@ -351,6 +367,20 @@ class RollupPartition:
             self._covered_told = set(self._covered_by)
             self._unsaved_now = True
         return out
+
+    def _evaluate_rest(self, limit: int, out: RollupOutput) -> None:
+        for entry in self._agenda.next_due():
+            if len(entry) == 3:
+                window, csf, scope = entry
+                self._live(csf, scope, window, out)
+            else:
+                self._card(entry, out, closing=False)
+            if len(out.values) >= limit:
+                return
+        for card in self._agenda.next_cards(_HISTORY_SHARE):
+            self._card(card, out, closing=False)
+            if len(out.values) >= limit:
+                return
 
     def _close(self, month: int, csf: str, out: RollupOutput) -> None:
         """Evaluate a month from the states before every barrier: revision 1."""
@@ -530,7 +560,7 @@ class RollupPartition:
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:
-                self._close_now[(month, csf)] = None
+                self._close_now[(month, csf)] = self._agenda.now
 
     def _recall(self) -> None:
         """Work out again what is derived from the recovered facts: extents and what is running."""
@@ -543,7 +573,7 @@ class RollupPartition:
                     first, last = self._extent.get((csf, scope), (days[0], days[-1]))
                     self._extent[(csf, scope)] = (min(first, days[0]), max(last, days[-1]))
                     if days[-1] > self._now - _LIVELY_S:
-                        self._agenda.live(csf, scope)
+                        self._agenda.look_again(csf, scope)
         for csf, scope in self._agenda.lively:  # what was known before the crash may be unknown now: say so
             for kpi in self._plan.kpis_of_csf[csf]:
                 self._live_known |= {(kpi.id, scope, window) for window in WINDOWS}

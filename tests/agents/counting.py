@@ -117,7 +117,13 @@ class Newest:
         self.unsaved = set()
         return chunks
 
-    def evaluate(self, limit):
+    def mark(self):
+        return 0
+
+    def settled(self, mark):
+        return not self.dirty
+
+    def evaluate(self, limit, *, urgent_only=False):
         out = RollupOutput()
         for key in sorted(self.dirty):
             total, events, doubled, ids = self.said[key]
