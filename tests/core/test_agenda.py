@@ -37,7 +37,8 @@ def test_a_consequence_belongs_to_the_mark_of_its_cause():
     for card in agenda.next_cards(1.0):
         if card[3] == 0:
             agenda.card(("reliability", "org", "month", 31), running=False)
-            assert not agenda.settled(mark)
+    assert not agenda.settled(mark)
+    assert [c[3] for c in agenda.next_cards(1.0)] == [31]
     assert agenda.settled(mark)
 
 
