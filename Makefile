@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test test-services check fmt lock bench docs clean
+.PHONY: help install dev up test test-services check fmt lock audit bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,11 @@ check: dev  ## lint, types, import direction, generated docs current
 	$(CSF) catalogue check
 	$(CSF) catalogue docs --check
 
+audit:  ## ask the package index for known vulnerabilities of all that is locked (needs the internet: no part of the gate)
+	test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }
+	$(VENV)-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	$(VENV)-audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.lock
+
 fmt: dev  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -57,4 +62,4 @@ lock:  ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what was built here
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import print_rows
+from cli.output import print_rows, say
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.reference import reference
@@ -30,7 +30,7 @@ def check(directory: Path | None) -> None:
     """Check the built-in catalogue, or that overlaid by DIRECTORY; say what is wrong and where."""
     loaded = load_catalogue(directory)
     parts = sum(kpi.breakdown_of is not None for kpi in loaded.kpis.values())
-    click.echo(
+    say(
         f"The catalogue is right: {len(loaded.csfs)} CSFs, {len(loaded.kpis) - parts} KPIs and {parts} breakdowns, "
         f"{len(loaded.services)} services, {len(loaded.targets)} targets, {len(loaded.goals)} goals "
         f"(digest {loaded.digest[:12]})."
@@ -93,17 +93,17 @@ def docs(directory: Path | None, only_check: bool, out: Path) -> None:
     # only named, never removed: the directory may be anyone's
     strange = [path for path in sorted((out / "events").glob("*.json")) if path not in files]
     for path in strange:
-        click.echo(f"{path} is the schema of no event type; remove it", err=True)
+        say(f"{path} is the schema of no event type; remove it", err=True)
     if only_check:
         for path in stale:
-            click.echo(f"{path} is not current; run: csf catalogue docs", err=True)
+            say(f"{path} is not current; run: csf catalogue docs", err=True)
         if stale or strange:
             raise click.exceptions.Exit(1)
-        click.echo(f"{len(files)} files in {out} are current.")
+        say(f"{len(files)} files in {out} are current.")
         return
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(files[path], "utf-8")
-        click.echo(f"wrote {path}")
+        say(f"wrote {path}")
     if not stale:
-        click.echo(f"{len(files)} files in {out} were current already.")
+        say(f"{len(files)} files in {out} were current already.")

@@ -14,7 +14,7 @@ import click
 
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, data_dir_option, format_option
-from cli.output import print_rows
+from cli.output import print_rows, say
 from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
@@ -84,7 +84,7 @@ def _on_stop(stop: Callable[[], None]) -> None:
 
 
 def _complain(text: str) -> None:
-    click.echo(f"csf: {text}", err=True)
+    say(f"csf: {text}", err=True)
 
 
 def _probe(probes: list[prober.Probe], producer: EventProducer, _instance: Instance) -> None:
@@ -102,7 +102,7 @@ def _probe(probes: list[prober.Probe], producer: EventProducer, _instance: Insta
 
         await prober.run(probes, tell, stop)
 
-    click.echo(f"checking {len(probes)} endpoints; stop with Ctrl-C")
+    say(f"checking {len(probes)} endpoints; stop with Ctrl-C")
     try:
         asyncio.run(main())
     finally:
@@ -117,5 +117,5 @@ def _follow(path: Path, mapper: LogMapper, host: str, producer: EventProducer, i
     _on_stop(stop.set)
     follower = LogFollower(path, mapper, producer, host)
     place = place_from(read_cursors(instance.bootstrap, instance.kafka_settings).get(follower.source))
-    click.echo(f"following {path}; stop with Ctrl-C")
+    say(f"following {path}; stop with Ctrl-C")
     follower.run(place, stop, _complain)

@@ -14,7 +14,7 @@ from kafka.errors import KafkaError
 
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, config_option, data_dir_option, format_option
-from cli.output import print_rows
+from cli.output import print_rows, say
 from cli.settings import load_settings
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.families import EVENT_TOPICS
@@ -91,9 +91,7 @@ def list_letters(
     if fmt == "table":
         rows = [{**r, "event": str(r["event"])[:_SHOWN], "detail": str(r.get("detail"))[:_SHOWN]} for r in rows]
         print_rows(rows, ["time", "reason", "detail", "topic", "offset", "event"], fmt)
-        click.echo(
-            f"{len(found)} dead letters" + (f", the newest {limit} shown" if len(found) > limit else ""), err=True
-        )
+        say(f"{len(found)} dead letters" + (f", the newest {limit} shown" if len(found) > limit else ""), err=True)
     else:
         print_rows(rows, COLUMNS, fmt)
 
@@ -119,7 +117,7 @@ def replay_letters(
             if everything or (reason is not None and x.get("reason") == reason) or x["key"] in keys
         ]  # fmt: skip
         sent, kept = _send(instance, chosen)
-    click.echo(f"{sent} dead letters were sent again; {kept} hold no whole event or no topic and stay where they are")
+    say(f"{sent} dead letters were sent again; {kept} hold no whole event or no topic and stay where they are")
 
 
 def _send(instance: Instance, letters: list[dict[str, Any]]) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, config_option, data_dir_option
+from cli.output import say
 from cli.settings import Settings, load_settings
 from connectors.access_log import LogMapper, map_log, visitor_salt
 from connectors.cursors import read_cursors, write_cursor
@@ -71,14 +73,12 @@ def import_file(
     if dry_run:
         refused.tell()
         return
-    with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
+    with running(settings, worker=wait, say=partial(say, err=True)) as instance:
         name = f"{summary.source}|{summary.fingerprint}"
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
         if done and not again:
             _refuse_other_rules(file, mapping, summary, done)
-            click.echo(
-                f"{file.name} was imported by {mapping} on {done.get('at')}: nothing to do (--again sends it again)"
-            )
+            say(f"{file.name} was imported by {mapping} on {done.get('at')}: nothing to do (--again sends it again)")
         else:
             _send(file, chain(tried, events), refused, summary, instance)
             kept = {"at": datetime.now(UTC).isoformat(), "rows": summary.rows, "events": summary.events}
@@ -154,7 +154,7 @@ class _Refused:
     def tell(self) -> None:
         """Say which of the first rows are no events."""
         for row in self.waiting[:_TOLD]:
-            click.echo(f"{self._reason}: {row.detail}", err=True)
+            say(f"{self._reason}: {row.detail}", err=True)
 
     def _bury(self, row: BadRow, producer: EventProducer) -> None:
         producer.bury("", self._reason, row.detail, row.raw, file=self._file.name, row=row.row, column=row.column,
@@ -176,7 +176,7 @@ def _tried(events: Iterator[MappedEvent], refused: _Refused, show: int | None) -
         except InvalidEvent as e:
             why = e
         if show is not None and len(tried) <= show:
-            click.echo(event.raw.decode())
+            say(event.raw.decode())
         if len(tried) >= max(_TRIED, show or 0) or len(bad) >= _TRIED:
             break
     if not good and (bad or why):
@@ -227,11 +227,9 @@ def _polled(summary: Summary) -> OutEvent:
 
 def _report(file: Path, summary: Summary) -> None:
     kinds = ", ".join(f"{n:,} {t}" for t, n in sorted(summary.by_type.items()))
-    click.echo(
-        f"{file.name}: {summary.rows:,} rows, {summary.events:,} events ({kinds}) of {len(summary.services)} services"
-    )
+    say(f"{file.name}: {summary.rows:,} rows, {summary.events:,} events ({kinds}) of {len(summary.services)} services")
     if summary.skipped or summary.bad:
-        click.echo(
+        say(
             f"{summary.skipped:,} rows say nothing by the mapping; {summary.bad:,} could not be read: csf dead-letters list"
         )
 

@@ -8,6 +8,7 @@ from importlib import metadata
 
 import click
 
+from cli.output import say
 from pipeline.errors import ConfigError, CsfError
 
 #: command → (module, attribute, short help)
@@ -70,7 +71,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except CsfError as e:
-        click.echo(f"csf: {e}", err=True)
+        say(f"csf: {e}", err=True)
         sys.exit(2 if isinstance(e, ConfigError) else 1)
     except BrokenPipeError:
         sys.stderr.close()

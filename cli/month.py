@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
 
 from cli.embedded.instance import running
 from cli.options import bootstrap_option, config_option, data_dir_option
+from cli.output import say
 from cli.settings import load_settings
 from connectors.control import close_month
 from pipeline.errors import ConfigError
@@ -40,8 +42,8 @@ def close(name: str, config: Path | None, data_dir: Path | None, bootstrap: str 
         raise ConfigError(
             f"{name} is not over yet (it is {today:%Y-%m-%d} in {zone}); a running month cannot be closed"
         )
-    with running(settings, worker=wait, say=lambda text: click.echo(text, err=True)) as instance:
+    with running(settings, worker=wait, say=partial(say, err=True)) as instance:
         offsets = close_month(instance.bootstrap, name, zone, instance.kafka_settings)
         if wait:
             instance.wait_until_caught_up()
-    click.echo(f"{name} is closed: revision 1 is what lay before {len(offsets)} barriers")
+    say(f"{name} is closed: revision 1 is what lay before {len(offsets)} barriers")

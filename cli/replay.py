@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agents.ingest import partials_partition
 from agents.topics import changelog_topic
 from cli.embedded.instance import Instance, read_state, running
 from cli.options import bootstrap_option, config_option, data_dir_option
+from cli.output import say
 from cli.settings import Settings, load_settings
 from pipeline.archive import ArchiveReader
 from pipeline.engine.ingest import IngestPartition
@@ -131,7 +133,7 @@ def replay(
         raise ConfigError(f"there is no archive at {folder}: name one with --archive")
     plan = build_plan(settings.load_catalogue())
     bounds = _bounds(plan, first, last)
-    with running(settings, worker=False, say=lambda text: click.echo(text, err=True)) as instance:
+    with running(settings, worker=False, say=partial(say, err=True)) as instance:
         rebuild = _fold(plan, settings, folder)
         store = settings.open_store()
         try:
@@ -139,7 +141,7 @@ def replay(
         finally:
             store.close()
         _switch(rebuild, instance, settings)
-    click.echo(f"{rebuild.events:,} messages were folded again; {written:,} values were written; state is switched")
+    say(f"{rebuild.events:,} messages were folded again; {written:,} values were written; state is switched")
 
 
 def _bounds(plan: Plan, first: str | None, last: str | None) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ import click
 import msgspec
 
 from cli.embedded.instance import Instance, running
+from cli.output import say
 from cli.settings import load_settings
 from connectors.control import close_month
 from connectors.simulator import catalogue_dir
@@ -71,17 +73,17 @@ def simulate(
     cursor = _cursor(cursor_path, seed, months, int(now.timestamp()) if now else None)
     if truth_file:
         _write(truth_file, msgspec.json.format(msgspec.json.encode(truth(cursor.world()), order="sorted"), indent=1))
-        click.echo(f"The figures of the world are in {truth_file}.", err=True)
+        say(f"The figures of the world are in {truth_file}.", err=True)
     if out and history:
         n = _to_file(cursor.world(), out)
-        click.echo(f"{n:,} events are in {out}.", err=True)
+        say(f"{n:,} events are in {out}.", err=True)
     if to_kafka:
         settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
         settings = replace(settings, catalogue_dir=settings.catalogue_dir or catalogue_dir())
-        with running(settings, worker=True, say=lambda text: click.echo(text, err=True)) as instance:
+        with running(settings, worker=True, say=partial(say, err=True)) as instance:
             _to_kafka(cursor, cursor_path, instance, history, live, speed)
             if instance.children:  # a worker of ours stops with us: let it finish
-                click.echo("Waiting until everything is counted ...", err=True)
+                say("Waiting until everything is counted ...", err=True)
                 instance.wait_until_caught_up()
 
 
@@ -172,10 +174,10 @@ def _to_kafka(
     if history:
         with _bar("History") as progress:
             n = produce_history(bootstrap, cursor.seed, cursor.anchor, progress, end_month, cursor.months, kafka)
-        click.echo(f"{n:,} events were told to {bootstrap}.", err=True)
+        say(f"{n:,} events were told to {bootstrap}.", err=True)
     if live:
         stop = Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
-        click.echo("Live: stop with Ctrl-C.", err=True)
+        say("Live: stop with Ctrl-C.", err=True)
         run_live(bootstrap, cursor.seed, cursor_path, stop, cursor.anchor, cursor.months, speed, kafka)

@@ -10,6 +10,7 @@ import click
 from cli.embedded.instance import Child, Instance
 from cli.embedded.supervisor import Supervisor, is_configured, supervised
 from cli.options import config_option, data_dir_option
+from cli.output import say
 from cli.settings import Settings, load_settings
 from pipeline.errors import ConfigError
 
@@ -45,15 +46,15 @@ def up(
         settings = replace(settings, data_dir=settings.data_dir / "demo", demo=True)
         _own_service(settings.data_dir)
     settings.load_catalogue()  # a mistake there is told before anything starts
-    with supervised(settings, click.echo) as supervisor:
-        click.echo(f"starting in {settings.data_dir} ...")
+    with supervised(settings, say) as supervisor:
+        say(f"starting in {settings.data_dir} ...")
         instance = supervisor.start()
-        click.echo(f"csf-pulse is at {instance.http}" + (" (DEMO: a simulated organisation)" if demo else ""))
+        say(f"csf-pulse is at {instance.http}" + (" (DEMO: a simulated organisation)" if demo else ""))
         if demo:
             _demo(supervisor, instance, settings)
         elif (settings.data_dir / _PROBER).exists():
             supervisor.add(_prober(settings, instance))
-        click.echo("stop with Ctrl-C; it goes on where it was at the next start")
+        say("stop with Ctrl-C; it goes on where it was at the next start")
         supervisor.watch()
 
 
@@ -75,7 +76,7 @@ def _demo(supervisor: Supervisor, instance: Instance, settings: Settings) -> Non
     told = settings.data_dir / "history.told"
     arguments = ["simulate", "--bootstrap", instance.bootstrap, "--data-dir", str(settings.data_dir)]
     if not told.exists():
-        click.echo("telling 13 months of history; the page fills while you look ...")
+        say("telling 13 months of history; the page fills while you look ...")
         history = Child("history", arguments, settings.data_dir, {})
         history.start()
         while history.ended() is None and not supervisor.stopping:
@@ -85,9 +86,9 @@ def _demo(supervisor: Supervisor, instance: Instance, settings: Settings) -> Non
             return
         if history.ended() == 0:
             told.write_text("")
-            click.echo("history is told; the simulated organisation lives on")
+            say("history is told; the simulated organisation lives on")
         else:
-            click.echo(f"history could not be told: {history.last_words()} (see {history.log})")
+            say(f"history could not be told: {history.last_words()} (see {history.log})")
     supervisor.add(Child("simulator", [*arguments, "--no-history", "--live"], settings.data_dir, {}))
     probes = settings.data_dir / _PROBER
     probes.write_text(

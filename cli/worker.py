@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli.options import config_option, data_dir_option
+from cli.output import OneLineFormatter
 from cli.settings import load_settings
 from pipeline.errors import ConfigError
 
@@ -21,7 +22,9 @@ def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, po
     """Run one worker: it folds events into KPIs, writes them, and serves console, API and metrics."""
     from agents.app import run_worker  # noqa: PLC0415 - Faust takes a second to load
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap, http_port=port)
