@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test test-services check fmt lock audit bench docs clean
+.PHONY: help install dev up test test-services check fmt lock audit fuzz bench docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ check: dev  ## lint, types, import direction, generated docs current
 	$(BIN)/mypy
 	$(CSF) catalogue check
 	$(CSF) catalogue docs --check
+
+fuzz: dev  ## give every parser 100,000 inputs (FUZZ_SEED for others)
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-100000} $(BIN)/python -m pytest -n 2 -o timeout=7200 tests/fuzz
 
 audit:  ## ask the package index for known vulnerabilities of all that is locked (needs the internet: no part of the gate)
 	test -x $(VENV)-audit/bin/pip-audit || { $(PYTHON) -m venv $(VENV)-audit && $(VENV)-audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1; }

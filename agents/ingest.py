@@ -15,7 +15,7 @@ from agents.archive import Archive
 from agents.context import Context
 from agents.engines import Ingest
 from agents.producing import kafka_producer, produce
-from agents.tables import ForkedState, StaleAssignment
+from agents.tables import ForkedState, StaleAssignment, restore
 from agents.transport import Batch
 from pipeline.catalogue.model import CSF_IDS
 from pipeline.engine.ingest import DEAD_LETTER_BYTES
@@ -101,7 +101,7 @@ class IngestAgent:
         engine = self._engines.get((topic, partition))
         if engine is None:
             engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
-            engine.restore(*self._ctx.table.recovered(topic, partition))
+            restore(engine, topic, partition, self._ctx.table.recovered(topic, partition))
             self._engines[(topic, partition)] = engine
         return engine
 

@@ -19,7 +19,7 @@ import msgspec
 from agents.context import INGEST, ROLLUP, Context
 from agents.engines import Rollup
 from agents.producing import kafka_producer, produce
-from agents.tables import StaleAssignment
+from agents.tables import StaleAssignment, restore
 from agents.transport import Batch
 from pipeline.engine.rollup import RollupOutput
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
@@ -157,7 +157,7 @@ class RollupAgent:
         partition = self._partitions.get(number)
         if partition is None:
             engine = self._ctx.config.engines.rollup(self._ctx.plan, number)
-            engine.restore(*self._ctx.table.recovered(PARTIALS, number))
+            restore(engine, PARTIALS, number, self._ctx.table.recovered(PARTIALS, number))
             partition = self._partitions[number] = _Partition(engine)
         return partition
 

@@ -62,6 +62,21 @@ class _Store(MemoryStore):  # type: ignore[misc]  # Faust is untyped for us
         return -1
 
 
+def restore(engine: Any, topic: str, partition: int, recovered: tuple[int, list[tuple[bytes, bytes]]]) -> None:
+    """Give an engine the state of a source partition that recovery found.
+
+    Raises:
+        StateError: it is none that this version's engine writes.
+    """
+    try:
+        engine.restore(*recovered)
+    except Exception as e:
+        raise StateError(
+            f"the state of {topic}/{partition} cannot be read ({type(e).__name__}: {e}); stop the workers and rebuild it "
+            "from the archive: csf replay"
+        ) from e
+
+
 class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
     """Durable state of source partitions: chunks, and the source position they stand at.
 

@@ -22,6 +22,7 @@ from pipeline.topics import DEAD_LETTERS
 
 COLUMNS = ["key", "time", "reason", "detail", "topic", "partition", "offset", "index", "size", "event"]
 _SHOWN = 120
+_MOST_PARTITIONS = 2**31
 
 
 @click.group("dead-letters")
@@ -62,7 +63,7 @@ def read_letters(instance: Instance) -> Iterator[dict[str, Any]]:
 def _letter(message: Any) -> dict[str, Any]:
     try:
         letter: dict[str, Any] = msgspec.json.decode(message.value, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         letter = {"reason": "unreadable", "detail": "this dead letter is no JSON", "size": len(message.value)}
     key = (message.key or b"").decode(errors="replace") or f"{DEAD_LETTERS}|{message.partition}|{message.offset}"
     return {**letter, "key": key}
@@ -120,22 +121,31 @@ def replay_letters(
     say(f"{sent} dead letters were sent again; {kept} hold no whole event or no topic and stay where they are")
 
 
+def replayable(letter: dict[str, Any]) -> tuple[str, int | None, bytes] | None:
+    """Return topic, partition and bytes of the event that a dead letter holds whole, None where it does not."""
+    topic, partition, encoded = letter.get("topic"), letter.get("partition"), letter.get("event_base64")
+    try:
+        raw = b64decode(encoded) if encoded else str(letter.get("event", "")).encode()
+    except (ValueError, TypeError):
+        return None
+    whole = len(raw) == letter.get("size") and isinstance(topic, str) and topic in EVENT_TOPICS
+    sane = partition is None or (type(partition) is int and 0 <= partition < _MOST_PARTITIONS)
+    return (str(topic), partition, raw) if whole and sane else None
+
+
 def _send(instance: Instance, letters: list[dict[str, Any]]) -> tuple[int, int]:
     sent = kept = 0
     try:
         producer = KafkaProducer(bootstrap_servers=instance.bootstrap, acks="all", **instance.kafka_settings)
         try:
             for letter in letters:
-                encoded = letter.get("event_base64")
-                raw = b64decode(encoded) if encoded else str(letter.get("event", "")).encode()
-                if letter.get("topic") not in EVENT_TOPICS or len(raw) != letter.get("size"):
+                found = replayable(letter)
+                if found is None:
                     kept += 1
                     continue
-                partition = letter.get("partition")
-                producer.send(
-                    str(letter["topic"]), raw, key=str(letter["key"]).encode(), partition=partition,
-                    headers=[("csf-replay", str(letter["key"]).encode())],
-                )  # fmt: skip
+                topic, partition, raw = found
+                key = str(letter["key"]).encode()
+                producer.send(topic, raw, key=key, partition=partition, headers=[("csf-replay", key)])
                 sent += 1
             producer.flush(60)
         finally:

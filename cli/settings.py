@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
-import yaml
-
 from agents.config import KafkaSecurity, WorkerConfig
 from agents.topics import client_settings
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
+from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.stores.port import KpiStore
 
@@ -202,12 +201,7 @@ def _known(name: str, where: str) -> str:
 
 
 def _from_file(path: Path) -> dict[str, object]:
-    try:
-        document = yaml.safe_load(path.read_text())
-    except OSError as e:
-        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: is no YAML: {str(e).splitlines()[0]}") from None
+    document = read_yaml(path)
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -229,6 +223,10 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
                 found[name] = path.read_text().strip()
             except OSError as e:
                 raise ConfigError(f"{variable}_FILE: {path} cannot be read: {e.strerror}") from None
+            except ValueError:  # a NUL in the name, or bytes that are no text
+                raise ConfigError(
+                    f"{variable}_FILE: {str(path)!r} holds no text; name the file with the secret"
+                ) from None
     return found
 
 

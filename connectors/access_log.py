@@ -29,9 +29,10 @@ from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
 
-#: maybe the virtual host, then the common or combined format, then what else was logged
+#: maybe the virtual host, then the common or combined format, then what else was logged; no part may match a text in
+#: many ways: whoever asks for a page writes most of the line, and a megabyte of dots must not take an hour
 _LINE = re.compile(
-    r'^(?:\S+ (?=\S*[.:]\S* ))?(\S+) (\S+) ([^"\[\]]+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)'
+    r'^(?:\S+ (?=[^\s.:]*[.:]\S* ))?(\S+) (\S+) ([^"\[\]]+) \[([^\]]+)\] "((?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)'
     r'(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)"((?: .*)?)|(?: (\d+\.\d+))?)\s*$'
 )
 #: the request time behind the user agent, seconds: bare, or named as many configurations do

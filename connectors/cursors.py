@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import msgspec
@@ -11,6 +12,8 @@ from kafka.errors import KafkaError
 from pipeline.errors import ServiceUnavailable
 from pipeline.topics import CURSORS
 
+_log = logging.getLogger(__name__)
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 #: Brokers that do not answer at all are told of after this.
 _PATIENCE = {"bootstrap_timeout_ms": 10_000}
 
@@ -35,12 +38,20 @@ def read_cursors(bootstrap: str, settings: dict[str, Any] | None = None) -> dict
                 for messages in consumer.poll(1000).values():
                     for message in messages:
                         if message.key and message.value:
-                            found[message.key.decode()] = msgspec.json.decode(message.value)
+                            _take(found, message.key, message.value)
         finally:
             consumer.close()
     except KafkaError as e:
         raise ServiceUnavailable(f"cursors cannot be read from Kafka at {bootstrap}: {e}") from None
     return found
+
+
+def _take(found: dict[str, dict[str, Any]], key: bytes, value: bytes) -> None:
+    """Add a cursor; one that nobody can read is told and passed over: what it kept is sent again, with the same ids."""
+    try:
+        found[key.decode()] = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as e:
+        _log.warning("the cursor %r in %s cannot be read (%s) and counts as none", key, CURSORS, e)
 
 
 def write_cursor(bootstrap: str, name: str, value: dict[str, Any], settings: dict[str, Any] | None = None) -> None:

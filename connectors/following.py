@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import IO
+from typing import IO, Annotated
 
 import msgspec
 
@@ -31,7 +31,7 @@ class Place(msgspec.Struct, frozen=True):
     """
 
     inode: int = 0
-    offset: int = 0
+    offset: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = 0
     polled: float | None = None
 
 

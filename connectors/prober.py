@@ -15,13 +15,14 @@ from uuid import uuid4
 
 import httpx2
 import msgspec
-import yaml
 
+from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, UptimeChecked
 
 SOURCE = "prober"
+_LONGEST_S = 86_400.0
 
 
 class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -52,14 +53,7 @@ def load_probes(path: Path) -> list[Probe]:
     Raises:
         ConfigError: naming the file, the entry and what is wrong.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise ConfigError(f"{path}: cannot be read: {e.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is no UTF-8 text") from None
-    except yaml.YAMLError as e:
-        raise ConfigError(f"{path}: is no YAML: {' '.join(str(e).split())[:200]}") from None
+    document = read_yaml(path)
     try:
         probes = msgspec.convert(document, list[Probe])
     except msgspec.ValidationError as e:
@@ -74,8 +68,10 @@ def load_probes(path: Path) -> list[Probe]:
             raise ConfigError(
                 f"{path}: entry {i + 1}: url '{probe.url}' is none of http://..., https://..., tcp://host:port"
             )
-        if probe.interval <= 0 or probe.timeout <= 0:
-            raise ConfigError(f"{path}: entry {i + 1}: interval and timeout must be greater than 0")
+        if not (0 < probe.interval <= _LONGEST_S and 0 < probe.timeout <= _LONGEST_S):
+            raise ConfigError(
+                f"{path}: entry {i + 1}: interval and timeout must be greater than 0 and at most a day, in seconds"
+            )
     checks = [(p.service, p.name or p.url) for p in probes]
     for i, each in enumerate(checks):
         if each in checks[:i]:

@@ -19,6 +19,7 @@ from pipeline.events.families import TYPES
 
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]+)`")
 _MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
+_MOST_SECONDS, _MOST_SCALE = 100 * 366 * 86_400.0, 1e12
 _FOLDER = Path(__file__).resolve().parent.parent / "mappings"
 
 
@@ -212,6 +213,10 @@ def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
 
 
 def _check_marks(value: Value, where: str) -> None:
+    if not abs(value.add_seconds) <= _MOST_SECONDS:
+        raise MappingError(f"{where}: add_seconds is {value.add_seconds:g}; it must be within a hundred years")
+    if not 0 < abs(value.scale) <= _MOST_SCALE:
+        raise MappingError(f"{where}: scale is {value.scale:g}; it must be a number other than 0, within 1e12")
     if value.thousands and value.thousands == (value.decimal or "."):
         raise MappingError(f"{where}: thousands and decimal are the same mark '{value.thousands}'")
     if value.format is not None and value.kind not in {"time", "text"}:

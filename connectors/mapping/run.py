@@ -293,7 +293,8 @@ def _chosen(held: list[tuple[int, Row]], c: _Compiled, mapping: Mapping, known: 
         if at is None:
             unreadable.add(number)  # chosen, so that it is refused with its reason
             continue
-        key = tuple(row[k] for k in first_by.key)
+        # an object or a list of JSON is told by its text: only texts and numbers can be keys
+        key = tuple(str(v) if isinstance(v := row[k], list | dict) else v for k in first_by.key)
         if key not in best or (at, number) < best[key]:
             best[key] = (at, number)
     return {number for _, number in best.values()} | unreadable

@@ -150,23 +150,27 @@ def _variable(name: str, mapping: FileMapping, variables: Mapping[str, str]) -> 
 def _template(
     template: str, clean: Callable[[Any], Any], mapping: FileMapping, variables: Mapping[str, str]
 ) -> tuple[Read, str]:
-    """Fill {column} from the row and {var:name} from the run."""
-
-    def given(found: re.Match[str]) -> str:
+    """Fill {column} from the row and {var:name} from the run; what is filled in is text, whatever braces it holds."""
+    parts: list[str | None] = []  # text, and None where a column's value goes
+    names: list[str] = []
+    at = 0
+    for found in PLACE.finditer(template):
+        parts.append(template[at : found.start()])
+        at = found.end()
         name = found.group(1)
-        return _variable(name[4:], mapping, variables) if name.startswith("var:") else found.group()
-
-    text = PLACE.sub(given, template)
-    names = PLACE.findall(text)
+        if name.startswith("var:"):
+            parts.append(_variable(name[4:], mapping, variables))
+        else:
+            parts.append(None)
+            names.append(name)
+    parts.append(template[at:])
 
     def filled(row: Row) -> Any:
-        made = text
-        for name in names:
-            part = clean(row[name])
-            if part is None:
-                return None
-            made = made.replace("{" + name + "}", as_text(part))
-        return made
+        values = [clean(row[name]) for name in names]
+        if any(value is None for value in values):
+            return None
+        given = iter(values)
+        return "".join(as_text(next(given)) if part is None else part for part in parts)
 
     return filled, ", ".join(names)
 

@@ -18,6 +18,7 @@ from pipeline.errors import CatalogueError
 T = TypeVar("T", bound=msgspec.Struct)
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
 _MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
 
 #: The kinds of measures by name.
@@ -27,7 +28,16 @@ MEASURES: dict[str, type[model.Measure]] = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice: the first would be lost silently."""
+    """Safe YAML that refuses a key given twice (the first would be lost silently) and half a character."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """Return a scalar's text; raises ConstructorError where an escape writes half of a surrogate pair."""
+        text = super().construct_scalar(node)
+        if isinstance(text, str) and _HALF.search(text):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a text holds half of a surrogate pair, which is no character", node.start_mark
+            )
+        return text
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping; raises ConstructorError at a second use of a key."""

@@ -33,6 +33,8 @@ class Control:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        #: what was before it counts nowhere, and so is covered by nobody
+        self._horizon_s = plan.calendar.start_of(plan.catalogue.organisation.history_from)
         self._polled: dict[str, tuple[SourcePolled, Intervals]] = {}
         self._reported: dict[str, KpiReported] = {}
         self._dirty: set[str] = set()
@@ -59,8 +61,9 @@ class Control:
         services = "*" if data.services is None else ",".join(sorted(set(data.services)))
         key = f"p|{data.source}|{types}|{services}"
         _, before = self._polled.get(key, (data, []))
-        if data.complete:
-            before = union([*before, (to_ms(data.from_) // 1000, to_ms(data.to) // 1000)])
+        first, last = max(to_ms(data.from_) // 1000, self._horizon_s), to_ms(data.to) // 1000
+        if data.complete and last > self._horizon_s:
+            before = union([*before, (first, last)])
         self._polled[key] = (data, before)
         self.truncated += data.truncated
         self._dirty.add(key)

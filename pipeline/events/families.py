@@ -13,8 +13,12 @@ import msgspec
 from msgspec import Meta
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-Count = Annotated[int, Meta(ge=0)]
-PositiveCount = Annotated[int, Meta(ge=1)]
+#: JSON's integers have no end, those of state and stores do: more is an error of the source
+MOST_COUNTED = 10**12
+Count = Annotated[int, Meta(ge=0, le=MOST_COUNTED)]
+PositiveCount = Annotated[int, Meta(ge=1, le=MOST_COUNTED)]
+#: A month of the years 1970 to 2199: calendars and stores end somewhere.
+Month = Annotated[str, Meta(pattern=r"^(19[789][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])$")]
 NonNegative = Annotated[float, Meta(ge=0)]
 #: A point in time; one without an offset is refused.
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -130,7 +134,7 @@ class SurveyAnswered(msgspec.Struct):
 
     kind: Literal["csat", "nps", "ces", "change_feedback"]
     score: float
-    scale: Annotated[str, Meta(pattern=r"^-?\d+-\d+$")] | None = None
+    scale: Annotated[str, Meta(pattern=r"^-?[0-9]{1,6}-[0-9]{1,6}$")] | None = None
     about: str | None = None
     respondent: str | None = None
     survey: str | None = None
@@ -238,7 +242,7 @@ class MonthClosed(msgspec.Struct):
     control topic once all barriers are written.
     """
 
-    month: Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Month
     zone: str
     id: str = ""
     offsets: dict[str, int] | None = None
@@ -249,13 +253,13 @@ class KpiReported(msgspec.Struct):
     """A KPI value brought from elsewhere, for a month; a value computed from events beats it."""
 
     kpi: Name
-    month: Annotated[str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Month
     value: float
     scope: str = "org"
     target: float | None = None
     numerator: float | None = None
     denominator: float | None = None
-    count: int | None = None
+    count: Count | None = None
 
 
 #: Event type to its struct and family (the family names the topic).

@@ -7,14 +7,20 @@ import re
 from collections.abc import Callable
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from pipeline.errors import InvalidEvent
 from pipeline.events import families as f
 from pipeline.events.envelope import Envelope
-from pipeline.time.calendar import to_ms
+from pipeline.time.calendar import EPOCH, to_ms
+
+
+def _holds(hint: Any, kind: Any) -> bool:
+    """Return whether a type hint is a kind, or offers it."""
+    return hint == kind or kind in get_args(hint)
+
 
 #: An event time, or any time it tells as past, further than this after its arrival is impossible, ms.
 FUTURE_LIMIT_MS = 24 * 3600 * 1000
@@ -31,6 +37,16 @@ CANONICAL_SCALES: dict[str, tuple[float, float]] = {
     "change_feedback": (1, 5),
 }
 
+#: Times before this are mistakes (an empty field of some systems), and beyond what every calendar holds.
+_FIRST = EPOCH
+#: type → its fields that hold a time, and those that hold a list of times
+_TIMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    name: (
+        tuple(n for n, hint in get_type_hints(struct).items() if _holds(hint, datetime)),
+        tuple(n for n, hint in get_type_hints(struct).items() if _holds(hint, list[datetime])),
+    )
+    for name, (_, struct) in f.TYPES.items()
+}
 _batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope_decoder = msgspec.json.Decoder(Envelope)
 _DATA: dict[str, tuple[str, msgspec.json.Decoder[Any]]] = {
@@ -100,6 +116,7 @@ def decode_data(event: Envelope, topic: str, arrival_ms: int) -> tuple[Any, int]
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as e:
         reason = "bad-number" if "out of range" in str(e) else "bad-data"
         raise InvalidEvent(reason, str(e)[:300]) from None
+    _not_before_1970(event.type, data)
     latest = arrival_ms + FUTURE_LIMIT_MS
     if at_ms > latest:
         raise InvalidEvent("future-time", f"event time {event.time.isoformat()} is over 24 h after its arrival")
@@ -110,6 +127,17 @@ def decode_data(event: Envelope, topic: str, arrival_ms: int) -> tuple[Any, int]
         except OverflowError:
             raise InvalidEvent("bad-data", "a time lies outside the calendar") from None
     return data, at_ms
+
+
+def _not_before_1970(kind: str, data: Any) -> None:
+    single, lists = _TIMES[kind]
+    for name in single:
+        at: datetime | None = getattr(data, name)
+        if at is not None and at < _FIRST:
+            raise InvalidEvent("bad-data", f"{name} {at.isoformat()} is before 1970")
+    for name in lists:
+        if any(at < _FIRST for at in getattr(data, name) or ()):
+            raise InvalidEvent("bad-data", f"{name} has a time before 1970")
 
 
 def _ordered(data: Any, first: str, *later: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 
+import msgspec
 from influxdb_client import BucketRetentionRules
 
 from pipeline.errors import StoreRejected
@@ -189,7 +190,7 @@ class InfluxStore:
         row: Row = {}
         try:
             return [decode(row := row_) for row_ in rows]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OverflowError, msgspec.MsgspecError) as error:
             raise StoreRejected(
                 f"bucket {bucket} at {self._influx.url} has a point that csf-pulse did not write so "
                 f"({error}; {dict(list(row.items())[3:9])}); delete it, or use buckets that nothing else writes to"

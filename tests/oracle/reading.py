@@ -142,6 +142,9 @@ def check(event: _Envelope, topic: str, arrival_ms: int) -> Any:
         raise Bad("bad-data") from None
     except msgspec.DecodeError:  # json writes an infinite number as no JSON
         raise Bad("bad-number") from None
+    told = [v for n in struct.__struct_fields__ for v in _times(getattr(data, n))]
+    if any(ms(at) < 0 for at in told):
+        raise Bad("bad-data")
     latest = arrival_ms + DAY_MS
     if ms(event.time) > latest:
         raise Bad("future-time")
@@ -158,6 +161,11 @@ def check(event: _Envelope, topic: str, arrival_ms: int) -> Any:
             raise Bad("bad-number")
     _special(event.type, data)
     return data
+
+
+def _times(value: Any) -> list[datetime]:
+    """Return the times a field tells."""
+    return [v for v in (value if isinstance(value, list) else [value]) if isinstance(v, datetime)]
 
 
 def _special(kind: str, data: Any) -> None:
