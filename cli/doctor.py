@@ -20,6 +20,7 @@ from cli.embedded.jars import KAFKA_VERSION, cache_dir, expected, verify
 from cli.embedded.kafka import java
 from cli.options import bootstrap_option, config_option, data_dir_option, format_option
 from cli.output import print_rows
+from cli.reaching import check_kafka
 from cli.settings import Settings, load_settings
 from pipeline.errors import CsfError
 from pipeline.topics import CURSORS
@@ -127,6 +128,7 @@ def _jars() -> Finding:
 
 def _broker(settings: Settings, where: str) -> Finding:
     def check() -> Finding:
+        check_kafka(where, settings.security())
         admin = KafkaAdminClient(bootstrap_servers=where, **settings.kafka_settings())
         try:
             wanted = {s.name: s.partitions for s in topic_specs(group=settings.group, partitions=settings.partitions)}
@@ -154,6 +156,7 @@ def _broker(settings: Settings, where: str) -> Finding:
 
 def _clock(settings: Settings, where: str) -> Finding:
     def check() -> Finding:
+        check_kafka(where, settings.security())
         producer = KafkaProducer(bootstrap_servers=where, **settings.kafka_settings())
         try:
             before = time.time()

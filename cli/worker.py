@@ -9,6 +9,7 @@ import click
 
 from cli.options import config_option, data_dir_option
 from cli.output import OneLineFormatter
+from cli.reaching import check_kafka
 from cli.settings import load_settings
 from pipeline.errors import ConfigError
 
@@ -34,4 +35,5 @@ def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, po
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(f"{settings.data_dir} cannot be used: {e.strerror}; name another with --data-dir") from None
+    check_kafka(settings.bootstrap, settings.security())
     return run_worker(settings.worker_config(settings.bootstrap))

@@ -23,6 +23,7 @@ from agents.topics import ensure_topics, topic_specs
 from cli.embedded.catching_up import CatchingUp
 from cli.embedded.jars import Say
 from cli.embedded.kafka import EmbeddedKafka, free_port, port_taken
+from cli.reaching import check_kafka
 from cli.settings import Settings
 from pipeline.errors import ConfigError, ServiceUnavailable
 
@@ -259,6 +260,7 @@ def running(settings: Settings, *, worker: bool, say: Say = lambda _text: None) 
     With ``bootstrap`` set the brokers are somebody else's, and so are the workers: nothing is started.
     """
     if settings.bootstrap is not None:
+        check_kafka(settings.bootstrap, settings.security())
         yield Instance(settings, settings.bootstrap, f"http://{settings.http_host}:{settings.http_port}")
         return
     state = read_state(settings.data_dir)

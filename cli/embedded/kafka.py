@@ -141,7 +141,7 @@ class EmbeddedKafka:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             settings, log4j = self.folder / "server.properties", self.folder / "log4j2.yaml"
-            settings.write_text(_SERVER.format(port=self.port, controller=controller, logs=logs))
+            settings.write_text(self._properties(controller, logs))
             log4j.write_text(_LOG4J)
         except OSError as e:
             raise ConfigError(f"{self.folder} cannot be written: {e.strerror}; name another with --data-dir") from None
@@ -162,9 +162,17 @@ class EmbeddedKafka:
             )  # fmt: skip
         self._await_ready(offset)
 
+    def _properties(self, controller: int, logs: Path) -> str:
+        """Return the broker's settings."""
+        return _SERVER.format(port=self.port, controller=controller, logs=logs)
+
+    def _format_arguments(self) -> list[str]:
+        """Return further arguments of the preparation of the data folder."""
+        return []
+
     def _format(self, command: list[str], settings: Path, logs: Path) -> None:
         """Prepare the data folder, exactly once."""
-        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings)]
+        tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(settings), *self._format_arguments()]
         done = subprocess.run([*command, *tool], capture_output=True, text=True, check=False)
         if done.returncode:
             shutil.rmtree(logs, ignore_errors=True)

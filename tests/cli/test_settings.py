@@ -36,7 +36,7 @@ def test_secrets_come_from_files_and_are_never_shown(tmp_path: Path) -> None:
         ("archive: perhaps", "archive is 'perhaps'; it must be true or false"),
         ("influx_token: abc", "influx_token is a secret; set CSF_INFLUX_TOKEN or CSF_INFLUX_TOKEN_FILE instead"),
         ("- a list", "must hold settings as 'name: value' lines"),
-        ("a: [", "is no YAML"),
+        ("a: [", "mend the YAML"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, sentence: str) -> None:

@@ -153,7 +153,7 @@ def test_checks_and_what_was_polled_are_told_on_schedule_and_an_outage_is_seen()
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[", "is no YAML"),
+        ("[", "mend the YAML"),
         ("", "expected 'array'"),
         ("[]", "names nothing to check"),
         ("- url: http://x\n  service: web\n  intervall: 3\n", "unknown field 'intervall'; allowed: url, service"),
