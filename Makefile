@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test test-services check fmt lock audit fuzz bench docs clean
+.PHONY: help install dev up test test-services check fmt lock audit fuzz bench soak docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -56,6 +56,9 @@ fmt: dev  ## format the code
 
 bench: dev  ## measure speed as ratios against plain Faust
 	$(BIN)/python -m benchmarks.run
+
+soak: dev  ## an hour at half the top rate; prints the slope of the worker's memory
+	$(BIN)/python -m benchmarks.soak
 
 docs: dev  ## write the generated references
 	$(CSF) catalogue docs

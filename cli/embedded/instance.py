@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,6 +124,16 @@ def get_json(url: str, timeout: float = 5.0, token: str | None = None) -> Any:
         request.add_header("Authorization", f"Bearer {token}")
     with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - likewise
         return json.load(answer)
+
+
+def trim_log(path: Path, most: int = 32 * 2**20) -> None:
+    """Begin a log anew when it has grown very large; who writes it appends, and so goes on at its start."""
+    try:
+        if path.stat().st_size > most:
+            shutil.copyfile(path, path.with_suffix(".log.1"))
+            os.truncate(path, 0)
+    except OSError:  # it is not there yet, or the disk is full: the next look tries again
+        return
 
 
 class Child:

@@ -17,6 +17,7 @@ from cli.embedded.instance import (
     kept_port,
     locked,
     make_topics,
+    trim_log,
     worker_child,
     write_state,
 )
@@ -127,6 +128,8 @@ class Supervisor:
                     self._stop.wait(_BACKOFF_FIRST_S)
             for supervised in self._children:
                 self._tend(supervised)
+            for log in (self.kafka.log, *(s.child.log for s in self._children)):
+                trim_log(log)
 
     def _tend(self, supervised: Supervised) -> None:
         code = supervised.child.ended()

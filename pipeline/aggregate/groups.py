@@ -5,11 +5,29 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.aggregate.base import pack_int
+from pipeline.aggregate.distinct import hash64
 
 Group = tuple[int, int, int, int]
-#: More groups than this in one cell are folded into the last, so that a flood of models stays bounded.
+#: Groups a state keeps apart: those with the smallest hashes; all others are one. So a flood of models stays
+#: bounded, and which are kept depends on the groups alone, not on their order.
 MAX_GROUPS = 256
 OTHER = "(other)"
+
+
+def _bounded(state: dict[str, Group]) -> dict[str, Group]:
+    """Put the groups that are too many together, in place."""
+    named = state.keys() - {OTHER}
+    for group in sorted(named, key=_rank)[MAX_GROUPS:] if len(named) > MAX_GROUPS else ():
+        state[OTHER] = _added(state.get(OTHER, (0, 0, 0, 0)), state.pop(group))
+    return state
+
+
+def _added(a: Group, b: Group) -> Group:
+    return (a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3])
+
+
+def _rank(name: str) -> tuple[int, str]:
+    return hash64(name), name
 
 
 class GroupsAggregator:
@@ -20,16 +38,11 @@ class GroupsAggregator:
         if state is None:
             state = {}
         group, predicted, actual = contribution
-        if group not in state and len(state) >= MAX_GROUPS:
+        if OTHER in state and group not in state and _rank(group) > max(map(_rank, state.keys() - {OTHER})):
             group = OTHER
-        n, err, act, bias = state.get(group, (0, 0, 0, 0))
-        state[group] = (
-            n + sign,
-            err + sign * abs(actual - predicted),
-            act + sign * abs(actual),
-            bias + sign * (predicted - actual),
-        )
-        return state
+        new = (sign, sign * abs(actual - predicted), sign * abs(actual), sign * (predicted - actual))
+        state[group] = _added(state.get(group, (0, 0, 0, 0)), new)
+        return _bounded(state) if len(state) > MAX_GROUPS else state
 
     def merge(self, left: dict[str, Group] | None, right: dict[str, Group] | None) -> dict[str, Group] | None:
         """Add up group by group."""
@@ -38,10 +51,9 @@ class GroupsAggregator:
         if right is None:
             return left
         merged = dict(left)
-        for group, (n, err, act, bias) in right.items():
-            n0, e0, a0, b0 = merged.get(group, (0, 0, 0, 0))
-            merged[group] = (n0 + n, e0 + err, a0 + act, b0 + bias)
-        return merged
+        for group, sums in right.items():
+            merged[group] = _added(merged.get(group, (0, 0, 0, 0)), sums)
+        return _bounded(merged) if len(merged) > MAX_GROUPS else merged
 
     def pack(self, state: dict[str, Group]) -> Any:
         """Return the groups in name order."""

@@ -65,6 +65,8 @@ def _organisation(organisation: model.Organisation, place: str) -> None:
     _between(organisation.session_gap_minutes, 1, 1440, f"{place}: session_gap_minutes")
     _between(organisation.close_day, 1, 28, f"{place}: close_day")
     _between(organisation.discovered_services, 0, 100_000, f"{place}: discovered_services")
+    for name in ("remembered_ids", "open_sessions", "entities"):
+        _between(getattr(organisation, name), 4, 1_000_000_000, f"{place}: {name}")
     _between(organisation.aligned_score, 0, 100, f"{place}: aligned_score")
     _between(organisation.at_risk_score, 0, 100, f"{place}: at_risk_score")
     if organisation.at_risk_score >= organisation.aligned_score:

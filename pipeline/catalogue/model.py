@@ -289,6 +289,10 @@ class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     history_from: date = date(2000, 1, 1)
     #: how many services that the catalogue does not name an importer may register
     discovered_services: int = 500
+    #: bounds of one partition's state: ids remembered against duplicates, sessions and tasks that take more, entities
+    remembered_ids: int = 2_000_000
+    open_sessions: int = 200_000
+    entities: int = 500_000
     #: score limits: at or above aligned, at or above at_risk, below: concern
     aligned_score: float = 80.0
     at_risk_score: float = 60.0

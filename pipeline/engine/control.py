@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from pipeline.engine import wire
+from pipeline.engine.bounds import POLLED_INTERVALS, POLLED_KEYS, POLLED_TEXT, REPORTED_VALUES
 from pipeline.engine.plan import Plan
 from pipeline.errors import InvalidEvent
 from pipeline.events.families import KpiReported, MonthClosed, SourcePolled
@@ -44,7 +45,7 @@ class Control:
         """Yield what a control event says to rollup.
 
         Raises:
-            InvalidEvent: a reported value names no KPI of the catalogue, or no scope.
+            InvalidEvent: a reported value names no KPI of the catalogue, or no scope, or there are too many already.
         """
         if event_type == "source.polled":
             yield from self._poll(data)
@@ -60,10 +61,14 @@ class Control:
         types = ",".join(sorted(set(data.types)))
         services = "*" if data.services is None else ",".join(sorted(set(data.services)))
         key = f"p|{data.source}|{types}|{services}"
+        if len(key) > POLLED_TEXT or (len(self._polled) >= POLLED_KEYS and key not in self._polled):
+            raise InvalidEvent(
+                "limit", f"one source covers too much, or more than {POLLED_KEYS} ways to cover are known"
+            )
         _, before = self._polled.get(key, (data, []))
         first, last = max(to_ms(data.from_) // 1000, self._horizon_s), to_ms(data.to) // 1000
         if data.complete and last > self._horizon_s:
-            before = union([*before, (first, last)])
+            before = union([*before, (first, last)])[-POLLED_INTERVALS:]
         self._polled[key] = (data, before)
         self.truncated += data.truncated
         self._dirty.add(key)
@@ -90,6 +95,8 @@ class Control:
         if not (data.scope == "org" or (kind in {"team", "service"} and name)):
             raise InvalidEvent("bad-data", f"scope '{data.scope[:80]}' is none of org, team:ID, service:ID")
         key = f"pk|{data.kpi}|{data.scope}|{data.month}"
+        if len(self._reported) >= REPORTED_VALUES and key not in self._reported:
+            raise InvalidEvent("limit", f"more than {REPORTED_VALUES} values were reported")
         self._reported[key] = data
         self._dirty.add(key)
         body = [

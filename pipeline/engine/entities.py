@@ -64,13 +64,20 @@ class Entity:
 class Entities:
     """All entities of one source partition."""
 
-    def __init__(self, by_type: dict[str, tuple[Base, ...]], bases: dict[str, Base], cells: Cells) -> None:
+    def __init__(
+        self, by_type: dict[str, tuple[Base, ...]], bases: dict[str, Base], cells: Cells, most: int
+    ) -> None:  # fmt: skip
+        self._most = most
         self._by_type = by_type
         self._bases = bases
         self._cells = cells
         self._all: dict[Key, Entity] = {}
         self._members: dict[str, list[Key]] = {}
         self._dirty: set[str] = set()
+
+    def full(self, key: Key) -> bool:
+        """Return whether an entity is one too many: it is new, and there are as many as may be."""
+        return len(self._all) >= self._most and key not in self._all
 
     def update(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, clock_ms: int) -> bool:
         """Fold one update; return False where it was superseded."""

@@ -17,6 +17,7 @@ import msgspec
 
 from pipeline.engine import wire
 from pipeline.engine.bases import Base
+from pipeline.engine.bounds import CHECKPOINT, LETTERS_A_MESSAGE, Names
 from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.definitions import BASES_KEY, HeldBases
@@ -73,10 +74,11 @@ class IngestPartition:
         organisation = plan.catalogue.organisation
         self._services = ServiceBook(plan.catalogue)
         self._cells = Cells(plan.bases, plan.calendar)
-        self._entities = Entities(plan.by_type, plan.bases, self._cells)
+        self._names = Names(plan.catalogue)
+        self._entities = Entities(plan.by_type, plan.bases, self._cells, organisation.entities)
         gap_ms = organisation.session_gap_minutes * 60_000
-        self._sessions = Sessions(*plan.hot.get(SESSION, _NO_BASES), self._cells, gap_ms)
-        self._seen = SeenIds()
+        self._sessions = Sessions(*plan.hot.get(SESSION, _NO_BASES), self._cells, gap_ms, organisation.open_sessions)
+        self._seen = SeenIds(organisation.remembered_ids)
         self._control = Control(plan)
         self._held = HeldBases(plan, topic)
         self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
@@ -98,6 +100,7 @@ class IngestPartition:
             b"e": self._entities.restore,
             b"s": self._sessions.restore,
             b"p": self._control.restore,
+            b"n": self._names.restore,
         }
         for key, value in chunks:
             if key == OUTBOX_KEY:
@@ -136,6 +139,8 @@ class IngestPartition:
             if value and value[0] == _OBJECT:  # one event: spares the list
                 self._safely(value, offset, 0, arrival_ms)
                 self.position = offset
+                if not offset % CHECKPOINT:
+                    self._bound()
                 continue
             try:
                 events = split_message(value)
@@ -146,10 +151,22 @@ class IngestPartition:
                 for index, raw in enumerate(events):
                     self._safely(raw, offset, index, arrival_ms)
             self.position = offset
+            self._bound()
         self._settle()
         self._cells.expire(self._clock_ms)
         self._seen.expire(self._clock_ms)
         self._sessions.expire(self._clock_ms)
+
+    def _bound(self) -> None:
+        """Keep ids and sessions within their number, at a place of the log."""
+        for what, number in (
+            ("ids", self._seen.bound(self._clock_ms)),
+            ("sessions", self._sessions.bound(self._clock_ms)),
+        ):
+            if number:  # no event's exit: what it tells is how far the bounds reach
+                label = f"forgotten:{what}"
+                self._reasons[label] = self._reasons.get(label, 0) + number
+                self._counted = True
 
     def _settle(self) -> None:
         """Bring what the batch gathered into the cells."""
@@ -169,7 +186,7 @@ class IngestPartition:
             self._say(next(iter(self._plan.catalogue.csfs)), "exits", wire.EXITS, self._counts, self._reasons)
             meta = [self._clock_ms, self._counts, self._reasons, self._services.discovered]
             chunks.append((b"meta", msgspec.msgpack.encode(meta)))
-        for part in (self._cells, self._seen, self._entities, self._sessions, self._control, self._held):
+        for part in (self._cells, self._seen, self._entities, self._sessions, self._control, self._held, self._names):
             chunks.extend(part.chunks())
         if self._partials:
             chunks.append((OUTBOX_KEY, self._outbox.pack(self._partials)))
@@ -208,7 +225,9 @@ class IngestPartition:
         elif event.type not in self._plan.wanted_types:
             self._count("unmapped", "no-kpi")
         elif (service := self._services.find(event.subject, event.csfteam)) is None:
-            self._count("unmapped", "unknown-service")
+            self._count("unmapped", self._services.refused)
+        elif (refused := self._names.refuse(event.type, data, service)) is not None:
+            self._count("unmapped", refused)
         else:
             self._fact(event, data, at_ms, service)
 
@@ -216,6 +235,9 @@ class IngestPartition:
         """Fold one fact about a known service."""
         if event.type in ENTITY_TYPES:
             key = (event.type, event.source, entity_id(event.type, data, event.id))
+            if self._entities.full(key):
+                self._count("unmapped", "entity-limit")
+                return
             sequence = _integer(event.sequence)
             kept = self._entities.update(key, service, data, at_ms, sequence, self._clock_ms)
             self._count(*(("kpi", "") if kept else ("ignored", "superseded")))
@@ -295,7 +317,9 @@ class IngestPartition:
         self._counted = True
 
     def _bury(self, why: InvalidEvent, offset: int, index: int, arrival_ms: int, raw: bytes) -> None:
-        """Queue the dead letter of a bad event."""
+        """Queue the dead letter of a bad event; of one message, only of the first ones."""
+        if index >= LETTERS_A_MESSAGE:
+            return
         kept = raw[:DEAD_LETTER_BYTES]
         try:
             text = {"event": kept.decode()}

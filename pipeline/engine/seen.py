@@ -1,4 +1,4 @@
-"""Which events a partition has seen: an exact set of 128-bit ids over a bounded horizon of arrival.
+"""Which events a partition has seen: an exact set of 128-bit ids over a bounded horizon of arrival and number.
 
 Kept in segments ``d|hour|tier|number``, appended to and never rewritten; eight segments of a tier become one
 of the next, so that the work a new id causes stays logarithmic.
@@ -29,11 +29,13 @@ def _name(segment: Segment) -> bytes:
 class SeenIds:
     """The ids of one source partition."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._ids: set[bytes] = set()
         self._segments: dict[Segment, list[bytes]] = {}
         self._fresh: dict[int, list[bytes]] = {}
         self._gone: list[Segment] = []
+        self._trimmed: set[Segment] = set()
         self._number = 0
         self._hour = 0
 
@@ -66,9 +68,38 @@ class SeenIds:
         for hour in [h for h in self._fresh if h < oldest]:
             self._ids.difference_update(self._fresh.pop(hour))
 
+    def bound(self, clock_ms: int) -> int:
+        """Forget the oldest ids where there are more than may be: a quarter, so that it is seldom. Return how many."""
+        if len(self._ids) > self._most:
+            self.expire(clock_ms)
+        if len(self._ids) <= self._most:
+            return 0
+        over = forgotten = len(self._ids) - (self._most - self._most // 4)
+        # within an hour greater tiers are older, and what no flush has yet seen is the newest
+        for segment in sorted(self._segments, key=lambda s: (s[0], -s[1], s[2])):
+            if over <= 0:
+                break
+            over -= self._forget_first(self._segments[segment], over)
+            if self._segments[segment]:
+                self._trimmed.add(segment)
+            else:
+                del self._segments[segment]
+                self._gone.append(segment)
+        for hour in sorted(self._fresh):
+            over -= self._forget_first(self._fresh[hour], over)
+        return forgotten
+
+    def _forget_first(self, ids: list[bytes], most: int) -> int:
+        gone = ids[:most]
+        del ids[:most]
+        self._ids.difference_update(gone)
+        return len(gone)
+
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the segments that are new or gone since the last call."""
         for hour, ids in self._fresh.items():
+            if not ids:
+                continue
             new = (hour, 0, self._number)
             self._number += 1
             self._segments[new] = ids
@@ -77,6 +108,9 @@ class SeenIds:
         for segment in self._gone:
             yield _name(segment), None
         self._gone = []
+        for segment in self._trimmed & self._segments.keys():
+            yield _name(segment), b"".join(self._segments[segment])
+        self._trimmed = set()
 
     def _compact(self, new: Segment) -> Iterator[tuple[bytes, bytes | None]]:
         hour, tier, _ = new
@@ -84,7 +118,7 @@ class SeenIds:
             same = [s for s in self._segments if s[0] == hour and s[1] == tier]
             if len(same) < _FAN:
                 break
-            merged = [i for s in same for i in self._segments.pop(s)]
+            merged = [i for s in sorted(same) for i in self._segments.pop(s)]  # the order of arrival
             for old in same:
                 if old != new:
                     yield _name(old), None

@@ -37,6 +37,8 @@ class ServiceBook:
                 self._known.setdefault(vendor_id, service.id)
         #: service id → team, of services the catalogue does not name
         self.discovered: dict[str, str] = {}
+        #: why the last subject that ``find`` did not know is none
+        self.refused = ""
         self._reporting = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
         #: subjects that came with a team → their service
         self._told: dict[str, str] = {}
@@ -49,16 +51,21 @@ class ServiceBook:
         """Return the service a subject means; with a team an unknown one is registered, within the limit."""
         found = self._known.get(subject)
         if found is not None or not team:
+            self.refused = "unknown-service"
             return found
         told = self._told.get(subject)
         if told is not None:
             return told
         name = service_id(subject)
+        self.refused = "unknown-service"
         if name is None:
             return None
         if name not in self._services and name not in self.discovered:
             owner = service_id(team)
-            if len(self.discovered) >= self._limit or owner is None:
+            if owner is None:
+                return None
+            if len(self.discovered) >= self._limit:
+                self.refused = "service-limit"
                 return None
             self.discovered[name] = owner
         if len(self._told) >= _TOLD:

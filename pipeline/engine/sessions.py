@@ -99,7 +99,12 @@ class _Visits:
 class Sessions:
     """All open sessions of one source partition."""
 
-    def __init__(self, hot: tuple[Hot, ...], others: tuple[Base, ...], cells: Cells, gap_ms: int) -> None:
+    def __init__(
+        self, hot: tuple[Hot, ...], others: tuple[Base, ...], cells: Cells, gap_ms: int, most: int
+    ) -> None:  # fmt: skip
+        self._most = most
+        #: number of the row before which there cannot be too many
+        self._look_at = 0
         self._hot = hot
         self._others = others
         self._cells = cells
@@ -230,6 +235,41 @@ class Sessions:
             visits.tasks = [t for t in visits.tasks if t.touched >= oldest]
         kept = [*(s.touched for s in visits.sessions), *(t.touched for t in visits.tasks)]
         visits.since = min(kept, default=clock_ms)
+
+    def bound(self, clock_ms: int) -> int:
+        """Forget the visitors who came longest ago, where there are too many sessions and tasks that take more.
+
+        They are counted without those that are over anyway; a quarter goes, so that it is seldom.
+
+        Returns:
+            how many sessions and tasks were forgotten.
+        """
+        if len(self._rows) <= self._most or self._next_row < self._look_at:
+            return 0
+        oldest = clock_ms - HOLD_MS
+        rows: dict[Visitor, list[int]] = {}
+        last: dict[Visitor, int] = {}
+        for item in self._rows.values():
+            if item.touched >= oldest:
+                rows.setdefault(item.visitor, []).append(item.row)
+                last[item.visitor] = max(last.get(item.visitor, 0), item.touched)
+        held = left = sum(map(len, rows.values()))
+        if left > self._most:
+            self.settle()
+            for _, visitor in sorted((touched, visitor) for visitor, touched in last.items()):
+                if left <= self._most - self._most // 4:
+                    break
+                left -= len(rows[visitor])
+                self._forget_visitor(visitor)
+        self._look_at = self._next_row + self._most - left + 1
+        return held - left
+
+    def _forget_visitor(self, visitor: Visitor) -> None:
+        """Forget all rows of a visitor for good: after a recovery too they take no more."""
+        visits = self._visits.pop(visitor)
+        for row in [*(s.row for s in visits.sessions), *(t.row for t in visits.tasks)]:
+            del self._rows[row]
+            self._segments.touch(row)
 
     def expire(self, clock_ms: int) -> None:
         """Forget idle visitors, once an arrival hour (they would be forgotten at their next event anyway)."""

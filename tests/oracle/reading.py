@@ -87,6 +87,7 @@ class Fact:
     service: str
     sequence: int
     data: Any
+    offset: int
 
 
 @dataclass
@@ -94,6 +95,8 @@ class Read:
     """What the messages hold."""
 
     facts: list[Fact] = field(default_factory=list)
+    #: (topic, partition) → (offset, clock) after which sessions and ids are counted
+    checkpoints: dict[tuple[str, int], list[tuple[int, int]]] = field(default_factory=dict)
     polls: list[Any] = field(default_factory=list)
     reported: dict[tuple[str, str, str], Any] = field(default_factory=dict)
     exits: dict[tuple[str, int], Counter[str]] = field(default_factory=dict)
@@ -204,6 +207,8 @@ class _Place:
         self.vendor = {v: s.id for s in reversed(catalogue.services.values()) for v in s.vendor_ids}
         self.discovered: dict[str, str] = {}
         self.seen: dict[tuple[str, str], int] = {}
+        self.names: dict[tuple[str, str], set[Any]] = {}
+        self.refused = ""
         self.entities: dict[tuple[str, str, str], tuple[Any, ...]] = {}
         self.clock = 0
 
@@ -213,10 +218,14 @@ class _Place:
         if subject in self.vendor:
             return self.vendor[subject]
         name = cleaned(subject) if team else None
+        self.refused = "unknown-service"
         if name is None or name in self.catalogue.services or name in self.discovered:
             return name
         owner = cleaned(team or "")
-        if owner is None or len(self.discovered) >= self.catalogue.organisation.discovered_services:
+        if owner is None:
+            return None
+        if len(self.discovered) >= self.catalogue.organisation.discovered_services:
+            self.refused = "service-limit"
             return None
         self.discovered[name] = owner
         return name
@@ -225,8 +234,32 @@ class _Place:
         hour = self.clock // 3_600_000
         if key in self.seen and hour - self.seen[key] <= 48:
             return True
+        self.seen.pop(key, None)  # it takes its place among the newest
         self.seen[key] = hour
         return False
+
+    def forget_ids(self) -> int:
+        hour, most = self.clock // 3_600_000, self.catalogue.organisation.remembered_ids
+        self.seen = {k: h for k, h in self.seen.items() if hour - h <= 48}
+        if len(self.seen) > most:
+            over = len(self.seen) - (most - most // 4)
+            self.seen = dict(list(self.seen.items())[over:])
+            return over
+        return 0
+
+    def one_too_many(self, kind: str, data: Any, service: str) -> str | None:
+        listed = self.catalogue.services.get(service)
+        if kind == "uptime.checked" and data.check not in (listed.required_checks if listed else []):
+            what, name = "check", data.check
+        elif kind == "record.synced":
+            what, name = "pair", (data.from_, data.to)
+        else:
+            return None
+        names = self.names.setdefault((what, service), set())
+        if len(names) >= 256 and name not in names:
+            return f"{what}-limit"
+        names.add(name)
+        return None
 
 
 def entity_of(kind: str, data: Any, event_id: str) -> str:
@@ -257,7 +290,7 @@ def read(catalogue: Catalogue, messages: list[Message], wanted: set[str]) -> Rea
     """
     out, places = Read(), {}
     out.teams = {s.id: s.team for s in catalogue.services.values()}
-    for topic, partition, _, arrival, value in sorted(messages, key=lambda m: m[:3]):
+    for topic, partition, offset, arrival, value in sorted(messages, key=lambda m: m[:3]):
         place = places.setdefault((topic, partition), _Place(catalogue))
         place.clock = max(place.clock, arrival)
         out.now_ms = max(out.now_ms, arrival)
@@ -266,12 +299,17 @@ def read(catalogue: Catalogue, messages: list[Message], wanted: set[str]) -> Rea
             events = split(value)
         except Bad as bad:
             exits[f"dead_letter:{bad}"] += 1
-            continue
+            events = []
         for event in events:
             try:
-                exits[_one(catalogue, place, (topic, partition), arrival, event, wanted, out)] += 1
+                exits[_one(catalogue, place, (topic, partition), offset, arrival, event, wanted, out)] += 1
             except Bad as bad:
                 exits[f"dead_letter:{bad}"] += 1
+        if value[:1] != b"{" or offset % 1024 == 0:
+            over = place.forget_ids()
+            if over:
+                exits["forgotten:ids"] += over
+            out.checkpoints.setdefault((topic, partition), []).append((offset, place.clock))
     for place in places.values():
         for name, team in place.discovered.items():
             out.teams.setdefault(name, team)
@@ -279,8 +317,9 @@ def read(catalogue: Catalogue, messages: list[Message], wanted: set[str]) -> Rea
 
 
 def _one(
-    catalogue: Catalogue, place: _Place, at: tuple[str, int], arrival: int, raw: Any, wanted: set[str], out: Read
-) -> str:
+    catalogue: Catalogue, place: _Place, at: tuple[str, int], offset: int, arrival: int, raw: Any,
+    wanted: set[str], out: Read,
+) -> str:  # fmt: skip
     try:
         event = msgspec.convert(raw, _Envelope)
     except msgspec.ValidationError:
@@ -299,13 +338,18 @@ def _one(
         return "unmapped:no-kpi"
     service = place.service(event.subject, event.csfteam)
     if service is None:
-        return "unmapped:unknown-service"
+        return f"unmapped:{place.refused}"
+    refused = place.one_too_many(event.type, data, service)
+    if refused:
+        return f"unmapped:{refused}"
     sequence = event.sequence if isinstance(event.sequence, int) else -1
-    fact = Fact(at, event.type, event.source, event.id, t_ms, place.clock, service, sequence, data)
+    fact = Fact(at, event.type, event.source, event.id, t_ms, place.clock, service, sequence, data, offset)
     if event.type in ENTITIES:
-        out.facts.append(fact)
         key = (event.source, event.type, entity_of(event.type, data, event.id))
         held = place.entities.get(key)
+        if held is None and len(place.entities) >= catalogue.organisation.entities:
+            return "unmapped:entity-limit"
+        out.facts.append(fact)
         if held is not None and rank(fact) <= held:
             return "ignored:superseded"
         place.entities[key] = rank(fact)

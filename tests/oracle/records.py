@@ -76,7 +76,7 @@ def frames(catalogue: Catalogue, read: Read) -> dict[str, pl.DataFrame]:
         kind: frame(kind, list(_last_states(kind, facts)) if kind in ENTITIES else [row(f) for f in facts])
         for kind, facts in by_type.items()
     }
-    sessions = [*_derived(catalogue, read.facts), *_reported(by_type.get("session.ended", []))]
+    sessions = [*_derived(catalogue, read), *_reported(by_type.get("session.ended", []))]
     if sessions:
         found["session"] = frame("session", sessions)
     return found
@@ -123,44 +123,92 @@ class _Visit:
         self.pages, self.tasks, self.touched = 1, set(), clock
 
 
-def _derived(catalogue: Catalogue, facts: list[Fact]) -> typing.Iterator[dict[str, Any]]:
+def _derived(catalogue: Catalogue, read: Read) -> typing.Iterator[dict[str, Any]]:
     gap = catalogue.organisation.session_gap_minutes * 60_000
-    visitors: dict[tuple[Any, ...], list[Fact]] = defaultdict(list)
     reported = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
-    for fact in facts:
+    places: dict[tuple[str, int], list[Fact]] = defaultdict(list)
+    for fact in read.facts:
         if fact.type in {"page.viewed", "task.finished"} and fact.service not in reported:
-            visitors[(fact.place, fact.service, fact.data.user)].append(fact)
-    for (_, service, user), mine in visitors.items():
-        for visit in _visits(mine, gap):
-            yield _session(user, service, visit.start, visit.end, visit.pages, len(visit.tasks))
+            places[fact.place].append(fact)
+    for place, mine in places.items():
+        visitors, forgotten = _visitors(catalogue, mine, read.checkpoints.get(place, []), gap)
+        if forgotten:
+            read.exits[place]["forgotten:sessions"] += forgotten
+        for (service, user), visitor in visitors.items():
+            for visit in visitor.over + visitor.visits:
+                yield _session(user, service, visit.start, visit.end, visit.pages, len(visit.tasks))
 
 
-def _visits(facts: list[Fact], gap: int) -> list[_Visit]:
-    """Return the sessions of one visitor; those untouched for 25 h of arrival take no more."""
-    done: list[_Visit] = []
-    tasks: list[tuple[int, int, int]] = []  # number, time, clock
-    for number, fact in enumerate(facts):
+class _Visitor:
+    """The sessions of one visitor: those that are over, those that take more, and tasks that may yet be inside one."""
+
+    def __init__(self) -> None:
+        self.over: list[_Visit] = []
+        self.visits: list[_Visit] = []
+        self.tasks: list[tuple[int, int, int]] = []  # number, time, clock
+
+    def age(self, clock: int) -> None:
+        """Let what was untouched for 25 h of arrival take no more."""
+        self.over += [v for v in self.visits if v.touched < clock - HOLD_MS]
+        self.visits = [v for v in self.visits if v.touched >= clock - HOLD_MS]
+        self.tasks = [k for k in self.tasks if k[2] >= clock - HOLD_MS]
+
+    def rows(self) -> list[int]:
+        return [v.touched for v in self.visits] + [k[2] for k in self.tasks]
+
+    def take(self, number: int, fact: Fact, gap: int) -> None:
         clock, t = fact.clock_ms, fact.t_ms
-        alive = [v for v in done if v.touched >= clock - HOLD_MS]
-        tasks = [k for k in tasks if k[2] >= clock - HOLD_MS]
+        self.age(clock)
         if fact.type == "task.finished":
             if fact.data.completed:
-                tasks.append((number, t, clock))
-                for visit in alive:
+                self.tasks.append((number, t, clock))
+                for visit in self.visits:
                     if visit.start <= t <= visit.end:
                         visit.tasks.add(number)
                         visit.touched = clock
-            continue
+            return
         new = _Visit(t, clock)
-        for visit in alive:
+        for visit in list(self.visits):
             if visit.start - gap <= t <= visit.end + gap:
                 new.start, new.end = min(new.start, visit.start), max(new.end, visit.end)
                 new.pages += visit.pages
                 new.tasks |= visit.tasks
-                done.remove(visit)
-        new.tasks |= {n for n, at, _ in tasks if new.start <= at <= new.end}
-        done.append(new)
-    return done
+                self.visits.remove(visit)
+        new.tasks |= {n for n, at, _ in self.tasks if new.start <= at <= new.end}
+        self.visits.append(new)
+
+
+def _visitors(
+    catalogue: Catalogue, facts: list[Fact], checkpoints: list[tuple[int, int]], gap: int
+) -> tuple[dict[tuple[str, str], _Visitor], int]:
+    """Return the visitors of one partition, and how many sessions and tasks were forgotten.
+
+    Where they have too many, those who came longest ago start anew.
+    """
+    found: dict[tuple[str, str], _Visitor] = defaultdict(_Visitor)
+    waiting = list(reversed(checkpoints))
+    most, forgotten = catalogue.organisation.open_sessions, 0
+    for number, fact in enumerate(facts):
+        while waiting and waiting[-1][0] < fact.offset:
+            forgotten += _forget(found, waiting.pop()[1], most)
+        found[(fact.service, fact.data.user)].take(number, fact, gap)
+    while waiting:
+        forgotten += _forget(found, waiting.pop()[1], most)
+    return found, forgotten
+
+
+def _forget(found: dict[tuple[str, str], _Visitor], clock: int, most: int) -> int:
+    for visitor in found.values():
+        visitor.age(clock)
+    held = left = sum(len(v.rows()) for v in found.values())
+    if left > most:
+        for name in sorted((n for n in found if found[n].rows()), key=lambda n: (max(found[n].rows()), n)):
+            if left <= most - most // 4:
+                break
+            left -= len(found[name].rows())
+            found[name].over += found[name].visits
+            found[name].visits, found[name].tasks = [], []
+    return held - left
 
 
 def _reported(facts: list[Fact]) -> typing.Iterator[dict[str, Any]]:

@@ -68,4 +68,6 @@ def test_core_reads_no_wall_clock() -> None:
 
 def _own(node: ast.Attribute) -> bool:
     """Whether ``x.now`` is a field of ours, not the clock's method."""
+    if isinstance(node.value, ast.Attribute):
+        return node.value.attr == "_agenda"
     return isinstance(node.value, ast.Name) and node.value.id in {"span", "self"}
