@@ -29,7 +29,7 @@ from agents.membership import Membership
 from agents.metrics import Metrics
 from agents.rollup import RollupAgent
 from agents.tables import StateTable
-from agents.topics import client_settings, ensure_topics, topic_specs
+from agents.topics import changelog_topic, client_settings, ensure_topics, topic_id, topic_specs
 from agents.transport import BATCH_RECORDS, SCHEME
 from agents.watchdog import Watchdog
 from pipeline.errors import ConfigError, CsfError
@@ -43,6 +43,8 @@ _GRACE_S = 6.0
 #: Batches that wait in front of an agent.
 _BUFFERED = 16
 _DAY_S = 86_400.0
+#: How old the copy of the state on this machine may be.
+_COPY_EVERY_S = 5.0
 
 
 def create_app(config: WorkerConfig, pulse: Pulse) -> Context:
@@ -162,6 +164,7 @@ class Worker:
             self._spawn("Kafka client", self._serve())
             self._spawn("value writer", self.rollup.write_values())
             self._spawn("ticker", ticker.run(ctx))
+            self._spawn("copy of the state", self._copy_state())
             self._spawn("watchdog", self.watchdog.run())
             if ctx.config.close_months:
                 self._spawn("month closing", closing.run(ctx))
@@ -169,6 +172,12 @@ class Worker:
         finally:
             await self._stop()
         return ctx.exit_code
+
+    async def _copy_state(self) -> None:
+        """Keep the copy of the state on this machine a few seconds old."""
+        while True:
+            await asyncio.sleep(_COPY_EVERY_S)
+            await self.ctx.table.copy()
 
     async def _serve(self) -> None:
         """Start the Faust app and wait for it to crash."""
@@ -225,18 +234,24 @@ def run_worker(config: WorkerConfig) -> int:
         settings=client_settings(config.security),
     )
     membership = Membership(config.data_dir, config.group)
-    membership.succeed(config.bootstrap, client_settings(config.security))
+    settings = client_settings(config.security)
+    membership.succeed(config.bootstrap, settings)
+    checkpoint = membership.checkpoint(topic_id(config.bootstrap, changelog_topic(config.group), settings))
     _collect_rarely()
     archive = Archive(config.archive_dir, config.archive_max_bytes) if config.archive_dir is not None else None
     pulse = Pulse(config.session_timeout_s)
     result: list[int] = []
 
     async def main() -> None:
-        result.append(await Worker(config, pulse, archive, membership).run())
+        worker = Worker(config, pulse, archive, membership)
+        worker.ctx.table.checkpoint = checkpoint
+        result.append(await worker.run())
 
     try:
         asyncio.run(main())
     finally:
+        if checkpoint is not None:
+            checkpoint.close()
         pulse.close()
         membership.close()
     return result[0] if result else EXIT_FAILED

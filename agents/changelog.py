@@ -82,6 +82,11 @@ def chunk_records(topic: str, generation: int, flush: int, chunk: bytes, payload
     ]
 
 
+def is_present(value: bytes) -> bool:
+    """Return whether a chunk's record holds it, or marks that it is gone."""
+    return bool(_CHUNK.unpack_from(value)[2])
+
+
 def tombstone_record(topic: str, chunk: bytes) -> Record:
     """Return the record that lets compaction forget a chunk whose mark is committed."""
     return _key(topic.encode(), chunk), None
@@ -97,6 +102,8 @@ class TopicState:
     held: dict[bytes, bytes] = field(default_factory=dict)
     pending: dict[bytes, bytes | None] = field(default_factory=dict)
     disturbed: set[bytes] = field(default_factory=set)
+    #: what commits changed since reading began
+    changed: set[bytes] = field(default_factory=set)
 
     def chunks(self) -> Iterable[tuple[bytes, bytes]]:
         """Yield (chunk, payload) of what counts.
@@ -133,7 +140,15 @@ class PartitionLog:
         self.generation = 0
         #: last offset seen, -1 for none
         self.last_offset = -1
+        #: the record there
+        self.last_record: Record | None = None
         self.topics: dict[str, TopicState] = {}
+        #: where reading began with a copy: the record that must be at its offset, unless compaction took it
+        self.expected: Record | None = None
+        #: only the place is known, not the chunks before it
+        self.bare = False
+        #: reading began with a copy
+        self.copied = False
 
     def apply(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take the next record; one at or below ``last_offset`` was taken already (recovery began anew).
@@ -142,8 +157,12 @@ class PartitionLog:
             StateError: no flush writes such a record.
         """
         if offset <= self.last_offset:
+            if offset == self.last_offset and self.expected is not None and (key, value or b"") != self.expected:
+                raise StateError(f"the copy of the state was made of another log: offset {offset} holds {key!r}")
             return
         self.last_offset = offset
+        self.last_record = (key or b"", value)
+        self.expected = None
         try:
             if key == CLAIM_KEY and value is not None:
                 self.generation = max(self.generation, _CLAIM.unpack(value)[0])
@@ -185,6 +204,7 @@ class PartitionLog:
             return
         self.generation = generation
         state = self._topic(topic)
+        state.changed |= state.pending.keys()
         for key, value in state.pending.items():
             if value is None:
                 state.held.pop(key, None)

@@ -63,13 +63,14 @@ async def run(ctx: Context) -> None:
     """
     organisation = ctx.plan.catalogue.organisation
     keeper = TP(event_topic("control"), 0)
-    epoch, last = -1, None
+    since, last = -1, None
     while True:
         await ctx.table.ready.wait()
         if keeper in ctx.partitions():
             try:
-                if epoch != ctx.table.epoch:
-                    epoch = ctx.table.epoch
+                epoch = ctx.table.epoch
+                if since != ctx.table.since(0):
+                    since = ctx.table.since(0)
                     _, chunks = ctx.table.recovered(_STATE, 0)
                     last = next((date.fromisoformat(v.decode()) for k, v in chunks if k == _CHUNK), None)
                 due = newest_due(organisation, datetime.now(UTC))
@@ -79,7 +80,7 @@ async def run(ctx: Context) -> None:
                     await ctx.table.flush(_STATE, 0, [(_CHUNK, month.isoformat().encode())], 0, epoch)
                     last = month
             except StaleAssignment:
-                epoch = -1
+                _log.info("the partition of the closing was given away; its next owner closes what is due")
         await asyncio.sleep(_LOOK_EVERY_S)
 
 

@@ -40,7 +40,8 @@ class IngestAgent:
     def __init__(self, ctx: Context, archive: Archive | None) -> None:
         self._ctx = ctx
         self._archive = archive
-        self._engines: dict[tuple[str, int], Ingest] = {}
+        #: engines with the epoch since which their state has been in memory
+        self._engines: dict[tuple[str, int], tuple[int, Ingest]] = {}
         self._epoch = -1
 
     async def run(self, stream: Any) -> None:
@@ -70,6 +71,7 @@ class IngestAgent:
                 f"{topic}/{partition}: what lies after offset {engine.position} did not arrive; starting again"
             )
         started = time.perf_counter()
+        ctx.table.folding(topic, partition)
         letters = self._fold(engine, batch)
         out = engine.take()
         ctx.metrics.fold_seconds.labels("ingest").observe(time.perf_counter() - started)
@@ -83,6 +85,8 @@ class IngestAgent:
         )
         if out.chunks:
             await ctx.table.flush(topic, partition, out.chunks, engine.position, epoch)
+        else:
+            ctx.table.nothing_to_flush(topic, partition)
         # rollup hears only of what is durable; the state's outbox says it again if this is where we die
         await asyncio.gather(
             *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items())
@@ -94,15 +98,17 @@ class IngestAgent:
         ctx.acknowledge(event)
 
     def _engine(self, topic: str, partition: int) -> Ingest:
-        """Return the partition's engine, with the state that the last recovery found."""
-        if self._epoch != self._ctx.table.epoch:
-            self._engines.clear()
-            self._epoch = self._ctx.table.epoch
-        engine = self._engines.get((topic, partition))
-        if engine is None:
-            engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
-            restore(engine, topic, partition, self._ctx.table.recovered(topic, partition))
-            self._engines[(topic, partition)] = engine
+        """Return the partition's engine: the one there is, or one with the state that the last recovery found."""
+        table = self._ctx.table
+        if self._epoch != table.epoch:
+            self._engines = {at: held for at, held in self._engines.items() if held[0] == table.since(at[1])}
+            self._epoch = table.epoch
+        held = self._engines.get((topic, partition))
+        if held is not None:
+            return held[1]
+        engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
+        restore(engine, topic, partition, table.recovered(topic, partition))
+        self._engines[(topic, partition)] = table.since(partition), engine
         return engine
 
     def _fold(self, engine: Ingest, batch: Batch) -> list[tuple[bytes, bytes]]:

@@ -17,6 +17,8 @@ from typing import IO, Any
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaError
 
+from agents.checkpoint import Checkpoint
+
 _log = logging.getLogger(__name__)
 
 
@@ -60,6 +62,12 @@ class Membership:
             if admin is not None:
                 admin.close()
         return any(getattr(error, "errno", -1) == 0 for error in said.values())
+
+    def checkpoint(self, topic_id: str | None) -> Checkpoint | None:
+        """Return the copy of the state in the directory, None where this process does not hold it or the topic is unknown."""
+        if self._lock is None or self._path is None or topic_id is None:
+            return None
+        return Checkpoint(self._path.with_name("state.db"), topic_id)
 
     def remember(self, member: str) -> None:
         """Note the member id under which the broker knows this worker."""

@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -49,11 +49,15 @@ class _Partition:
     """One partition of partials: its engine, and what is folded and flushed but not yet acknowledged.
 
     Attributes:
+        since: the epoch since which its state has been in memory.
         newest: the newest message, and the mark that covers it and all before it.
         waiting: an older one, whose values are being worked out.
     """
 
     engine: Rollup
+    since: int
+    #: what is worked out and not yet written
+    out: RollupOutput = field(default_factory=RollupOutput)
     newest: tuple[Any, int] | None = None
     waiting: tuple[Any, int] | None = None
 
@@ -125,6 +129,7 @@ class RollupAgent:
                 f"{PARTIALS}/{number}: what lies after offset {engine.position} did not arrive; starting again"
             )
         started = time.perf_counter()
+        ctx.table.folding(PARTIALS, number)
         letters = self._fold(engine, batch)
         ctx.metrics.fold_seconds.labels("rollup").observe(time.perf_counter() - started)
         if letters:
@@ -158,14 +163,17 @@ class RollupAgent:
         if partition is None:
             engine = self._ctx.config.engines.rollup(self._ctx.plan, number)
             restore(engine, PARTIALS, number, self._ctx.table.recovered(PARTIALS, number))
-            partition = self._partitions[number] = _Partition(engine)
+            partition = self._partitions[number] = _Partition(engine, self._ctx.table.since(number))
         return partition
 
     def _renew(self) -> None:
-        """Forget engines of an assignment that is over."""
-        if self._epoch != self._ctx.table.epoch:
-            self._partitions.clear()
-            self._epoch = self._ctx.table.epoch
+        """Forget engines of partitions that were given away, and messages of an assignment that is over."""
+        table = self._ctx.table
+        if self._epoch != table.epoch:
+            self._partitions = {n: p for n, p in self._partitions.items() if p.since == table.since(n)}
+            for partition in self._partitions.values():
+                partition.newest = partition.waiting = None
+            self._epoch = table.epoch
 
     # --- writing values ---
 
@@ -215,25 +223,26 @@ class RollupAgent:
         ctx, epoch = self._ctx, self._ctx.table.epoch
         engine = partition.engine
         end = time.monotonic() + seconds
-        out = RollupOutput()
-        due = bool(engine.pending)
+        due = bool(engine.pending or partition.out.values or partition.out.exits)
         self._writing = due
         try:
             while due:
                 found = await self._slice(engine, urgent_only=urgent_only)
                 for name in ("values", "statuses", "revisions", "exits"):
-                    getattr(out, name).extend(getattr(found, name))
+                    getattr(partition.out, name).extend(getattr(found, name))
                 if epoch != ctx.table.epoch:
                     return False
                 # less than asked for: the rest is not urgent, or waits until its history has stopped changing
                 due = len(found.values) >= ctx.config.evaluate_limit and time.monotonic() < end
-                if len(out.values) >= _WRITE_VALUES or not due:
+                if len(partition.out.values) >= _WRITE_VALUES or not due:
+                    out = partition.out
                     await self._write(out, epoch)
+                    partition.out = RollupOutput()
                     await self._tell(out.values)
                     ctx.done[ROLLUP] += 1
-                    out = RollupOutput()
         except StaleAssignment as e:
-            _log.info("values dropped, they will be worked out again: %s", e)
+            # written if nobody else had the partition in between; else worked out again by its next owner
+            _log.info("values wait: %s", e)
             self._open.set()
             return False
         finally:

@@ -19,6 +19,7 @@ from yarl import URL
 
 from agents import changelog
 from agents.changelog import PartitionLog, Record, StateError, TopicState
+from agents.checkpoint import Checkpoint, Gathered
 from agents.fence import Pulse
 from agents.producing import kafka_producer, produce
 from agents.topics import STATE_TABLE, changelog_topic
@@ -33,6 +34,11 @@ _log = logging.getLogger(__name__)
 def _kind(topic: str) -> str:
     """Return whose state is kept for a topic."""
     return "ingest" if topic in EVENT_TOPICS else "rollup" if topic == PARTIALS else "closing"
+
+
+def _held(value: bytes | None) -> bytes | None:
+    """Return a chunk's record where the chunk is there, None where it is gone."""
+    return value if value is not None and changelog.is_present(value) else None
 
 
 class StaleAssignment(CsfError):
@@ -55,11 +61,12 @@ class _Store(MemoryStore):  # type: ignore[misc]  # Faust is untyped for us
         self.table.recovery_completed({tp.partition for tp in active_tps})
 
     def persisted_offset(self, tp: TP) -> int | None:
-        """Return -1: every recovery reads the whole changelog.
+        """Return the offset from which on the changelog is to be read: -1, its beginning, or where a copy stands.
 
-        A worker that keeps a partition over a rebalance may have missed another owner in between.
+        A worker that keeps a partition over a rebalance may have missed another owner in between, so what
+        follows is always read.
         """
-        return -1
+        return int(self.table.recovery_begins(tp.partition))
 
 
 def restore(engine: Any, topic: str, partition: int, recovered: tuple[int, list[tuple[bytes, bytes]]]) -> None:
@@ -102,6 +109,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self.ready = asyncio.Event()
         #: grows with every batch recovered and every flush
         self.progress = 0
+        #: the copy on this machine, if there is one
+        self.checkpoint: Checkpoint | None = None
         self._timed = timed
         self._version, self._steps = version, steps
         self._topic_name = changelog_topic(group)
@@ -119,6 +128,14 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._dropped: dict[tuple[str, int], set[bytes]] = {}
         self._parts: dict[tuple[str, int, bytes], int] = {}
         self._locks: dict[int, asyncio.Lock] = {}
+        #: where the log of a partition ended when it was revoked: what is kept in memory holds if it ends there still
+        self._left: dict[int, int] = {}
+        #: engines that folded what is not flushed
+        self._ahead: set[tuple[str, int]] = set()
+        #: partition → epoch since which its state has been in memory
+        self._since: dict[int, int] = {}
+        self._gathered: dict[int, Gathered] = {}
+        self._copying = asyncio.Lock()
 
     def _changelog_topic_name(self) -> str:
         return self._topic_name
@@ -135,8 +152,23 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         for lock in list(self._locks.values()):
             async with lock:
                 pass
+        await self.copy()
+        self._left |= {partition: self._next[partition] for partition in self._owned}
         self._owned.clear()
         self._logs.clear()
+
+    def recovery_begins(self, partition: int) -> int:
+        """Return the last offset that need not be read, because a copy on this machine holds it; -1: none."""
+        log = None
+        if self.checkpoint is not None:
+            log = self.checkpoint.load(partition, bare=True)
+            if log is not None and self._left.get(partition) != log.last_offset + 1:
+                log = self.checkpoint.load(partition)
+        if log is None:
+            self._logs.pop(partition, None)
+            return -1
+        self._logs[partition] = log
+        return log.last_offset
 
     def recover(self, batches: Iterable[Any]) -> None:
         """Take changelog batches; a bad record is kept for ``recovered`` (Faust swallows exceptions here)."""
@@ -145,12 +177,23 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             message = event.message
             log = self._logs.setdefault(message.partition, PartitionLog())
             try:
+                if log.bare and message.offset > log.last_offset:
+                    log = self._logs[message.partition] = self._unbared(message.partition, log)
                 for offset, key, value in message.value.records:
                     log.apply(offset, key, value)
                     self._read_bytes += len(value or b"")
                 self._read_records += len(message.value.records)
             except StateError as e:
                 self._failed = e
+                if self.checkpoint is not None:
+                    self.checkpoint.forget(message.partition)
+
+    def _unbared(self, partition: int, log: PartitionLog) -> PartitionLog:
+        """Return a log with the chunks that were not needed while nobody else had written."""
+        whole = self.checkpoint.load(partition) if self.checkpoint is not None else None
+        if whole is None or whole.last_offset != log.last_offset:
+            raise StateError(f"the copy of the state of partition {partition} is gone; this worker must start again")
+        return whole
 
     def distrust(self, why: str) -> None:
         """Let ``recovered`` fail: what was read of the changelog may have a hole."""
@@ -158,27 +201,101 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def recovery_completed(self, partitions: set[int]) -> None:
         """Take over the partitions: what their logs say is the state."""
-        self._recovered.clear()
-        for memory in (self._flushes, self._repairs, self._dropped, self._parts):
-            memory.clear()
+        kept = set()
         self._claimed.clear()
         for partition in partitions:
             log = self._logs.pop(partition, None) or PartitionLog()
-            for topic, state in log.finish().items():
-                self._recovered[(topic, partition)] = state
-                self._flushes[(topic, partition)] = state.flush
+            ahead = any(number == partition for _, number in self._ahead)
+            if self._left.get(partition) == log.last_offset + 1 and partition in self._since and not ahead:
+                kept.add(partition)  # nobody wrote since it was revoked: what is in memory is the state
+            else:
+                self._forget(partition)
+                self._take_over(partition, log)
             self._generation[partition] = log.generation + 1
             self._next[partition] = log.last_offset + 1
             self._locks.setdefault(partition, asyncio.Lock())
+        for partition in self._since.keys() - partitions:
+            self._forget(partition)
+        self._left.clear()
         self._owned = partitions
         self.epoch += 1
         self._pulse.forgive()
         self.ready.set()
         _log.info(
-            "state recovered for partitions %s: %s changelog records, %.1f MB",
-            sorted(partitions), self._read_records, self._read_bytes / 1e6,
+            "state recovered for partitions %s, kept for %s: %s changelog records, %.1f MB",
+            sorted(partitions - kept), sorted(kept), self._read_records, self._read_bytes / 1e6,
         )  # fmt: skip
         self._read_bytes = self._read_records = 0
+
+    def _take_over(self, partition: int, log: PartitionLog) -> None:
+        """Take the state of a partition from its log, and note what its copy on this machine lacks."""
+        gathered = self._gathered[partition] = Gathered(
+            last=log.last_record, offset=log.last_offset, generation=log.generation, anew=not log.copied
+        )
+        for topic, state in log.finish().items():
+            self._recovered[(topic, partition)] = state
+            self._flushes[(topic, partition)] = state.flush
+            if self.checkpoint is not None:
+                prefix = b"k|" + topic.encode() + b"|"
+                names = state.changed if log.copied else state.held.keys()
+                gathered.chunks |= {prefix + name: state.held.get(name) for name in names}
+                gathered.sources[topic] = (state.position, state.flush, state.version)
+        self._since[partition] = self.epoch + 1
+
+    def _forget(self, partition: int) -> None:
+        """Forget what was in memory of a partition."""
+        for memory in (self._flushes, self._repairs, self._dropped, self._recovered):
+            for at in [at for at in memory if at[1] == partition]:
+                del memory[at]
+        for part in [part for part in self._parts if part[1] == partition]:
+            del self._parts[part]
+        self._ahead = {at for at in self._ahead if at[1] != partition}
+        self._since.pop(partition, None)
+        self._gathered.pop(partition, None)
+
+    def since(self, partition: int) -> int:
+        """Return the epoch since which a partition's state has been in memory; -1 where it is not this worker's.
+
+        An engine that was restored in that epoch holds; one of before does not.
+        """
+        return self._since.get(partition, -1)
+
+    def folding(self, topic: str, partition: int) -> None:
+        """Note that an engine goes ahead of its flushed state, until ``flush`` is done."""
+        self._ahead.add((topic, partition))
+
+    def nothing_to_flush(self, topic: str, partition: int) -> None:
+        """Note that what an engine folded changed no state: read again it changes none either."""
+        self._ahead.discard((topic, partition))
+
+    async def copy(self) -> None:
+        """Bring the copies on this machine up to what was flushed."""
+        async with self._copying:
+            for partition in list(self._gathered):
+                gathered = self._gathered.get(partition)
+                if self.checkpoint is None or gathered is None or gathered.last is None:
+                    continue
+                self._gathered[partition] = Gathered()
+                repairs = self._owed(partition)
+                await asyncio.to_thread(self.checkpoint.save, partition, gathered, repairs)
+
+    def _owed(self, partition: int) -> dict[str, list[bytes]]:
+        """Return the chunks that must be written again, by topic."""
+        owed = {t: list(chunks) for (t, p), chunks in self._repairs.items() if p == partition and chunks}
+        for (topic, number), state in self._recovered.items():
+            if number == partition and state.disturbed:
+                owed[topic] = list(state.disturbed)
+        return owed
+
+    def _gather(self, partition: int, records: list[Record], standing: dict[str, tuple[int, int, int]]) -> None:
+        """Note what a claim or a whole flush wrote, for the copy."""
+        if self.checkpoint is None:
+            return
+        gathered = self._gathered.setdefault(partition, Gathered())
+        gathered.chunks.update((key, _held(value)) for key, value in records[:-1])
+        gathered.sources |= standing
+        gathered.last = records[-1]
+        gathered.offset, gathered.generation = self._next[partition] - 1, self._generation[partition]
 
     def recovered(self, topic: str, partition: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return position and chunks of a source partition, once a rebalance; -1 and nothing where it is new.
@@ -228,10 +345,15 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             self._check(partition, epoch)
             started = time.monotonic()
             if partition not in self._claimed:
-                await self._send(partition, [changelog.claim_record(self._generation[partition])])
+                claim = [changelog.claim_record(self._generation[partition])]
+                await self._send(partition, claim)
+                self._gather(partition, claim, {})
                 self._claimed.add(partition)
                 self._check(partition, epoch)
-            await self._send(partition, self._records(topic, partition, chunks, position))
+            records = self._records(topic, partition, chunks, position)
+            await self._send(partition, records)
+            self._gather(partition, records, {topic: (position, self._flushes[(topic, partition)], self._version)})
+            self._ahead.discard((topic, partition))
             self.progress += 1
             self._timed(time.monotonic() - started)
 
@@ -270,6 +392,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         for offset, count in sent:
             expected = self._next[partition]
             if offset != expected:
+                if self.checkpoint is not None:
+                    self.checkpoint.forget(partition)
                 raise ForkedState(
                     f"{self._topic_name}, partition {partition}: records went to offset {offset} instead of "
                     f"{expected}, another worker writes there too; this one must recover its state again"

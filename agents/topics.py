@@ -62,7 +62,9 @@ def topic_specs(
     events = {**base, **kept, "max.message.bytes": str(MAX_MESSAGE_BYTES + 64 * 1024)}
     large = {"max.message.bytes": str(8 * _MIB)}
     # the value before a change outlives an unfinished flush: compaction leaves the last hour alone
-    compact = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(_HOUR_MS)}
+    compact = {
+        "cleanup.policy": "compact", "min.compaction.lag.ms": str(_HOUR_MS), "delete.retention.ms": str(24 * _HOUR_MS),
+    }  # fmt: skip
     letters = {"cleanup.policy": "delete", "retention.ms": str(30 * 24 * _HOUR_MS), "retention.bytes": str(512 * _MIB)}
     return [
         *(TopicSpec(name, partitions, events) for name in EVENT_TOPICS),
@@ -139,3 +141,15 @@ def _create(admin: KafkaAdminClient, specs: list[TopicSpec], replication: int) -
         admin.create_topics(wanted, wait_for_metadata=True)
     except TopicAlreadyExistsError:  # another worker started at the same moment
         return
+
+
+def topic_id(bootstrap: str, name: str, settings: dict[str, Any] | None = None) -> str | None:
+    """Return the identity of a topic, which one of the same name made later does not have; None where it is not told."""
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=bootstrap.split(","), **(settings or {}))
+        try:
+            return next((str(t["topic_id"]) for t in admin.describe_topics([name]) if t.get("topic_id")), None)
+        finally:
+            admin.close()
+    except (KafkaError, OSError, ValueError):
+        return None
