@@ -56,7 +56,7 @@ class Agenda:
     # --- marks ---
 
     @property
-    def now(self) -> int:
+    def current(self) -> int:
         """The mark that is given to what is asked for now."""
         return self._mark if self._cause is None else self._cause
 
@@ -79,7 +79,7 @@ class Agenda:
             self._cause = before
 
     def _ask(self, entries: dict[K, int], entry: K, mark: int | None = None) -> None:
-        mark = self.now if mark is None else min(mark, self.now)
+        mark = self.current if mark is None else min(mark, self.current)
         known = entries.get(entry)
         if known is None or mark < known:
             if known is not None:

@@ -321,7 +321,7 @@ class RollupPartition:
     def _barrier(self, csf: str, source: str, month: str, _barrier_id: str, need: int) -> None:
         start = self._plan.calendar.parse_month(month)
         if self._closing.arrive(start, csf, source, need):
-            self._close_now[(start, csf)] = self._agenda.now
+            self._close_now[(start, csf)] = self._agenda.current
         elif self._closing.is_closed(start, csf):  # a replay: what was closed is told again
             for scope in self._facts.scopes():
                 self._ask(csf, scope, "month", start)
@@ -346,7 +346,7 @@ class RollupPartition:
     def evaluate(self, limit: int, *, urgent_only: bool = False) -> RollupOutput:
         """Work out what is urgent, then (unless told otherwise) the rest, up to about ``limit`` values."""
         out = RollupOutput()
-        self._looked_at = self._agenda.now
+        self._looked_at = self._agenda.current
         for at, mark in self._close_now.items():
             with self._agenda.because_of(mark):
                 self._close(*at, out)
@@ -560,7 +560,7 @@ class RollupPartition:
         self._recall()
         for (month, csf), barrier in self._closing.open.items():
             if len(barrier.sources) >= barrier.need:
-                self._close_now[(month, csf)] = self._agenda.now
+                self._close_now[(month, csf)] = self._agenda.current
 
     def _recall(self) -> None:
         """Work out again what is derived from the recovered facts: extents and what is running."""
