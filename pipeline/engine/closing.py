@@ -34,6 +34,8 @@ class Barrier:
     #: what sources had said of coverage, and what had been reported, where that changed after the barrier
     polls: dict[str, Polled | None] = field(default_factory=dict)
     reports: dict[ReportKey, Numbers | None] = field(default_factory=dict)
+    #: services that nobody had heard of before the barrier
+    strangers: set[str] = field(default_factory=set)
 
 
 class ClosedMonths:
@@ -78,6 +80,17 @@ class ClosedMonths:
         for at, barrier in self._past(csf, source):
             if at[0] == key[2]:
                 barrier.reports.setdefault(key, was)
+                self._dirty.add(at)
+
+    def keep_stranger(self, source: str, service: str, *, known: bool) -> None:
+        """Note a service that a partition past its barrier is the first to speak of, until one before its own does."""
+        for at, barrier in self.open.items():
+            if source in barrier.sources:
+                if not known:
+                    barrier.strangers.add(service)
+                    self._dirty.add(at)
+            elif service in barrier.strangers:
+                barrier.strangers.discard(service)
                 self._dirty.add(at)
 
     def _past(self, csf: str, source: str) -> list[tuple[tuple[int, str], Barrier]]:
@@ -130,13 +143,14 @@ class ClosedMonths:
             self._closed[at] = closed
         if barrier is not None:
             need, sources, saved, *said = barrier
+            polls, reports, strangers = [*said, [], [], []][:3]
             kept: Saved = {
                 ((c[0], c[1], c[2]), b, s): None if e is None else (e[0], e[1], e[2]) for c, b, s, e in saved
             }
-            polls, reports = said or ([], [])
             self.open[at] = Barrier(
                 need, set(sources), kept,
                 {k: None if p is None else unpack(p) for k, p in polls}, {(k[0], k[1], k[2]): n for k, n in reports},
+                set(strangers),
             )  # fmt: skip
 
     def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
@@ -147,6 +161,7 @@ class ClosedMonths:
             if barrier is not None:
                 saved = [[c, b, s, e] for (c, b, s), e in barrier.saved.items()]
                 polls = [[k, None if p is None else pack(p)] for k, p in barrier.polls.items()]
-                packed = [barrier.need, sorted(barrier.sources), saved, polls, list(barrier.reports.items())]
+                reports, strangers = list(barrier.reports.items()), sorted(barrier.strangers)
+                packed = [barrier.need, sorted(barrier.sources), saved, polls, reports, strangers]
             yield f"m|{at[0]}|{at[1]}".encode(), _encoder.encode([self._closed.get(at), packed])
         self._dirty = set()

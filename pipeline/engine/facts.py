@@ -148,6 +148,10 @@ class Facts:
 
     # --- reading ---
 
+    def knows(self, service: str) -> bool:
+        """Return whether anything was heard of a service, or the catalogue lists it."""
+        return service in self._teams
+
     def team(self, service: str) -> str:
         """Return the team of a service."""
         return self._teams.get(service, "unassigned")
@@ -189,6 +193,12 @@ class Facts:
     def sources(self) -> set[str]:
         """Return the names of all source partitions that have facts."""
         return {entry[0] for held in self._cells.values() for entries in held.values() for entry in entries}
+
+    def after(self, at_s: float) -> Iterable[tuple[int, int, str, Iterable[str]]]:
+        """Yield (level, start, service, base keys) of the cells of hours and days that begin after an instant."""
+        for (level, start, service), states in self._cells.items():
+            if start > at_s and level in {HOUR, DAY}:
+                yield level, start, service, states
 
     def extents(self) -> Iterable[tuple[str, str, list[int]]]:
         """Yield (base key, service, days with a cell)."""

@@ -175,6 +175,7 @@ class IngestPartition:
 
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""
+        self._tell_services()
         self._emit_cells()
         exits = Exits(
             topic=self.topic, partition=self.partition, **self._counts, reasons=dict(self._reasons),
@@ -279,6 +280,7 @@ class IngestPartition:
         for said in self._control.act(event.type, data):
             if said.kind == wire.BARRIER:  # what was folded so far lies before the barrier
                 self._settle()
+                self._tell_services()
                 self._emit_cells()
             for csf in said.shards:
                 self._say(csf, said.key, said.kind, *said.body)
@@ -286,6 +288,12 @@ class IngestPartition:
             for csf in self._plan.catalogue.csfs:
                 self._say(csf, "clock", wire.CLOCK)
         self._count("ignored", "control")
+
+    def _tell_services(self) -> None:
+        """Queue the services registered since the last time: rollup of every CSF shall know the same ones."""
+        for service in self._services.unsaid():
+            for csf in self._plan.catalogue.csfs:
+                self._say(csf, f"service|{service}", wire.SERVICE, service, self._services.team(service))
 
     def _emit_cells(self) -> None:
         """Queue the changed states for rollup, each to the CSFs that read its base."""

@@ -40,20 +40,20 @@ class Span:
         return self.end > self.now
 
     @property
-    def elapsed_end(self) -> int:
-        """End of what has passed of it, seconds."""
-        return max(self.start, min(self.end, int(self.now)))
+    def as_of(self) -> int:
+        """The last whole step of the clock, seconds: what depends on time is told as of it, and holds until the next."""
+        step = LENGTH[SLIDE[self.period]] if self.period in WINDOWS else RUNNING_STEP_S
+        return int(self.now) // step * step
 
     @property
     def measured_end(self) -> int:
-        """End of what has passed of it in whole steps: what is divided by time holds until the next is evaluated."""
-        step = LENGTH[SLIDE[self.period]] if self.period in WINDOWS else RUNNING_STEP_S
-        return max(self.start, min(self.end, int(self.now) // step * step))
+        """End of what has passed of it in whole steps, seconds."""
+        return max(self.start, min(self.end, self.as_of))
 
     @property
     def stock_at(self) -> int:
-        """The instant a stock is counted at: its end, or the end of the running minute."""
-        return min(self.end, int(self.now) // 60 * 60 + 60)
+        """The instant a stock is counted at: its end, or the end of the running step."""
+        return self.end if self.period in WINDOWS else min(self.end, self.as_of + RUNNING_STEP_S)
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ def _by_day(base: Base, facts: Facts, scope: str, span: Span) -> list[Any]:
     """Return the merged state of each elapsed local day of a span (edges of a window: the part inside)."""
     finest = SLIDE.get(span.period, MINUTE)
     states = []
-    last = max(span.elapsed_end, span.start + 1)
-    for day in facts.calendar.days(span.start, last):
+    last = max(span.start, min(span.end - 1, span.as_of))
+    for day in facts.calendar.days(span.start, last + 1):
         start, end = max(day, span.start), min(facts.calendar.next_day(day), span.end)
         whole = start == day and end == facts.calendar.next_day(day)
         panes = [(DAY, day)] if whole else [(HOUR, start)] if span.period == "hour" else cover(
@@ -184,7 +184,7 @@ def _per_user_day(how: model.PerUserDay, roles: dict[str, Base], facts: Facts, s
     state = facts.span(roles["main"], scope, facts.panes(span.period, span.start, span.end), keep=span.runs)
     user_days = sum(cardinality(s) for s in _by_day(roles["users"], facts, scope, span))
     if not user_days or not state or not state[0]:
-        return UNKNOWN
+        return UNKNOWN if state is None else EMPTIED
     total = state[1] / MICRO / model.SCALE_SECONDS[how.scale]
     return Outcome(total / user_days, state[0], total, user_days)
 
@@ -217,11 +217,12 @@ def _availability(
     kpi: model.Kpi, how: model.Availability, roles: dict[str, Base], world: World, scope: str, span: Span
 ) -> Outcome:
     facts, uptime = world.facts, world.uptime
-    now_ms, start, end = int(span.now * 1000), span.start * 1000, span.end * 1000
+    now_ms, start, end = span.as_of * 1000, span.start * 1000, span.end * 1000
     up = down = 0.0
     outages = 0
-    majors = False
+    majors = checks = False
     for service in facts.services(scope):
+        checks = checks or bool(facts.days_of(roles["main"].key, service))
         up_time, down_time = uptime.times(roles["main"], roles["maintenance"], service, start, end, now_ms)
         up += seconds(up_time)
         down += seconds(down_time)
@@ -229,6 +230,8 @@ def _availability(
             outages += uptime.outages(roles, service, start, end, now_ms)
             majors = majors or bool(facts.days_of(roles["major"].key, service))
     observed = up + down
+    # what was told may have been taken back: an outage that was another's, time that was planned
+    unknown = EMPTIED if checks or majors else UNKNOWN
     if how.stat == "outages":
         return (
             Outcome(float(outages), max(1, int(observed)))
@@ -236,15 +239,15 @@ def _availability(
             else Outcome(0.0, 0, is_count=True, touched=majors)
         )
     if not observed:
-        return UNKNOWN
+        return unknown
     if how.stat == "mtbf":
-        return Outcome(up / 3600 / outages, int(observed), up / 3600, float(outages)) if outages else UNKNOWN
+        return Outcome(up / 3600 / outages, int(observed), up / 3600, float(outages)) if outages else unknown
     share = up / observed
     if how.stat == "availability":
         return Outcome(100 * share, int(observed), up, observed)
     target = _availability_target(kpi, facts, scope, span)
     if target is None:
-        return UNKNOWN
+        return unknown
     allowed = 1 - target / 100
     return Outcome(100 * (1 - (1 - share) / allowed), int(observed), down, allowed * observed)
 
@@ -266,7 +269,7 @@ def _availability_target(kpi: model.Kpi, facts: Facts, scope: str, span: Span) -
 
 def _freshness(base: Base, world: World, scope: str, span: Span) -> Outcome:
     """Return the mean age of the last success: the integral of (t - last) over the observed time."""
-    start, end = span.start * 1000, min(span.end * 1000, int(span.now * 1000))
+    start, end = span.start * 1000, span.measured_end * 1000
     aged, observed, pairs = (
         world.freshness.age(base, world.facts.services(scope), start, end) if end > start else (0, 0, 0)
     )

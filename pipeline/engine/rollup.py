@@ -20,7 +20,7 @@ from pipeline.engine.freshness import Freshness
 from pipeline.engine.measures import RUNNING_STEP_S, Outcome, Span, World, measure
 from pipeline.engine.plan import Plan
 from pipeline.engine.reported import Reported
-from pipeline.engine.uptime import Uptime
+from pipeline.engine.uptime import MIN_OUTAGE_MS, Uptime
 from pipeline.evaluate.judge import judge, judge_csf
 from pipeline.time.intervals import Intervals, subtract, union
 from pipeline.time.panes import DAY, HOUR, window_bounds
@@ -28,7 +28,10 @@ from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 
 #: Share of changed finished periods worked out a turn while more changes arrive.
 _HISTORY_SHARE = 0.02
-_LIVELY_S = 30 * 86_400
+_DAY_S = 86_400
+_LIVELY_S = 30 * _DAY_S
+#: So long after its end a day's outages may still become long enough to be some: the least length, in whole steps.
+_OUTAGE_CLEAR_S = MIN_OUTAGE_MS // 1000 + RUNNING_STEP_S
 _NEVER = 2**62
 #: no value yet, not even none
 _UNSEEN = object()
@@ -63,6 +66,10 @@ class RollupPartition:
         self._definitions = Definitions(plan)
         self._now = 0.0
         self._running_at = 0.0
+        #: cards of periods to come, of which facts tell ahead of their time
+        self._ahead: set[Card] = set()
+        #: the clock at which everything asked for had been told
+        self._told_at = 0.0
         self._csfs: set[str] = set()
         #: (kpi, scope, month) → reported value, target, numerator, denominator, count
         self._reported = Reported()
@@ -84,8 +91,15 @@ class RollupPartition:
         self._close_now: dict[tuple[int, str], int] = {}
         #: the agenda's mark when values were worked out last
         self._looked_at = -1
+        #: while a month is closed: services first heard of after its barriers
+        self._strangers: set[str] = set()
         #: (CSF, scope) that were asked for what sources had delivered
         self._met: set[tuple[str, str]] = set()
+        #: a CSF or scope was heard of since they were asked
+        self._unmet = False
+        #: services that the catalogue does not name → team
+        self._discovered: dict[str, str] = {}
+        self._unsaved_services = False
         #: (CSF, polled key) whose first word made coverage known
         self._covered_by: set[tuple[str, str]] = set()
         #: those of them whose consequences were all worked out
@@ -94,7 +108,8 @@ class RollupPartition:
     @property
     def pending(self) -> int:
         """How many cards and live entries are still to be evaluated."""
-        return len(self._agenda) + len(self._lasting_from) + len(self._close_now) + len(self._exits_dirty)
+        waiting = len(self._agenda) + len(self._lasting_from) + len(self._close_now) + len(self._exits_dirty)
+        return waiting + self._unmet
 
     @property
     def clock(self) -> float:
@@ -123,7 +138,7 @@ class RollupPartition:
         kind, topic, partition, position, clock_ms, csf, *body = message
         if csf not in self._csfs:
             self._csfs.add(csf)
-            self._unsaved_now = True
+            self._unsaved_now = self._unmet = True
         source = source_name(topic, partition)
         if clock_ms / 1000 > self._now:
             self._now = clock_ms / 1000
@@ -134,6 +149,8 @@ class RollupPartition:
             self._poll(csf, source, *body)
         elif kind == wire.REPORTED:
             self._report(csf, source, *body)
+        elif kind == wire.SERVICE:
+            self._know(source, *body)
         elif kind == wire.BARRIER:
             self._barrier(csf, source, *body)
         elif kind == wire.EXITS:
@@ -153,6 +170,7 @@ class RollupPartition:
         cell = (level, start, service)
         # a month is made of days; finer cells may expire while a barrier is under way
         months = {m for m, _ in self._closing.open} if level == DAY else ()
+        self._know(source, service, team)
         ends = {m: self._plan.calendar.next_month(m) for m in months}
         for base_key, raw in states.items():
             base = self._plan.bases.get(base_key)
@@ -176,13 +194,24 @@ class RollupPartition:
                 self._uptime.forget_windows(base_key, service)
         self._mark(csf, service, level, start, bool(self._lasting_bases & states.keys()))
 
+    def _know(self, source: str, service: str, team: str) -> None:
+        """Note that a source speaks of a service."""
+        known = self._facts.knows(service)
+        if self._closing.open:
+            self._closing.keep_stranger(source, service, known=known)
+        if not known:
+            self._facts.know(service, team)
+            self._discovered[service] = team
+            self._unmet = self._unsaved_services = True
+
     def _covered_services(self, scope: str) -> list[str]:
         """Return the services of a scope whose coverage counts: listed ones, or all of a scope that lists none.
 
         A discovered service does not count beside listed ones: nobody promised to deliver its events.
         """
         services, listed = self._facts.services(scope), self._plan.catalogue.services
-        return [s for s in services if s in listed] or services
+        known = [s for s in services if s not in self._strangers] if self._strangers else services
+        return [s for s in known if s in listed] or known
 
     def _mark(self, csf: str, service: str, level: int, start: int, stock: bool) -> None:
         """Put what a changed cell concerns on the agenda."""
@@ -210,12 +239,24 @@ class RollupPartition:
         self._agenda.card((csf, scope, period, start), running=start <= self._now < end)
 
     def _ask_running(self, before: float) -> None:
-        """Ask for the running hour, day and month of what has facts, and for those that ended since."""
+        """Ask for the running hour, day and month of what has facts, for those that ended since, and what lay ahead.
+
+        What lasts is asked for all days since, and for the one before until it is clear which outages began in it.
+        """
+        for card in [c for c in self._ahead if c[3] <= self._now]:
+            self._ahead.discard(card)
+            self._ask(*card)
         for csf, scope in list(self._extent):
+            ats = {int(before), int(self._now)}
+            if csf in self._lasting_csfs:
+                since = int(before) - _OUTAGE_CLEAR_S
+                if self._plan.calendar.day_start(since) != self._plan.calendar.day_start(int(self._now)):
+                    ats.add(since)
+                    self._lasting_from[(csf, scope)] = min(self._lasting_from.get((csf, scope), since), since)
             for period in ("hour", "day", "month"):
                 if period == "hour" and (csf, scope) not in self._agenda.lively:
                     continue
-                for at in {int(before), int(self._now)}:
+                for at in ats:
                     self._ask(csf, scope, period, self._plan.calendar.period(period, at)[0])
 
     def _ask_lasting(self) -> None:
@@ -284,6 +325,7 @@ class RollupPartition:
 
     def _meet(self) -> None:
         """Ask for what sources delivered before a scope was known."""
+        self._unmet = False
         for csf in self._csfs:
             types = self._plan.types_of_csf(csf)
             for scope in self._facts.scopes():
@@ -334,12 +376,17 @@ class RollupPartition:
         return self._agenda.mark()
 
     def settled(self, mark: int) -> bool:
-        """Return whether everything that was folded up to a mark is worked out."""
-        return not self.pending or (self._looked_at > mark and self._agenda.settled(mark))
+        """Return whether everything that was folded up to a mark is worked out; to be asked once it is also written."""
+        if self.pending:
+            return self._looked_at > mark and self._agenda.settled(mark)
+        if self._told_at != self._running_at:
+            self._told_at = self._running_at
+            self._unsaved_now = True
+        return True
 
     def _expand(self) -> None:
         """Ask for what new scopes find told already, and for what lasts."""
-        if len(self._csfs) * len(self._facts.scopes()) != len(self._met):
+        if self._unmet:
             self._meet()
         self._ask_lasting()
 
@@ -385,12 +432,14 @@ class RollupPartition:
     def _close(self, month: int, csf: str, out: RollupOutput) -> None:
         """Evaluate a month from the states before every barrier: revision 1."""
         barrier = self._closing.open[(month, csf)]
-        changed = barrier.saved or barrier.polls or barrier.reports
+        changed = barrier.saved or barrier.polls or barrier.reports or barrier.strangers
         later = self._swap(barrier)
+        self._strangers = barrier.strangers
         self._closing.close(month, csf)
         scopes = self._facts.scopes()
         for scope in dict.fromkeys([*scopes, *self._reported.scopes(month)]):
             self._card((csf, scope, "month", month), out, closing=True)
+        self._strangers = set()
         self._swap(later)
         if changed:
             for scope in scopes:
@@ -434,6 +483,7 @@ class RollupPartition:
         end = self._plan.calendar.period(period, start)[1]
         span = Span(period, start, end, self._now)
         if start > self._now:
+            self._ahead.add(card)
             return
         values, touched = self._values(csf, scope, span)
         told = []
@@ -528,7 +578,11 @@ class RollupPartition:
             chunks.extend(part.chunks())
         if self._unsaved_now:
             self._unsaved_now = False
-            chunks.append((b"now", msgspec.msgpack.encode([self._now, sorted(self._csfs), sorted(self._covered_told)])))
+            now = [self._now, sorted(self._csfs), sorted(self._covered_told), self._told_at]
+            chunks.append((b"now", msgspec.msgpack.encode(now)))
+        if self._unsaved_services:
+            self._unsaved_services = False
+            chunks.append((b"services", msgspec.msgpack.encode(self._discovered)))
         return chunks
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
@@ -543,10 +597,16 @@ class RollupPartition:
             if key == DEFS_KEY:
                 made_by = value
             elif key == b"now":
-                self._now, csfs, covered_by = msgspec.msgpack.decode(value)
+                self._now, csfs, covered_by, *told_at = msgspec.msgpack.decode(value)
+                self._told_at = told_at[0] if told_at else self._now
                 self._csfs = set(csfs)
                 self._covered_by = {(csf, polled) for csf, polled in covered_by}
                 self._covered_told = set(self._covered_by)
+                self._unmet = bool(self._csfs)
+            elif key == b"services":
+                self._discovered = msgspec.msgpack.decode(value)
+                for service, team in self._discovered.items():
+                    self._facts.know(service, team)
             elif key[:2] == b"c|":
                 self._facts.restore(key, value)
             elif key[:2] == b"p|":
@@ -563,7 +623,8 @@ class RollupPartition:
                 self._close_now[(month, csf)] = self._agenda.current
 
     def _recall(self) -> None:
-        """Work out again what is derived from the recovered facts: extents and what is running."""
+        """Work out again what is derived from the recovered facts: extents, and what time changed since all was told."""
+        told_at = self._told_at or self._now
         for base_key, service, days in self._facts.extents():
             base = self._plan.bases.get(base_key)
             if base is None or not days:
@@ -572,13 +633,16 @@ class RollupPartition:
                 for scope in self._scopes(service):
                     first, last = self._extent.get((csf, scope), (days[0], days[-1]))
                     self._extent[(csf, scope)] = (min(first, days[0]), max(last, days[-1]))
-                    if days[-1] > self._now - _LIVELY_S:
+                    if days[-1] + _DAY_S > told_at - _LIVELY_S:  # windows held it when they were told
                         self._agenda.look_again(csf, scope)
         for csf, scope in self._agenda.lively:  # what was known before the crash may be unknown now: say so
             for kpi in self._plan.kpis_of_csf[csf]:
                 self._live_known |= {(kpi.id, scope, window) for window in WINDOWS}
+        for level, start, service, bases in self._facts.after(told_at):
+            for csf in {csf for key in bases if key in self._plan.bases for csf in self._plan.bases[key].shards}:
+                self._mark(csf, service, level, start, stock=False)
         self._running_at = self._now
-        self._ask_running(self._now)
+        self._ask_running(told_at)
 
 
 def _newly_covered(before: Intervals, now: Intervals) -> Intervals:

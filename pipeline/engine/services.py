@@ -39,6 +39,7 @@ class ServiceBook:
         self.discovered: dict[str, str] = {}
         #: why the last subject that ``find`` did not know is none
         self.refused = ""
+        self._unsaid: list[str] = []
         self._reporting = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
         #: subjects that came with a team → their service
         self._told: dict[str, str] = {}
@@ -68,10 +69,16 @@ class ServiceBook:
                 self.refused = "service-limit"
                 return None
             self.discovered[name] = owner
+            self._unsaid.append(name)
         if len(self._told) >= _TOLD:
             self._told.clear()
         self._told[subject] = name
         return name
+
+    def unsaid(self) -> list[str]:
+        """Return the services registered since the last call."""
+        unsaid, self._unsaid = self._unsaid, []
+        return unsaid
 
     def team(self, service: str) -> str:
         """Return the team of a service."""

@@ -68,15 +68,21 @@ class Uptime:
         """Return from when on, epoch seconds, the points of a day change a service's time: mostly from that day.
 
         What a change log said last before holds until these points, also where its source had not said that it
-        delivered anything in between.
+        delivered anything in between. And how long it is down from midnight on may make an outage of the day before.
         """
+        carried = self._carried(base, service, day)
+        lasts = [
+            (at, code)
+            for at, code, good_for in carried.values()
+            if at + good_for > day * 1000 or good_for == UNTIL_NEXT
+        ]
+        since = day - 1 if any(code == DOWN for _, code in lasts) else day
         told = self._coverage.last(_CHECKED, service)
         if told is None or told >= day:
-            return day
-        carried = self._carried(base, service, day)
+            return since
         here = self._series(base, service, day)
         ats = [at // 1000 for check, (at, _, good_for) in carried.items() if check in here and good_for == UNTIL_NEXT]
-        return max(told, min(ats)) if ats else day
+        return min(since, max(told, min(ats))) if ats else since
 
     def _day(self, base: Base, service: str, day: int, now_ms: int) -> tuple[Intervals, Intervals]:
         """Return (up, down) of a service within a local day."""

@@ -17,6 +17,7 @@ CELL = "cell"  # service, team, level, start, {base key: packed state as bytes}
 POLLED = "polled"  # source, [types], [services] or None, [[from s, to s], ...], truncated
 REPORTED = "reported"  # kpi, scope, month, value, target, numerator, denominator, count
 BARRIER = "barrier"  # month, id, number of barriers in all
+SERVICE = "service"  # service, team: one that the catalogue does not name was registered
 CLOCK = "clock"  # nothing more
 EXITS = "exits"  # {field: number}, {reason: number}
 BASES = "bases"  # {base key: since when this partition folds it, ms}

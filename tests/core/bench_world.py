@@ -176,6 +176,9 @@ class World:
             self.partials += 1
         self.unacknowledged += records
         self.rollup.fold(records)
+        self.keep_rollup()
+
+    def keep_rollup(self) -> None:
         for key, value in self.rollup.take_chunks():
             if value is None:
                 self.rollup_chunks.pop(key, None)
@@ -197,6 +200,8 @@ class World:
             for s in out.statuses:
                 self.statuses[(s.csf, s.scope, s.period, 0 if s.period in WINDOWS else s.start)] = s
             self.revisions += [r for r in out.revisions if r not in self.revisions]
+        assert self.rollup.settled(0)
+        self.keep_rollup()
         self.unacknowledged = []
 
     def run(self) -> World:

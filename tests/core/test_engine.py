@@ -14,11 +14,12 @@ H, M, D = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 def incident(world: World, number: str, opened: datetime, updated: datetime, state: str, **more: Any) -> None:
     data = {
         "number": number, "state": state, "opened_at": opened.isoformat(), "updated_at": updated.isoformat(),
-        **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in more.items() if k not in {"subject", "arrival"}},
+        **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in more.items() if k not in {"subject", "arrival", "csfteam"}},
     }  # fmt: skip
     world.event(
-        "incident.updated", updated, data, key=number, subject=more.get("subject", "shop"), arrival=more.get("arrival")
-    )
+        "incident.updated", updated, data, key=number, subject=more.get("subject", "shop"), arrival=more.get("arrival"),
+        csfteam=more.get("csfteam"),
+    )  # fmt: skip
 
 
 def polled(world: World, start: datetime, end: datetime, types: list[str]) -> None:
@@ -270,6 +271,77 @@ def test_revision_one_is_exactly_what_lay_before_the_barriers() -> None:
     first = next(r for r in w.revisions if r.kpi == "mttr" and r.scope == "org")
     assert (first.revision, first.value) == (1, 1)
     assert w.month("mttr", "2026-10").value == 2
+
+
+def test_a_service_first_heard_of_after_the_barriers_is_not_in_revision_one() -> None:
+    w = World()
+    start = datetime(2026, 10, 1, tzinfo=UTC)
+    view(w, "u", start + D)
+    incident(w, "I1", start + D, start + D, "new")
+    polled(w, start, NOW, ["incident.updated", "page.viewed"])
+    w.close("2026-10")
+    incident(w, "I2", NOW, NOW, "new", subject="Old Site", csfteam="Legacy")  # past its barrier
+    w.step(("csf.events.incident", 0), len(w.log[("csf.events.incident", 0)]))
+    w.crash_rollup()
+    w.run()
+    assert w.month("active_users", "2026-10", "team:web").revision == 1
+    # nobody had such a team: its figures were unknown, and are known since
+    for name in ("incidents", "active_users"):
+        value = w.month(name, "2026-10", "team:legacy")
+        first = next(r for r in w.revisions if r.kpi == name and r.scope == "team:legacy")
+        assert (first.revision, first.value) == (1, None)
+        assert (value.value, value.state, value.revision) == (0, "restated", 2)
+
+
+def test_what_was_told_ahead_of_its_time_is_a_value_once_the_clock_is_there() -> None:
+    w = World()
+    incident(w, "I1", NOW - H, NOW - H, "resolved", resolved_at=NOW + 2 * H)  # a source's clock runs ahead
+    w.tick()
+    w.run()
+    hour = ("mttr", "org", "hour", int((NOW + 2 * H).timestamp()))
+    assert hour not in w.values
+    w.crash_rollup()
+    w.tick(NOW + 5 * H)  # nobody was there in between
+    w.run()
+    assert w.values[hour].value == 3
+
+
+def test_days_of_what_lasts_are_told_though_a_worker_died_after_time_had_jumped() -> None:
+    w = World()
+    incident(w, "I1", NOW - H, NOW - H, "new")
+    w.tick()
+    w.run()
+    w.tick(NOW + 5 * D)
+    for at in sorted(w.log):
+        w.step(at, len(w.log[at]))
+    w.crash_rollup()
+    w.evaluate()
+    days = [key[3] for key, value in w.values.items() if key[:3] == ("backlog", "org", "day") and value.value == 1]
+    assert len(days) == 6
+
+
+def test_an_outage_that_was_another_services_is_taken_back_from_mtbf() -> None:
+    w = World()
+    w.event("uptime.checked", NOW - H, {"up": True, "check": "a", "interval_s": 60})
+    incident(w, "I1", NOW - H, NOW - H, "in_progress", major=True)
+    w.tick()
+    w.run()
+    assert w.month("mtbf", scope="service:shop").value is not None
+    incident(w, "I1", NOW - H, NOW, "in_progress", major=True, subject="portal")
+    w.run()
+    assert w.month("mtbf", scope="service:shop").value is None
+
+
+def test_availability_is_told_as_of_the_last_step_and_so_holds_until_the_next() -> None:
+    w = World()
+    w.event("uptime.checked", NOW - H, {"up": True, "check": "a", "interval_s": 3600})
+    w.tick(NOW + 10 * timedelta(seconds=1))
+    w.run()
+    before = w.live("availability", "1h", "service:shop").numerator, w.month("availability").numerator
+    w.tick(NOW + 50 * timedelta(seconds=1))
+    w.run()
+    assert before == (59 * 60, 3600)  # the hour that ends with the running minute; until the last whole one
+    assert (w.live("availability", "1h", "service:shop").numerator, w.month("availability").numerator) == before
 
 
 def test_reported_values_fill_months_that_nothing_was_computed_for() -> None:

@@ -68,7 +68,7 @@ class Oracle:
         self.now_ms = self.read.now_ms if now_ms is None else now_ms
         self.now = self.now_ms // 1000
         self.frames = frames(catalogue, self.read)
-        self.uptime = intervals.Uptime(catalogue, self.frames, self.read.polls, self.now_ms)
+        self._uptimes: dict[int, intervals.Uptime] = {}
         self._groups: dict[str, dict[tuple[str, str, int], dict[str, list[Any]]]] = {}
         self._rows: dict[Any, pl.DataFrame | None] = {}
         self._covered: dict[Any, float | None] = {}
@@ -151,10 +151,20 @@ class Oracle:
             [(self.value(k.id, scope, period, start).score, k.weight) for k in kpis], self.catalogue.organisation
         )
 
+    def as_of(self, period: str) -> int:
+        """Return the clock in whole steps: those of a window, minutes for other periods."""
+        step = zone.STEPS.get(period, 60)
+        return self.now // step * step
+
     def measured_end(self, period: str, start: int, end: int) -> int:
         """Return the end of what has passed of a span: of a window up to its last step, else whole minutes."""
-        passed = end - zone.STEPS[period] if period in zone.STEPS else min(end, self.now // 60 * 60)
-        return max(start, passed)
+        return max(start, min(end, self.as_of(period)))
+
+    def uptime(self, as_of: int) -> intervals.Uptime:
+        """Return availability as of an instant."""
+        if as_of not in self._uptimes:
+            self._uptimes[as_of] = intervals.Uptime(self.catalogue, self.frames, self.read.polls, as_of * 1000)
+        return self._uptimes[as_of]
 
     def coverage(self, kpi: m.Kpi, scope: str, start: int, until: int) -> float | None:
         """Return the share of the elapsed part of a span that the KPI's sources delivered."""
@@ -183,7 +193,8 @@ class Oracle:
 
     def _outcome(self, kpi: m.Kpi, scope: str, period: str, start: int, end: int) -> Outcome:
         how = kpi.measure
-        elapsed = max(start, min(end, self.now))
+        # days that have begun, by whole steps
+        elapsed = max(start, min(end - 1, self.as_of(period))) + 1
         if isinstance(how, BY_SPAN):
             rows = self._by_span(kpi).get((scope, period, start), {})
             return measures.summed(how, rows, self.measured_end(period, start, end) - start)
@@ -196,7 +207,8 @@ class Oracle:
                     if frame is None
                     else frame.filter(pl.col("_service").is_in(mine)).select("enter", "leave").rows()
                 )
-                return measures.stock(rows, min(end, self.now // 60 * 60 + 60) * 1_000_000)
+                at = end if period in zone.STEPS else min(end, self.as_of(period) + 60)
+                return measures.stock(rows, at * 1_000_000)
             case m.Peak():
                 return self._peak(kpi, how, scope, period, start, end)
             case m.Stickiness():
@@ -205,10 +217,11 @@ class Oracle:
                 return self._per_user_day(how, scope, period, start, end, elapsed)
             case m.Availability():
                 target = self._availability_target(kpi, scope, start)
-                figures = self.uptime.figures(mine, start * 1000, end * 1000)
+                figures = self.uptime(self.as_of(period)).figures(mine, start * 1000, end * 1000)
                 return intervals.availability(how.stat, figures, target)
             case m.Freshness():
-                return intervals.freshness(self._syncs(how, mine), start * 1000, min(end * 1000, self.now_ms))
+                measured = self.measured_end(period, start, end)
+                return intervals.freshness(self._syncs(how, mine), start * 1000, measured * 1000)
         raise NotImplementedError(type(how).__name__)
 
     def _contributions(self, kpi: m.Kpi) -> pl.DataFrame | None:

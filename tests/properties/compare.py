@@ -6,7 +6,7 @@ import math
 from datetime import date
 from typing import Any
 
-from pipeline.catalogue.model import Catalogue
+from pipeline.catalogue.model import Availability, Catalogue, Freshness, Stock
 from tests.oracle import zone
 from tests.oracle.closing import as_closed, barriers
 from tests.oracle.oracle import Oracle, Value
@@ -44,6 +44,8 @@ def closings(cluster: Cluster, catalogue: Catalogue, messages: list[Message], no
 
 
 def _differs(ours: Any, theirs: Value) -> list[str]:
+    if ours.value is ours.coverage is theirs.value is theirs.coverage is None:
+        return []  # it tells nothing: as good as none
     wrong = [
         f"{name}: engine {getattr(ours, name)}, oracle {getattr(theirs, name)}"
         for name in ("value", "coverage", "score", "target")
@@ -86,8 +88,8 @@ def differences(cluster: Cluster, oracle: Oracle, most: int = 5) -> list[str]:
 
 
 def missing(cluster: Cluster, oracle: Oracle) -> list[Any]:
-    """Return the keys of which the oracle has facts in the span itself, but the engine nothing."""
-    found = []
+    """Return the keys of which the oracle has facts in the span itself or something that lasts, but the engine nothing."""
+    found = _missing_lasting(cluster, oracle)
     for kpi in oracle.catalogue.kpis.values():
         if kpi.measure.__struct_config__.tag not in {"count", "sum", "mean", "share", "ratio", "quantile", "distinct"}:
             continue
@@ -100,6 +102,23 @@ def missing(cluster: Cluster, oracle: Oracle) -> list[Any]:
             offered = first <= oracle.now and oracle.offered(kpi, period, first, end)
             if offered and key not in cluster.values and oracle.value(*key).value is not None:
                 found.append(key)
+    return found
+
+
+def _missing_lasting(cluster: Cluster, oracle: Oracle) -> list[Any]:
+    """Return the days and months until now of which the oracle knows a stock, an availability or an age, but the engine nothing."""
+    found = []
+    starts = sorted({key[2:] for key in cluster.values if key[2] in {"day", "month"}})
+    kpis = [k.id for k in oracle.catalogue.kpis.values() if isinstance(k.measure, Stock | Availability | Freshness)]
+    for period in ("day", "month"):
+        first = min((start for p, start in starts if p == period), default=oracle.now)
+        while first <= oracle.now:
+            for kpi in kpis:
+                for scope in oracle.scopes():
+                    key = (kpi, scope, period, first)
+                    if key not in cluster.values and oracle.value(*key).value is not None:
+                        found.append(key)
+            first = zone.period_of(oracle.zone, period, first)[1]
     return found
 
 

@@ -179,6 +179,7 @@ class Cluster:
                 return
             self._store(machine, limit)
             done += 1
+        assert machine.settled(0)
         _apply(self._rolled[number].chunks, machine.take_chunks())
         self._acknowledged[number] = len(log)
 

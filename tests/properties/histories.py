@@ -312,10 +312,14 @@ def write(
     put = [(cluster.place(s.topic, s.key), int(s.arrival.timestamp() * 1000), s.value) for s in sent]
     for place, arrival_ms, value in sorted([*put, *barriers], key=lambda m: m[1]) if by_arrival else put:
         cluster.put(place, arrival_ms, value)
-    end = max([NOW, *(s.arrival for s in sent)])  # what arrives late moves the clock of its own partition only
-    tick = {
-        "specversion": "1.0", "id": "tick", "source": "clock", "type": "clock.ticked", "time": text(end),
-        "data": {"partition": 0, "time": text(end)},
-    }  # fmt: skip
-    cluster.put(("csf.events.control", 0), int(end.timestamp() * 1000), json.dumps(tick).encode())
+    tick(cluster, max([NOW, *(s.arrival for s in sent)]))  # what arrives late moves the clock of its own partition only
     return cluster
+
+
+def tick(cluster: Cluster, at: datetime) -> None:
+    """Let the clock move on: a tick in a control partition."""
+    said = {
+        "specversion": "1.0", "id": f"tick-{text(at)}", "source": "clock", "type": "clock.ticked", "time": text(at),
+        "data": {"partition": 0, "time": text(at)},
+    }  # fmt: skip
+    cluster.put(("csf.events.control", 0), int(at.timestamp() * 1000), json.dumps(said).encode())

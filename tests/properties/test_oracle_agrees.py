@@ -13,9 +13,10 @@ from pipeline.catalogue.model import CSF_IDS
 from tests.oracle.oracle import Oracle
 from tests.properties.compare import closings, differences
 from tests.properties.harness import Cluster
-from tests.properties.histories import ZONES, Sent, catalogue, closes, histories, write
+from tests.properties.histories import NOW, ZONES, Sent, catalogue, closes, histories, tick, write
 
-_fully = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+#: how many examples: what the profile of ``tests/conftest.py`` says
+_fully = settings(suppress_health_check=list(HealthCheck))
 
 
 def _wrong(cluster: Cluster, zone: str) -> list[str]:
@@ -81,3 +82,27 @@ def test_brokers_clocks_may_jump(sent: list[Sent], jumps: list[tuple[int, int]])
         if at < len(jumped):
             jumped[at] = replace(jumped[at], arrival=jumped[at].arrival + timedelta(minutes=minutes))
     assert _wrong(write(jumped, "UTC", 2, 3, by_arrival=False).run(), "UTC") == []
+
+
+@_fully
+@given(
+    sent=histories(), zone=st.sampled_from(ZONES), rollups=st.sampled_from([1, 8]),
+    steps=st.lists(st.sampled_from([1, 20, 40, 60, 290, 3_500, 30_000, 90_000, 200_000]), min_size=1, max_size=6),
+    crash=st.booleans(),
+)  # fmt: skip
+def test_values_are_right_also_when_only_time_moves_on(
+    sent: list[Sent], zone: str, rollups: int, steps: list[int], crash: bool
+) -> None:
+    """What was told holds until the next step of its clock, and is told anew then."""
+    cluster = write(sent, zone, 1, rollups).run()
+    at = NOW
+    for seconds in steps:
+        at += timedelta(seconds=seconds)
+        tick(cluster, at)
+        for place in cluster.log:
+            cluster.fetch(place, len(cluster.log[place]))
+        for number in range(rollups):
+            if crash:  # after the clock was made durable, before anything was told
+                cluster.consume(number, evaluate=False)
+            cluster.consume(number)
+    assert _wrong(cluster, zone) == []
