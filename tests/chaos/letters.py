@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,16 +37,16 @@ class Letter:
     kind: str = "event"
 
 
-def letters(seed: int, count: int, zone: str) -> list[Letter]:
-    """Return about ``count`` events with duplicates, disorder, late ones after a month's close, and broken ones.
+def letters(seed: int, count: int, zone: str, now: int) -> list[Letter]:
+    """Return about ``count`` events with duplicates, disorder, corrections, late ones after a month's close, broken ones.
 
     Args:
-        seed: the same seed and day give the same letters.
+        seed: the same seed and time give the same letters.
         count: how many events are kept of the simulated organisation's.
         zone: the zone in which months are closed.
+        now: when the five weeks end, epoch seconds, a whole hour.
     """
     rng = Random(seed)
-    now = int(time.time()) // 3600 * 3600
     world = World(seed, now, 2)
     told = list(world.events(now - DAYS * 86_400, now))
     kept = [item for item in told if rng.random() < count / len(told)]
@@ -58,15 +57,26 @@ def letters(seed: int, count: int, zone: str) -> list[Letter]:
     for at, _, _, family, key, raw in kept:
         topic = event_topic(family)
         letter = Letter(topic, key, raw)
-        # what happened out of order, by up to two hours; a hundredth of it so late that its month is closed
+        # what happened comes out of order, by up to two hours; a hundredth of it so late that its month is closed
         place = at + rng.random() * 7_200 if rng.random() > 0.01 else now + rng.random() * 3_600
         punctual.append((place, letter))
         if rng.random() < 0.03:
             punctual.append((place + rng.random() * 40_000, letter))
+        if family == "incident" and rng.random() < 0.1:
+            punctual.append((now + rng.random() * 3_600, Letter(topic, key, _corrected(raw, rng))))
         if rng.random() < 0.004:
             punctual.append((place, Letter(topic, key, rng.choice(BROKEN), "broken")))
     punctual.append((start_of_month + 6 * 3600, Letter("", closed, b"", "close")))
     return [letter for _, letter in sorted(punctual, key=lambda one: one[0])]
+
+
+def _corrected(raw: bytes, rng: Random) -> bytes:
+    """Return a later update of an incident that says otherwise, also of one whose month is closed by then."""
+    event = json.loads(raw)
+    data = event["data"]
+    updated = datetime.fromisoformat(data["updated_at"]) + timedelta(minutes=rng.randrange(1, 600))
+    data |= {"updated_at": updated.isoformat(), "priority": rng.randint(1, 5), "made_sla": rng.random() < 0.5}
+    return json.dumps(event | {"id": f"{event['id']}-corrected"}).encode()
 
 
 def save(path: Path, found: list[Letter]) -> None:

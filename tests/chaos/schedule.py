@@ -1,83 +1,75 @@
-"""Which fault comes when: chosen by a seed, carried out on a deployment."""
+"""Which fault comes when: chosen by a seed."""
 
 from __future__ import annotations
 
-import signal
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.deployment import Deployment
+from tests.chaos.faults import ALWAYS, LONG, OF_CLOCKS, OF_SERVERS, Faults
 
-#: Faults and how often each is chosen.
-FAULTS = {
-    "kill worker": 6, "end worker": 2, "pause worker": 3, "kill feeder": 3, "kill broker": 2, "pause broker": 2,
-    "store away": 2, "archive away": 1, "disk full": 1, "worker leaves": 2, "kill everything": 1,
-}  # fmt: skip
-#: A long schedule has one of each of these, seconds.
-LONG = {"pause broker": 60.0, "store away": 120.0}
+#: The longest time between two faults, and the longest that something is away, seconds.
+PAUSE_S, AWAY_S = 2.5, 8.0
+#: One fault in so many waits until a worker answers, so that faults also meet a deployment at work.
+_BREATH = 4
+_BREATH_S = 15.0
 
 
-class Schedule:
-    """Faults at random moments, one after the other.
+@dataclass(frozen=True)
+class Step:
+    """A fault to come: after how long a wait, which, whom, for how long.
 
-    Args:
-        seed: the same seed chooses the same faults, victims and pauses.
-        faults: how many.
-        pause_s: the longest time between two faults; ``away_s`` the longest that something is away.
-        long: with the broker unreachable for a minute and the store down for two.
+    Attributes:
+        breath: wait also until a worker answers.
+        long: as ``Faults.strike`` has it.
     """
 
-    def __init__(
-        self, seed: int, faults: int, pause_s: float = 3.0, away_s: float = 8.0, *, long: bool = False
-    ) -> None:
-        rng = Random(seed)
-        kinds = rng.choices(list(FAULTS), list(FAULTS.values()), k=faults)
-        self.steps = [(rng.uniform(0.3, pause_s), kind, rng.random(), rng.uniform(1.0, away_s)) for kind in kinds]
-        for kind, seconds in LONG.items() if long else ():
-            self.steps.insert(rng.randrange(len(self.steps)), (pause_s, kind, 0.0, seconds))
-        self.kills = 0
-        #: the archive could not be written for a while, which leaves gaps in it that Kafka still has
-        self.archive_struck = False
+    wait_s: float
+    kind: str
+    whom: float
+    seconds: float
+    breath: bool = False
+    long: bool = False
 
-    def run(self, deployment: Deployment) -> None:
-        """Carry all of it out while everything is supervised; say what was done."""
-        for wait, kind, whom, seconds in self.steps:
-            end = time.monotonic() + wait
-            while time.monotonic() < end:
-                deployment.supervise()
-                time.sleep(0.05)
-            self._strike(deployment, kind, int(whom * len(deployment.workers)), seconds)
-            print(f"  {kind} (worker {int(whom * len(deployment.workers))}, {seconds:.1f} s)", flush=True)
 
-    def _strike(self, deployment: Deployment, kind: str, number: int, seconds: float) -> None:
-        worker = deployment.workers[number]
-        self.kills += kind.startswith("kill")
-        self.archive_struck |= kind in {"archive away", "disk full"}
-        match kind:
-            case "kill worker":
-                worker.send(signal.SIGKILL)
-            case "end worker":
-                worker.send(signal.SIGTERM)
-            case "pause worker":
-                # longer than the broker's patience: it wakes as a zombie
-                deployment.pause(worker, seconds * 3)
-            case "kill feeder":
-                deployment.feeder.send(signal.SIGKILL)
-            case "kill broker":
-                deployment.kafka.kill()
-            case "pause broker":
-                deployment.pause_broker(seconds)
-            case "store away":
-                deployment.store_away(seconds)
-            case "archive away":
-                deployment.archive_away(number, seconds)
-            case "disk full":
-                deployment.fill_disk(number, seconds)
-            case "worker leaves":
-                deployment.leave(worker, seconds)
-            case "kill everything":
-                for one in (*deployment.workers, deployment.feeder):
-                    one.send(signal.SIGKILL)
-                deployment.kafka.kill()
-            case _:
-                raise AssertionError(kind)
+def schedule(seed: int, kills: int, *, servers: bool, clocks: bool, long: bool) -> list[Step]:
+    """Return faults until there were so many kills; the same arguments give the same faults.
+
+    Args:
+        seed: chooses faults, victims and pauses.
+        kills: how many faults are SIGKILLs.
+        servers: the store is a server and there may be many workers.
+        clocks: clocks can be made to jump.
+        long: with the broker away and paused for a minute and the store away for ten, somewhere in between.
+    """
+    rng = Random(seed)
+    kinds = ALWAYS | (OF_SERVERS if servers else {}) | (OF_CLOCKS if clocks else {})
+    return _with_long(rng, list(_steps(rng, kinds, kills))) if long else list(_steps(rng, kinds, kills))
+
+
+def _steps(rng: Random, kinds: dict[str, int], kills: int) -> Iterator[Step]:
+    while kills > 0:
+        kind = rng.choices(list(kinds), list(kinds.values()))[0]
+        kills -= kind.startswith("kill")
+        yield Step(rng.uniform(0.2, PAUSE_S), kind, rng.random(), rng.uniform(1.0, AWAY_S), rng.random() < 1 / _BREATH)
+
+
+def _with_long(rng: Random, steps: list[Step]) -> list[Step]:
+    for kind, seconds in LONG.items():
+        steps.insert(rng.randrange(len(steps)), Step(PAUSE_S, kind, 0.0, seconds, long=True))
+    return steps
+
+
+def carry_out(steps: list[Step], deployment: Deployment) -> Faults:
+    """Let all of it happen while everything is supervised; say what was done."""
+    faults = Faults(deployment)
+    for number, step in enumerate(steps, start=1):
+        deployment.watch(step.wait_s)
+        left = _BREATH_S if step.breath else 0.0
+        while left > 0 and not any(deployment.get(n, "/api/v1/progress") for n in range(len(deployment.workers))):
+            deployment.watch(0.3)
+            left -= 0.3
+        faults.strike(step.kind, step.whom, step.seconds, long=step.long)
+        print(f"  {number}/{len(steps)} {step.kind} ({step.seconds:.1f} s)", flush=True)
+    return faults

@@ -41,6 +41,11 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether it runs (or is stopped by a signal)."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self, timeout_s: float = 60.0) -> None:
         """Start it and wait until it is ready."""
         with self._log.open("ab") as log:
