@@ -31,7 +31,7 @@ from agents.rollup import RollupAgent
 from agents.tables import StateTable
 from agents.topics import changelog_topic, client_settings, ensure_topics, topic_id, topic_specs
 from agents.transport import BATCH_RECORDS, SCHEME
-from agents.watchdog import Watchdog
+from agents.watchdog import LoopDog, Watchdog
 from pipeline.errors import ConfigError, CsfError
 from pipeline.events.families import EVENT_TOPICS
 from pipeline.topics import PARTIALS
@@ -166,6 +166,7 @@ class Worker:
             self._spawn("ticker", ticker.run(ctx))
             self._spawn("copy of the state", self._copy_state())
             self._spawn("watchdog", self.watchdog.run())
+            self._spawn("heart", LoopDog(ctx.config.stall_s).beat())
             if ctx.config.close_months:
                 self._spawn("month closing", closing.run(ctx))
             await ctx.ended.wait()

@@ -81,6 +81,9 @@ class Context:
     waited_at: float = -math.inf
     #: next offset to acknowledge, a partition
     acked: dict[TP, int] = field(default_factory=dict)
+    #: calls of the store that returned, and whether one is under way
+    store_calls: int = 0
+    store_busy: bool = False
     exit_code: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pending: Any = None

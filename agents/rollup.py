@@ -321,7 +321,12 @@ class RollupAgent:
             self._store.write_exits(out.exits)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._ctx.store_busy = True
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        finally:
+            self._ctx.store_busy = False
+            self._ctx.store_calls += 1
 
     async def _tell(self, values: list[KpiValue]) -> None:
         """Say values of now that changed to ``csf.kpis``: live ones, and those of running periods."""

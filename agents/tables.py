@@ -7,6 +7,7 @@ rebalance, hands back what the changelog says. See ``agents.changelog`` for the 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -75,6 +76,8 @@ def restore(engine: Any, topic: str, partition: int, recovered: tuple[int, list[
     Raises:
         StateError: it is none that this version's engine writes.
     """
+    collecting = gc.isenabled()
+    gc.disable()  # millions of small objects are made and none is garbage: looking through them took a third of the time
     try:
         engine.restore(*recovered)
     except Exception as e:
@@ -82,6 +85,10 @@ def restore(engine: Any, topic: str, partition: int, recovered: tuple[int, list[
             f"the state of {topic}/{partition} cannot be read ({type(e).__name__}: {e}); stop the workers and rebuild it "
             "from the archive: csf replay"
         ) from e
+    finally:
+        if collecting:
+            gc.freeze()
+            gc.enable()
 
 
 class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us

@@ -75,6 +75,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._handed: dict[TP, int] = {}
         self._seeks = 0
+        #: offsets that the broker took as committed; Faust notes those that it did not take too
+        self.committed: dict[TP, int] = {}
         super().__init__(*args, **kwargs)
 
     @property
@@ -149,6 +151,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets inside a batch are no gaps."""
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        done = await super()._commit(offsets)
+        if done:
+            self.committed.update(offsets)
+        return bool(done)
 
     def _new_offset(self, tp: TP) -> int | None:
         """Return the offset to commit: batches are acknowledged in order."""

@@ -168,13 +168,78 @@ def config(bootstrap, directory, **settings):
     )
 
 
+def faults(directory, worker):
+    """Let something in this process stop without a word once a file of its name exists."""
+    import asyncio
+
+    app = worker.ctx.app
+
+    def hang(*_):
+        time.sleep(10**6)
+
+    async def never(*_args, **_named):
+        await asyncio.Event().wait()
+
+    async def nothing(*_args, **_named):
+        return {}
+
+    def loop_blocked():
+        hang()
+
+    def consumer_hung():
+        app.consumer._thread.thread_loop.call_soon_threadsafe(hang)
+
+    def consumer_dead():
+        loop = app.consumer._thread.thread_loop
+        loop.call_soon_threadsafe(loop.stop)
+
+    def producer_silent():
+        app.producer._ensure_producer().send_batch = never
+
+    def fetcher_stuck():
+        app.consumer._getmany = nothing
+
+    def agent_dead():
+        for task in asyncio.all_tasks():
+            if "csf.ingest" in repr(task) or "IngestAgent" in repr(task.get_coro()):
+                task.cancel()
+        worker.ingest._batch = never
+
+    def commits_lost():
+        async def refused(*_args, **_named):
+            return False
+
+        app.consumer._commit = refused
+
+    async def watch():
+        while True:
+            for name in [n for n in known if (Path(directory) / n).exists()]:
+                (Path(directory) / name).unlink()
+                known[name]()
+            await asyncio.sleep(0.1)
+
+    known = {
+        f.__name__: f
+        for f in (loop_blocked, consumer_hung, consumer_dead, producer_silent, fetcher_stuck, agent_dead, commits_lost)
+    }
+    worker._spawn("faults", watch())
+
+
 def main():
     import logging
 
+    from agents import app
     from agents.app import run_worker
 
     logging.basicConfig(level=os.environ.get("LOG", "INFO"), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     bootstrap, directory, settings = sys.argv[1:4]
+    run = app.Worker.run
+
+    async def with_faults(worker):
+        faults(directory, worker)
+        return await run(worker)
+
+    app.Worker.run = with_faults
     try:
         return run_worker(config(bootstrap, directory, **json.loads(settings)))
     except CsfError as e:
