@@ -47,7 +47,7 @@ class Settings:
         replication: copies of every partition.
         kafka_*: security of the connection to the brokers.
         store: ``sqlite`` (in the data directory) or ``influx``.
-        influx_*: address, organisation and token of InfluxDB 2.x.
+        influx_*: address, organisation and token of InfluxDB 2.x; for https the certificates it is checked by.
         catalogue_dir: own catalogue over the built-in one.
         http_host, http_port: where a worker serves console, API and metrics.
         http_token: what other machines must present; needed when http_host is not loopback.
@@ -76,6 +76,7 @@ class Settings:
     influx_url: str = "http://127.0.0.1:8086"
     influx_org: str = "csf"
     influx_token: str | None = field(default=None, repr=False)
+    influx_ca_file: Path | None = None
     catalogue_dir: Path | None = None
     http_host: str = "127.0.0.1"
     http_port: int = 8710
@@ -139,7 +140,7 @@ class Settings:
 
         if not self.influx_token:
             raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
-        store = InfluxStore(self.influx_url, self.influx_token, self.influx_org)
+        store = InfluxStore(self.influx_url, self.influx_token, self.influx_org, ca_file=self.influx_ca_file)
         if not read_only:
             store.setup_buckets()
         return store

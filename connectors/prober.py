@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -46,6 +47,16 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     expect: list[int] | None = None
     verify: bool = True
 
+    @property
+    def address(self) -> str:
+        """The URL as it is told: a password in it is for the server it names only."""
+        return re.sub(r"(?<=://)[^/?#]*@", "", self.url)
+
+    @property
+    def check(self) -> str:
+        """The check's name as events tell it."""
+        return self.name or self.address
+
 
 def load_probes(path: Path) -> list[Probe]:
     """Return the probes of a YAML list.
@@ -66,13 +77,13 @@ def load_probes(path: Path) -> list[Probe]:
             or (parts.scheme == "tcp" and not _port(parts))
         ):
             raise ConfigError(
-                f"{path}: entry {i + 1}: url '{probe.url}' is none of http://..., https://..., tcp://host:port"
+                f"{path}: entry {i + 1}: url '{probe.address}' is none of http://..., https://..., tcp://host:port"
             )
         if not (0 < probe.interval <= _LONGEST_S and 0 < probe.timeout <= _LONGEST_S):
             raise ConfigError(
                 f"{path}: entry {i + 1}: interval and timeout must be greater than 0 and at most a day, in seconds"
             )
-    checks = [(p.service, p.name or p.url) for p in probes]
+    checks = [(p.service, p.check) for p in probes]
     for i, each in enumerate(checks):
         if each in checks[:i]:
             raise ConfigError(f"{path}: entry {i + 1}: service {each[0]} has the check '{each[1]}' twice; name one")
@@ -150,7 +161,7 @@ async def run(probes: list[Probe], tell: Callable[[str, OutEvent], None], stop: 
 
 async def _watch(probe: Probe, client: httpx2.AsyncClient, tell: Callable[[str, OutEvent], None]) -> None:
     loop = asyncio.get_running_loop()
-    name = probe.name or probe.url
+    name = probe.check
     due = loop.time()
     before: datetime | None = None
     while True:

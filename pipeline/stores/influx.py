@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ class InfluxStore:
         timeout_s: longest wait for the answer to a write, query_timeout_s: to a query (many series are slow).
         live_retention_s: older live points are not written and counted in ``skipped_old``.
         clock: epoch seconds now, for the retention only.
+        ca_file: PEM certificates that the server's is checked by where the URL is https; None: the system's.
 
     Nothing is sent before the first call. Retrying is the caller's: StoreUnavailable says when.
     """
@@ -45,8 +47,9 @@ class InfluxStore:
         query_timeout_s: float = 60.0,
         live_retention_s: float = common.LIVE_RETENTION_S,
         clock: Callable[[], float] = time.time,
+        ca_file: Path | None = None,
     ) -> None:
-        self._influx = InfluxConnection(url, token, org, timeout_s, query_timeout_s)
+        self._influx = InfluxConnection(url, token, org, timeout_s, query_timeout_s, ca_file)
         self._live = live_bucket
         self._history = history_bucket
         self._retention_s = live_retention_s

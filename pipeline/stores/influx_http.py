@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import re
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from influxdb_client import Dialect, InfluxDBClient
 from influxdb_client.client.write_api import SYNCHRONOUS
@@ -19,6 +22,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 
 from pipeline.errors import ConfigError, StoreRejected, StoreUnavailable
 
+_E = TypeVar("_E", bound=BaseException)
 #: Points in one request: a body of about 2 MB, 150 kB with gzip.
 BATCH = 5_000
 #: A search for bad points in a refused batch stops after so many; the good ones are written by then.
@@ -62,16 +66,25 @@ class InfluxConnection:
         org: organisation name.
         timeout_s: longest wait for the answer to a write; for a connection a third of it.
         query_timeout_s: longest wait for the answer to a query.
+        ca_file: PEM certificates that the server's is checked by; None: the system's.
     """
 
-    def __init__(self, url: str, token: str, org: str, timeout_s: float, query_timeout_s: float) -> None:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"the InfluxDB address {url!r} is not a URL; write it like http://127.0.0.1:8086")
+    def __init__(
+        self, url: str, token: str, org: str, timeout_s: float, query_timeout_s: float, ca_file: Path | None = None
+    ) -> None:
+        _check_url(url)
         self.url = url.rstrip("/")
+        self._ca_file = ca_file
+        tls = _tls(url, ca_file)
         self.org = org
         connect_ms = max(1, int(timeout_s * 1000 / 3))
         self.client = InfluxDBClient(
-            url=self.url, token=token, org=org, timeout=(connect_ms, max(1, int(timeout_s * 1000))), enable_gzip=True
+            url=self.url,
+            token=token,
+            org=org,
+            timeout=(connect_ms, max(1, int(timeout_s * 1000))),
+            enable_gzip=True,
+            **tls,
         )
         self._reader = InfluxDBClient(
             url=self.url,
@@ -79,6 +92,7 @@ class InfluxConnection:
             org=org,
             timeout=(connect_ms, max(1, int(query_timeout_s * 1000))),
             enable_gzip=True,
+            **tls,
         )
         self._write = self.client.write_api(write_options=SYNCHRONOUS)
         self._query = self._reader.query_api()
@@ -91,13 +105,28 @@ class InfluxConnection:
         try:
             yield
         except ApiException as error:
-            raise self._explain(error, doing, what) from error
+            raise self._tls_problem(error) or self._explain(error, doing, what) from error
         except LocationValueError as error:
             raise ConfigError(f"the InfluxDB address {self.url!r} cannot be used: {error}") from error
         except (HTTPError, OSError) as error:
-            raise StoreUnavailable(
+            raise self._tls_problem(error) or StoreUnavailable(
                 f"InfluxDB at {self.url} does not answer ({type(error).__name__}); check that it runs and is reachable"
             ) from error
+
+    def _tls_problem(self, error: Exception) -> StoreUnavailable | None:
+        """Return what is wrong with the server's TLS, None where it is something else."""
+        untrusted = _cause(error, ssl.SSLCertVerificationError)
+        if untrusted is not None:
+            return StoreUnavailable(
+                f"InfluxDB at {self.url} shows a certificate that is not trusted by {self._ca_file or 'the system'} "
+                f"({untrusted.verify_message}); set influx_ca_file to the authority that signed it, and influx_url to "
+                "the name it was made for"
+            )
+        if _cause(error, ssl.SSLError) is not None:
+            return StoreUnavailable(
+                f"InfluxDB at {self.url} does not speak TLS; write http:// in influx_url, or give it a certificate"
+            )
+        return None
 
     def _explain(self, error: ApiException, doing: str, what: str) -> StoreUnavailable | StoreRejected:
         said = answer_text(error)
@@ -200,6 +229,39 @@ class InfluxConnection:
         self._write.close()
         self.client.close()
         self._reader.close()
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"http", "https"}:
+        raise ConfigError(f"the InfluxDB address {url!r} is not a URL; write it like http://127.0.0.1:8086")
+    if "@" in parts.netloc:  # it is part of messages and logs
+        raise ConfigError("the InfluxDB address must not hold a user or password; the token alone lets us in")
+
+
+def _tls(url: str, ca_file: Path | None) -> dict[str, Any]:
+    """Return the client's keyword arguments for TLS."""
+    if not url.startswith("https://"):
+        return {}
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"influx_ca_file {ca_file}: cannot be read as PEM certificates ({error})") from None
+    return {"ssl_context": context}
+
+
+def _cause(error: BaseException, kind: type[_E]) -> _E | None:
+    """Return the error of a kind that an error wraps: the client puts it in a reason, an argument or a cause."""
+    seen: list[BaseException] = [error]
+    for each in seen:
+        if isinstance(each, kind):
+            return each
+        inner = (getattr(each, "reason", None), each.__cause__, each.__context__, *each.args)
+        seen += [e for e in inner if isinstance(e, BaseException) and e not in seen]
+    return None
 
 
 def _name(line: str) -> str:

@@ -2,10 +2,13 @@
 
 import json
 import os
+import ssl
 import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
+
+import trustme
 
 from tests.services.processes import Server, free_port
 
@@ -27,12 +30,19 @@ def influxd_path() -> Path:
 
 
 class Influx:
-    """A running influxd with one organisation; ``restart`` keeps port and data."""
+    """A running influxd with one organisation; ``restart`` keeps port and data.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        directory: its data.
+        authority: it speaks TLS with a certificate of this authority, which is written to ``ca.pem`` beside its data.
+    """
+
+    def __init__(self, directory: Path, authority: trustme.CA | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'http' if authority is None else 'https'}://127.0.0.1:{self.port}"
+        self.ca = directory / "ca.pem"
+        self._context: ssl.SSLContext | None = None
         self.org = "csf"
         self.token = f"token-{uuid.uuid4().hex}"
         command = [
@@ -44,7 +54,9 @@ class Influx:
             "--reporting-disabled",
             "--log-level=warn",
         ]
-        self.server = Server(command, directory / "influxd.log", f"{self.url}/health")
+        if authority is not None:
+            command += self._tls(directory, authority)
+        self.server = Server(command, directory / "influxd.log", f"{self.url}/health", self._context)
         self.server.start()
         answer = self.api(
             "/api/v2/setup",
@@ -59,6 +71,15 @@ class Influx:
         )
         self.org_id = answer["org"]["id"]
 
+    def _tls(self, directory: Path, authority: trustme.CA) -> list[str]:
+        certificate = authority.issue_cert("127.0.0.1")
+        authority.cert_pem.write_to_path(self.ca)
+        chain, key = directory / "server.pem", directory / "server.key"
+        chain.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
+        certificate.private_key_pem.write_to_path(key)
+        self._context = ssl.create_default_context(cafile=self.ca)
+        return [f"--tls-cert={chain}", f"--tls-key={key}"]
+
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call the server's API with the token and return its JSON."""
         request = urllib.request.Request(
@@ -66,7 +87,7 @@ class Influx:
             data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Token {self.token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=20, context=self._context) as answer:
             return json.load(answer)
 
     def write(self, bucket: str, lines: str) -> None:
@@ -76,7 +97,7 @@ class Influx:
             data=lines.encode(),
             headers={"Authorization": f"Token {self.token}"},
         )
-        urllib.request.urlopen(request, timeout=20).close()
+        urllib.request.urlopen(request, timeout=20, context=self._context).close()
 
     def flux(self, query: str) -> str:
         """Return a query's answer as text."""
@@ -85,7 +106,7 @@ class Influx:
             data=query.encode(),
             headers={"Authorization": f"Token {self.token}", "Content-Type": "application/vnd.flux"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=60, context=self._context) as answer:
             return str(answer.read().decode())
 
     def bucket(self, name: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -18,10 +19,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def answers(url: str, timeout_s: float = 2.0) -> bool:
+def answers(url: str, timeout_s: float = 2.0, context: ssl.SSLContext | None = None) -> bool:
     """Return whether a GET gives 200."""
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
+        with urllib.request.urlopen(url, timeout=timeout_s, context=context) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -30,7 +31,10 @@ def answers(url: str, timeout_s: float = 2.0) -> bool:
 class Server:
     """A server process; its output goes to ``log``."""
 
-    def __init__(self, command: Sequence[str], log: Path, ready_url: str) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, ready_url: str, context: ssl.SSLContext | None = None
+    ) -> None:
+        self._context = context
         self._command = list(command)
         self._log = log
         self._ready_url = ready_url
@@ -57,7 +61,7 @@ class Server:
                 start_new_session=True,
             )
         until = time.monotonic() + timeout_s
-        while not answers(self._ready_url):
+        while not answers(self._ready_url, context=self._context):
             ended = self._process.poll() is not None
             if ended or time.monotonic() > until:
                 self.kill()
