@@ -61,17 +61,21 @@ class HttpServer:
         """Close the address and all connections."""
         await self._runner.cleanup()
 
+    def _problems(self) -> dict[str, object]:
+        """Return what is wrong, where it may be told to anybody: it names addresses and files."""
+        return {} if self._ctx.config.http_token else {"problems": self._ctx.problems}
+
     async def _healthz(self, _request: web.Request) -> web.Response:
         ctx = self._ctx
         stalled = self._watchdog.stalled_s
         red = sorted(ctx.red & ctx.problems.keys()) or (["stalled"] if stalled > ctx.config.stall_s else [])
-        body = {"status": "red" if red else "ok", "problems": ctx.problems, "idle_s": round(stalled, 1)}
+        body = {"status": "red" if red else "ok", **self._problems(), "idle_s": round(stalled, 1)}
         return web.json_response(body, status=503 if red else 200)
 
     async def _readyz(self, _request: web.Request) -> web.Response:
         ctx = self._ctx
         ready = ctx.table.ready.is_set() and not ctx.problems.keys() & {"store", "broker"}
-        body = {"ready": ready, "recovered": ctx.table.ready.is_set(), "problems": ctx.problems}
+        body = {"ready": ready, "recovered": ctx.table.ready.is_set(), **self._problems()}
         return web.json_response(body, status=200 if ready else 503)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

@@ -62,7 +62,8 @@ def _own_service(data_dir: Path) -> None:
     """Let the demo name itself as a service, so that the prober's checks of it count."""
     folder = data_dir / "catalogue"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         (folder / "services.yaml").write_text(
             "# written by csf up: what is really there, beside the simulated organisation\n"
             "- id: csf-pulse\n  name: csf-pulse itself\n  team: platform\n  tier: 3\n"

@@ -32,7 +32,7 @@ def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, po
     if settings.bootstrap is None:
         raise ConfigError("csf worker needs brokers: set CSF_BOOTSTRAP or --bootstrap (csf up brings its own)")
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as e:
         raise ConfigError(f"{settings.data_dir} cannot be used: {e.strerror}; name another with --data-dir") from None
     check_kafka(settings.bootstrap, settings.security())

@@ -190,7 +190,7 @@ def visitor_salt(data_dir: Path) -> bytes:
     """
     path = data_dir / "visitor.salt"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as f:
                 f.write(secrets.token_hex(16))

@@ -39,13 +39,17 @@ CANONICAL_SCALES: dict[str, tuple[float, float]] = {
 
 #: Times before this are mistakes (an empty field of some systems), and beyond what every calendar holds.
 _FIRST = EPOCH
-#: type → its fields that hold a time, and those that hold a list of times
+
+
+def _fields_of(struct: type[msgspec.Struct], kind: Any) -> tuple[str, ...]:
+    return tuple(name for name, hint in get_type_hints(struct).items() if _holds(hint, kind))
+
+
+#: type → its fields that hold a time, and those that hold a list of times; types without any are not there
 _TIMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    name: (
-        tuple(n for n, hint in get_type_hints(struct).items() if _holds(hint, datetime)),
-        tuple(n for n, hint in get_type_hints(struct).items() if _holds(hint, list[datetime])),
-    )
+    name: found
     for name, (_, struct) in f.TYPES.items()
+    if any(found := (_fields_of(struct, datetime), _fields_of(struct, list[datetime])))
 }
 _batch_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 _envelope_decoder = msgspec.json.Decoder(Envelope)
@@ -116,7 +120,9 @@ def decode_data(event: Envelope, topic: str, arrival_ms: int) -> tuple[Any, int]
     except (msgspec.DecodeError, UnicodeDecodeError, OverflowError, RecursionError) as e:
         reason = "bad-number" if "out of range" in str(e) else "bad-data"
         raise InvalidEvent(reason, str(e)[:300]) from None
-    _not_before_1970(event.type, data)
+    times = _TIMES.get(event.type)
+    if times is not None:
+        _not_before_1970(data, *times)
     latest = arrival_ms + FUTURE_LIMIT_MS
     if at_ms > latest:
         raise InvalidEvent("future-time", f"event time {event.time.isoformat()} is over 24 h after its arrival")
@@ -129,8 +135,7 @@ def decode_data(event: Envelope, topic: str, arrival_ms: int) -> tuple[Any, int]
     return data, at_ms
 
 
-def _not_before_1970(kind: str, data: Any) -> None:
-    single, lists = _TIMES[kind]
+def _not_before_1970(data: Any, single: tuple[str, ...], lists: tuple[str, ...]) -> None:
     for name in single:
         at: datetime | None = getattr(data, name)
         if at is not None and at < _FIRST:

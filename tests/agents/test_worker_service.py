@@ -58,7 +58,10 @@ def test_other_machines_need_the_token(workers):
     token = "t0ken-of-more-than-16"
     worker = workers(http_host="0.0.0.0", http_token=token)
     url = until(worker.url, what="address").replace("0.0.0.0", "127.0.0.1")
-    assert _ask(url + "/healthz")[0] == 200
+    status, body = _ask(url + "/healthz")
+    assert status == 200
+    assert "problems" not in body  # they name addresses and files: /api/v1/progress tells them to who has the token
+    assert "problems" not in _ask(url + "/readyz")[1]
     assert _ask(url + "/metrics")[0] == 401
     assert _ask(url + "/metrics", Authorization="Bearer wrong")[0] == 401
     assert _ask(url + "/metrics", Authorization=f"Bearer {token}")[0] == 200

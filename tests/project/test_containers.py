@@ -59,3 +59,13 @@ def test_secrets_come_as_files_and_stand_in_no_variable() -> None:
                 assert str(value).startswith("/run/secrets/"), f"{name}: {key}"
         assert not re.search(r"(token|password|secret)=\S", " ".join(map(str, service.get("command") or [])))
     assert all(set(secret) == {"environment"} for secret in DOCUMENT["secrets"].values())
+
+
+def test_boards_and_scrapes_take_their_tokens_from_files() -> None:
+    found = 0
+    for path in sorted((ROOT / "deploy").rglob("*.y*ml")):
+        for line in path.read_text().splitlines():
+            if re.search(r"(?i)token|password|secret|credentials", line) and not line.lstrip().startswith("#"):
+                assert "/run/secrets/" in line, f"{path.name}: {line.strip()}"
+                found += 1
+    assert found >= 3

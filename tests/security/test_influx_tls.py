@@ -120,7 +120,8 @@ def test_an_installation_on_tls_all_over_shows_no_secret(influx: Influx, tmp_pat
         log = made.folder / "access2.log"
         log.write_text((made.folder / "access.log").read_text().replace("10.0.0.1", "10.0.0.2"))
         made.run("import", str(log), "--mapping", "access-log", "--service", "website")
-        made.until("/readyz", lambda status, body: status == 503 and "does not answer" in body)
+        made.until("/api/v1/progress", lambda status, body: status == 200 and "does not answer" in body)
+        assert made.ask("/readyz")[0] == 503
         influx.server.start()
         made.until("/readyz", lambda status, _body: status == 200)
     finally:

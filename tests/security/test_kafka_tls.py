@@ -92,6 +92,7 @@ def test_everything_works_and_no_secret_shows(kafka: SecureKafka, tmp_path: Path
     finally:
         code = made.stop()
     assert code == 0
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0  # whoever else has an account reads no event
     said = made.everything()
     assert len(said) > 10_000
     for secret in (PASSWORD, WRONG, HTTP_TOKEN):
