@@ -13,8 +13,9 @@ from typing import Any
 #: Inputs of a target; ``make fuzz`` sets 100,000.
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "2000"))
 SEED = int(os.environ.get("FUZZ_SEED", "20261126"))
-#: An input that takes longer hangs: it is orders of magnitude above what any takes.
-_HANGS_S = 20
+#: An input that takes more time of the processor hangs: it is orders of magnitude above what any takes, however busy
+#: the machine is.
+_HANGS_S = 20.0
 #: Memory above what the process had when it began, bytes.
 _MEMORY = 1 << 30
 
@@ -33,13 +34,13 @@ def bounded() -> Iterator[None]:
     with open("/proc/self/statm") as f:
         used = int(f.read().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
-    was = signal.signal(signal.SIGALRM, ring)
+    was = signal.signal(signal.SIGPROF, ring)
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY, before[1]))
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, was)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, was)
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
@@ -49,7 +50,7 @@ def fuzz(make: Callable[[random.Random], Any], check: Callable[[Any], None], inp
         for number in range(INPUTS if inputs is None else inputs):
             seed = f"{SEED}/{number}"
             given = make(random.Random(seed))
-            signal.alarm(_HANGS_S)
+            signal.setitimer(signal.ITIMER_PROF, _HANGS_S)
             try:
                 check(given)
             except BaseException as e:
@@ -57,4 +58,4 @@ def fuzz(make: Callable[[random.Random], Any], check: Callable[[Any], None], inp
                 message = f"input {seed}: {type(e).__name__}: {e}\n{shown[:3000]}"
                 raise AssertionError(message) from e
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
