@@ -3,7 +3,8 @@
 One changelog partition keeps the chunks of one partition number of every source topic. Its records:
 
 * ``g|``: a *claim*: the generation that owns the partition from here on. What lower generations write after
-  it (a worker that was paused and woke up) is ignored.
+  it (a worker that was paused and woke up) is ignored. A claim that *holds* says that ``csf replay`` is about to replace
+  the state: no worker may go on from here until a claim of the same generation or a higher one lets go.
 * ``k|TOPIC|CHUNK``: a chunk, with generation and flush number, or the mark that it is gone.
 * ``c|TOPIC``: a *commit*: the flush is whole, and the state stands at this source position, in this format's version.
 
@@ -31,6 +32,7 @@ _CHUNK = struct.Struct(">QQBHH")  # generation, flush, present, part, parts
 _COMMIT = struct.Struct(">QQqH")  # generation, flush, position, version of the format
 _COMMIT_1 = struct.Struct(">QQq")  # the same before versions were written: 1
 _CLAIM = struct.Struct(">Q")
+_HOLD = b"\x01"
 
 Record = tuple[bytes, bytes | None]
 
@@ -39,9 +41,9 @@ class StateError(CsfError):
     """The changelog holds what no flush writes; the state cannot be trusted."""
 
 
-def claim_record(generation: int) -> Record:
-    """Return the record by which a generation takes over a changelog partition."""
-    return CLAIM_KEY, _CLAIM.pack(generation)
+def claim_record(generation: int, *, hold: bool = False) -> Record:
+    """Return the record by which a generation takes over a changelog partition, or holds it."""
+    return CLAIM_KEY, _CLAIM.pack(generation) + (_HOLD if hold else b"")
 
 
 def commit_record(topic: str, generation: int, flush: int, position: int, version: int = VERSION) -> Record:
@@ -138,6 +140,8 @@ class PartitionLog:
     def __init__(self) -> None:
         #: highest generation seen
         self.generation = 0
+        #: the state is about to be replaced: nobody may go on from it
+        self.on_hold = False
         #: last offset seen, -1 for none
         self.last_offset = -1
         #: the record there
@@ -165,7 +169,9 @@ class PartitionLog:
         self.expected = None
         try:
             if key == CLAIM_KEY and value is not None:
-                self.generation = max(self.generation, _CLAIM.unpack(value)[0])
+                (generation,) = _CLAIM.unpack_from(value)
+                if generation >= self.generation:
+                    self.generation, self.on_hold = generation, value[_CLAIM.size :] == _HOLD
                 return
             if key is not None and key[:2] == b"c|" and value is not None:
                 self._commit(key[2:].decode(), *_commit_of(value))

@@ -80,6 +80,8 @@ def restore(engine: Any, topic: str, partition: int, recovered: tuple[int, list[
     gc.disable()  # millions of small objects are made and none is garbage: looking through them took a third of the time
     try:
         engine.restore(*recovered)
+    except CsfError:
+        raise
     except Exception as e:
         raise StateError(
             f"the state of {topic}/{partition} cannot be read ({type(e).__name__}: {e}); stop the workers and rebuild it "
@@ -213,7 +215,14 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         for partition in partitions:
             log = self._logs.pop(partition, None) or PartitionLog()
             ahead = any(number == partition for _, number in self._ahead)
-            if self._left.get(partition) == log.last_offset + 1 and partition in self._since and not ahead:
+            if log.on_hold:  # nothing is taken over, and no copy is made that would not know of the hold
+                self._forget(partition)
+                self._since[partition] = self.epoch + 1
+                self._failed = StateError(
+                    "csf replay is about to replace the state: this worker ends and goes on from the new one once that is "
+                    "done; if no replay is running, it was broken off: run csf replay again"
+                )
+            elif self._left.get(partition) == log.last_offset + 1 and partition in self._since and not ahead:
                 kept.add(partition)  # nobody wrote since it was revoked: what is in memory is the state
             else:
                 self._forget(partition)
@@ -365,6 +374,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             self._timed(time.monotonic() - started)
 
     def _check(self, partition: int, epoch: int) -> None:
+        if self._failed is not None:
+            raise self._failed
         if epoch != self.epoch or partition not in self._owned:
             raise StaleAssignment(f"partition {partition} was revoked")
         if self._pulse.stopped():
@@ -403,6 +414,6 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                     self.checkpoint.forget(partition)
                 raise ForkedState(
                     f"{self._topic_name}, partition {partition}: records went to offset {offset} instead of "
-                    f"{expected}, another worker writes there too; this one must recover its state again"
+                    f"{expected}, another worker writes there too, or csf replay; this one must recover its state again"
                 )
             self._next[partition] = expected + count

@@ -1,113 +1,44 @@
-"""``csf replay``: rebuild KPIs from the event archive, for a changed definition or a lost store.
+"""``csf replay``: compute KPIs anew from the event archive, for a changed definition or a lost store.
 
-The archive is folded into a new generation of state, past the live one; only then the state is switched, by
-claiming the changelog with a higher generation, and the values are written. What Kafka holds beyond the archive
-is folded by the next worker, as after any restart.
+Archive, and what Kafka holds beyond it, are folded into a new generation of state, past the live one, which workers
+go on serving meanwhile. Only then the state is switched (``cli.switching``): the workers end, and whoever starts them again
+goes on from the new state with today's catalogue. Nothing is counted twice, nothing is left out: both generations stand at
+positions in the same logs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.errors import KafkaError
 
-from agents import changelog
-from agents.ingest import partials_partition
-from agents.topics import changelog_topic
 from cli.embedded.instance import Instance, read_state, running
 from cli.options import bootstrap_option, config_option, data_dir_option
 from cli.output import say
+from cli.rebuild import Rebuild
 from cli.settings import Settings, load_settings
+from cli.switching import Switch, switching
 from pipeline.archive import ArchiveReader
-from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.plan import Plan, build_plan
-from pipeline.engine.rollup import RollupOutput, RollupPartition
-from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.errors import ConfigError
 from pipeline.stores.port import KpiStore
-from pipeline.topics import PARTIALS
 
-_BATCH = 5000
-_SLICE = 5000
-
-
-@dataclass
-class _Part:
-    """One source partition being rebuilt."""
-
-    engine: IngestPartition
-    chunks: dict[bytes, bytes] = field(default_factory=dict)
-    waiting: list[tuple[int, int, bytes]] = field(default_factory=list)
+#: Rounds of catching up while the old workers still serve: each leaves less for the pause.
+_ROUNDS = 3
+_FEW = 1_000
 
 
-class Rebuild:
-    """Folds archived records into fresh engines."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Which values are written: of which KPIs (None: of all), and from when to when."""
 
-    def __init__(self, plan: Plan, partitions: int) -> None:
-        self._plan = plan
-        self._partitions = partitions
-        self.sources: dict[tuple[str, int], _Part] = {}
-        self.rollups = [RollupPartition(plan, p) for p in range(partitions)]
-        self.rollup_chunks: list[dict[bytes, bytes]] = [{} for _ in range(partitions)]
-        self._told = 0
-        self.events = 0
-
-    def add(self, topic: str, partition: int, offset: int, arrival_ms: int, value: bytes) -> None:
-        """Take one archived record; a partition's come in the order of their offsets.
-
-        Raises:
-            ConfigError: the archive lacks what lies before.
-        """
-        part = self.sources.get((topic, partition))
-        if part is None:
-            part = self.sources[(topic, partition)] = _Part(IngestPartition(self._plan, topic, partition))
-        last = part.waiting[-1][0] if part.waiting else part.engine.position
-        if offset != last + 1:
-            raise ConfigError(
-                f"the archive of {topic}/{partition} goes from offset {last} to {offset}: it is not whole"
-            )
-        part.waiting.append((offset, arrival_ms, value))
-        self.events += 1
-        if len(part.waiting) >= _BATCH:
-            self._fold(part)
-
-    def finish(self) -> None:
-        """Fold what waits."""
-        for part in self.sources.values():
-            self._fold(part)
-
-    def _fold(self, part: _Part) -> None:
-        part.engine.fold(part.waiting)
-        part.waiting = []
-        out = part.engine.take()
-        _keep(part.chunks, out.chunks)
-        told: dict[int, list[tuple[int, int, bytes]]] = {}
-        for csf, _, value in out.partials:
-            told.setdefault(partials_partition(csf, self._partitions), []).append((self._told, 0, value))
-            self._told += 1
-        for number, records in told.items():
-            self.rollups[number].fold(records)
-            _keep(self.rollup_chunks[number], self.rollups[number].take_chunks())
-
-    def values(self) -> Iterator[RollupOutput]:
-        """Yield what the rebuilt state says, in slices; the state of closed months is kept with it."""
-        for number, rollup in enumerate(self.rollups):
-            while rollup.pending:
-                yield rollup.evaluate(_SLICE)
-            _keep(self.rollup_chunks[number], rollup.take_chunks())
-
-
-def _keep(held: dict[bytes, bytes], chunks: Iterable[tuple[bytes, bytes | None]]) -> None:
-    for key, value in chunks:
-        if value is None:
-            held.pop(key, None)
-        else:
-            held[key] = value
+    start: int
+    end: int
+    kpis: frozenset[str] | None = None
+    csfs: frozenset[str] | None = None
 
 
 @click.command()
@@ -123,24 +54,28 @@ def replay(
     config: Path | None, data_dir: Path | None, bootstrap: str | None, first: str | None, last: str | None,
     archive: Path | None,
 ) -> None:  # fmt: skip
-    """Rebuild state and KPI values from the event archive; no worker may run meanwhile."""
+    """Compute state and KPI values anew from the event archive, under today's catalogue.
+
+    Workers may run: they serve the old definitions until the new state is ready, then end to be started again. While
+    they run only values of changed KPIs are written; without them, all.
+    """
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
-    state = read_state(settings.data_dir)
-    if state is not None and state.worker:
-        raise ConfigError(f"a worker runs on {settings.data_dir} (process {state.pid}): stop it, then replay")
     folder = archive or settings.data_dir / "archive"
     if not folder.is_dir():
         raise ConfigError(f"there is no archive at {folder}: name one with --archive")
     plan = build_plan(settings.load_catalogue())
     bounds = _bounds(plan, first, last)
-    with running(settings, worker=False, say=partial(say, err=True)) as instance:
-        rebuild = _fold(plan, settings, folder)
+    tell = partial(say, err=True)
+    with running(settings, worker=False, say=tell) as instance, switching(instance, settings) as switch:
+        wanted, live = _wanted(plan, switch, bounds), bool(switch.members())
+        rebuild = Rebuild(plan, settings.partitions)
+        _fold(rebuild, folder)
         store = settings.open_store()
         try:
-            written = _write(rebuild, store, *bounds)
+            written = _replay(rebuild, store, switch, wanted if live else _Wanted(*bounds), tell)
         finally:
             store.close()
-        _switch(rebuild, instance, settings)
+        _await_worker(instance, settings, tell)
     say(f"{rebuild.events:,} messages were folded again; {written:,} values were written; state is switched")
 
 
@@ -154,80 +89,59 @@ def _bounds(plan: Plan, first: str | None, last: str | None) -> tuple[int, int]:
     return start, end
 
 
-def _fold(plan: Plan, settings: Settings, folder: Path) -> Rebuild:
-    rebuild = Rebuild(plan, settings.partitions)
+def _wanted(plan: Plan, switch: Switch, bounds: tuple[int, int]) -> _Wanted:
+    """Return what a replay beside running workers writes: values of KPIs that the old state does not have wholly."""
+    held = switch.versions(plan)
+    changed = [k for k in plan.catalogue.kpis.values() if held.get(k.id) != k.version]
+    return _Wanted(*bounds, frozenset(k.id for k in changed), frozenset(k.csf for k in changed))
+
+
+def _fold(rebuild: Rebuild, folder: Path) -> None:
     with click.progressbar(ArchiveReader(folder).records(), label="Folding", show_pos=True) as records:
         for topic, partition, offset, arrival_ms, value in records:
             rebuild.add(topic, partition, offset, arrival_ms, value)
     rebuild.finish()
-    return rebuild
 
 
-def _write(rebuild: Rebuild, store: KpiStore, start: int, end: int) -> int:
+def _replay(rebuild: Rebuild, store: KpiStore, switch: Switch, wanted: _Wanted, tell: Callable[[str], None]) -> int:
+    """Catch up, write values, switch; return how many values were written."""
+    written = 0
+    for _ in range(_ROUNDS):
+        new = switch.catch_up(rebuild)
+        written += _write(rebuild, store, wanted)
+        if new < _FEW:
+            break
+    tell("the new state is ready; workers end now and go on from it")
+    switch.hold()
+    try:
+        switch.catch_up(rebuild)
+        written += _write(rebuild, store, wanted)
+    except BaseException:
+        switch.let_go()  # nothing of the new state was written: the old one counts again
+        raise
+    switch.write(rebuild)
+    return written
+
+
+def _write(rebuild: Rebuild, store: KpiStore, wanted: _Wanted) -> int:
     written = 0
     for out in rebuild.values():
-        values = [v for v in out.values if start <= v.start < end]
+        kpis, csfs = wanted.kpis, wanted.csfs
+        values = [v for v in out.values if wanted.start <= v.start < wanted.end and (kpis is None or v.kpi in kpis)]
         store.write_values(values)
-        store.write_statuses([s for s in out.statuses if start <= s.start < end])
-        store.write_revisions([r for r in out.revisions if start <= r.start < end])
-        store.write_exits(out.exits)
+        statuses = [s for s in out.statuses if wanted.start <= s.start < wanted.end]
+        store.write_statuses([s for s in statuses if csfs is None or s.csf in csfs])
+        revisions = [r for r in out.revisions if wanted.start <= r.start < wanted.end]
+        store.write_revisions([r for r in revisions if kpis is None or r.kpi in kpis])
+        if kpis is None:
+            store.write_exits(out.exits)
         written += len(values)
     return written
 
 
-def _switch(rebuild: Rebuild, instance: Instance, settings: Settings) -> None:
-    """Make the rebuilt state the one that counts: claim each changelog partition with a higher generation."""
-    topic = changelog_topic(settings.group)
-    try:
-        consumer = KafkaConsumer(
-            bootstrap_servers=instance.bootstrap, enable_auto_commit=False, **instance.kafka_settings
-        )
-        producer = KafkaProducer(
-            bootstrap_servers=instance.bootstrap, acks="all", max_request_size=8 * 2**20, **instance.kafka_settings
-        )
-        try:
-            ends = consumer.end_offsets([TopicPartition(PARTIALS, p) for p in range(settings.partitions)])
-            for number in range(settings.partitions):
-                log = _read_log(consumer, topic, number)
-                rolled = (PARTIALS, ends[TopicPartition(PARTIALS, number)] - 1, rebuild.rollup_chunks[number])
-                sources = [
-                    (t, part.engine.position, part.chunks) for (t, p), part in rebuild.sources.items() if p == number
-                ]
-                for record in _generation(log, [*sources, rolled]):
-                    producer.send(topic, record[1], key=record[0], partition=number)
-            producer.flush(120)
-        finally:
-            producer.close()
-            consumer.close()
-    except KafkaError as e:
-        raise ServiceUnavailable(f"the state in Kafka at {instance.bootstrap} cannot be switched: {e}") from None
-
-
-def _generation(
-    log: changelog.PartitionLog, states: list[tuple[str, int, dict[bytes, bytes]]]
-) -> Iterator[changelog.Record]:
-    """Yield the records that replace the state of a changelog partition."""
-    generation = log.generation + 1
-    yield changelog.claim_record(generation)
-    for topic, position, chunks in states:
-        known = log.topics.get(topic)
-        flush = known.flush + 1 if known else 1
-        for name in known.held if known else ():
-            if name not in chunks:
-                yield from changelog.chunk_records(topic, generation, flush, name, None)
-        for name, payload in chunks.items():
-            yield from changelog.chunk_records(topic, generation, flush, name, payload)
-        yield changelog.commit_record(topic, generation, flush, position)
-
-
-def _read_log(consumer: Any, topic: str, number: int) -> changelog.PartitionLog:
-    """Return a changelog partition as it stands."""
-    place, log = TopicPartition(topic, number), changelog.PartitionLog()
-    consumer.assign([place])
-    end = consumer.end_offsets([place])[place]
-    consumer.seek_to_beginning(place)
-    while consumer.position(place) < end:
-        for messages in consumer.poll(1000).values():
-            for message in messages:
-                log.apply(message.offset, message.key, message.value)
-    return log
+def _await_worker(instance: Instance, settings: Settings, tell: Callable[[str], None]) -> None:
+    """Wait until the worker of the embedded default serves again, if one runs."""
+    state = read_state(settings.data_dir)
+    if settings.bootstrap is None and state is not None and state.worker:
+        tell("waiting for the worker ...")
+        instance.await_ready()

@@ -174,12 +174,13 @@ class Child:
             self.process.wait()
 
     def last_words(self) -> str:
-        """Return the last line it logged."""
+        """Return why it ended, as far as its log says: its last critical line, or its last line."""
         try:
             lines = self.log.read_text(errors="replace").strip().splitlines()
         except OSError:
             return "it said nothing"
-        return lines[-1] if lines else "it said nothing"
+        reasons = [line for line in lines[-200:] if " CRITICAL " in line]
+        return [*lines, *reasons][-1] if lines else "it said nothing"
 
 
 def worker_child(settings: Settings, bootstrap: str) -> Child:

@@ -201,7 +201,15 @@ class Definitions:
             yield DEFS_KEY, msgspec.msgpack.encode([self._settings, self._known, bases, self._said, self._awaited])
 
 
-def read_versions(value: bytes) -> dict[str, int]:
-    """Return the version of every KPI that state was made by, given its chunk; none where that is unknown."""
+def whole_versions(plan: Plan, value: bytes) -> dict[str, int]:
+    """Return the version of every KPI that state was made by wholly, given its chunk; none where that is unknown."""
     recovered = msgspec.msgpack.decode(value)
-    return {} if recovered is None else {kpi: version for kpi, (version, _) in recovered[1].items()}
+    if recovered is None:
+        return {}
+    _, known, _, said, awaited = recovered
+    part = {base for base, since in said.items() if any(since.values())} | awaited.keys()
+    return {
+        kpi: version
+        for kpi, (version, _) in known.items()
+        if not part & {base.key for base in plan.roles.get(kpi, {}).values()}
+    }

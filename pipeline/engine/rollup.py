@@ -33,6 +33,8 @@ _LIVELY_S = 30 * _DAY_S
 #: So long after its end a day's outages may still become long enough to be some: the least length, in whole steps.
 _OUTAGE_CLEAR_S = MIN_OUTAGE_MS // 1000 + RUNNING_STEP_S
 _NEVER = 2**62
+#: The chunk that says from which offset on messages were said by this generation of state.
+FLOOR_KEY = b"floor"
 #: no value yet, not even none
 _UNSEEN = object()
 _LASTING = frozenset({"stock", "checks", "syncs", "major", "maintenance"})
@@ -70,6 +72,8 @@ class RollupPartition:
         self._ahead: set[Card] = set()
         #: the clock at which everything asked for had been told
         self._told_at = 0.0
+        #: messages before this offset were said by an older generation of state
+        self._floor = 0
         self._csfs: set[str] = set()
         #: (kpi, scope, month) → reported value, target, numerator, denominator, count
         self._reported = Reported()
@@ -125,7 +129,10 @@ class RollupPartition:
         """
         before = self._now
         for offset, _arrival_ms, value in records:
-            self._one(wire.decode(value))
+            if offset < self._floor:
+                self._old(wire.decode(value))
+            else:
+                self._one(wire.decode(value))
             self.position = max(self.position, offset)
         if self._now > before:
             self._facts.expire(self._now)
@@ -159,6 +166,17 @@ class RollupPartition:
             self._exits[source] = Exits(topic=topic, partition=partition, **counts, reasons=reasons, clock=clock)
             self._exits_dirty.add(source)
         elif kind == wire.BASES and self._definitions.hear(source, *body):
+            for known, scope in list(self._extent):
+                if known == csf:
+                    self._ask_all(csf, scope)
+
+    def _old(self, message: list[Any]) -> None:
+        """Take a message from before the state was made anew: it knows better, but what was told of it may be lost."""
+        kind, _topic, _partition, _position, _clock_ms, csf, *body = message
+        if kind == wire.CELL:
+            service, _team, level, start, states = body
+            self._mark(csf, service, level, start, bool(self._lasting_bases & states.keys()))
+        elif kind in {wire.POLLED, wire.REPORTED, wire.BARRIER}:
             for known, scope in list(self._extent):
                 if known == csf:
                     self._ask_all(csf, scope)
@@ -596,6 +614,8 @@ class RollupPartition:
         for key, value in chunks:
             if key == DEFS_KEY:
                 made_by = value
+            elif key == FLOOR_KEY:
+                self._floor = msgspec.msgpack.decode(value)
             elif key == b"now":
                 self._now, csfs, covered_by, *told_at = msgspec.msgpack.decode(value)
                 self._told_at = told_at[0] if told_at else self._now

@@ -136,3 +136,16 @@ def test_a_large_chunk_is_split_and_put_together_again():
 def test_a_record_that_no_flush_writes_is_named(key, value):
     with pytest.raises(StateError, match="at offset 3"):
         PartitionLog().apply(3, key, value)
+
+
+def test_a_hold_lasts_until_its_generation_or_a_higher_one_lets_go():
+    log = [claim_record(3), commit_record("a", 3, 1, 7), claim_record(5, hold=True)]
+    assert read(enumerate(log)).on_hold
+    # the worker that was there writes on, and a replay that was overtaken lets go of what is not its own
+    late = [*log, *chunk_records("a", 3, 2, b"x", b"late"), commit_record("a", 3, 2, 9), claim_record(4)]
+    found = read(enumerate(late))
+    assert (found.on_hold, found.generation, found.topics["a"].position) == (True, 5, 7)
+    new = [*chunk_records("a", 5, 2, b"x", b"new"), commit_record("a", 5, 2, 8)]
+    found = read(enumerate([*late, *new, claim_record(5)]))
+    assert (found.on_hold, found.topics["a"].position, dict(found.topics["a"].chunks())) == (False, 8, {b"x": b"new"})
+    assert not read(enumerate([*late, claim_record(6)])).on_hold

@@ -13,7 +13,7 @@ from pipeline.catalogue import model as m
 from pipeline.engine.definitions import digest
 from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.plan import Plan, build_plan
-from pipeline.engine.rollup import RollupPartition
+from pipeline.engine.rollup import FLOOR_KEY, RollupPartition
 from pipeline.errors import DefinitionChanged
 from tests.core.bench_world import NOW, World, catalogue, kpi
 from tests.core.test_engine import incident, polled
@@ -156,6 +156,26 @@ def test_a_new_version_over_the_same_facts_is_whole() -> None:
     world = restart(lived(), changed("incidents", version=2))
     month = go_on(world).month("incidents")
     assert (month.value, month.coverage, month.reason, month.definition_version) == (20 + 3, 1.0, "", 2)
+
+
+def test_what_an_older_generation_said_changes_nothing_but_is_evaluated() -> None:
+    world = lived()
+    old = World()
+    incident(old, "I0", STOPPED - H, STOPPED - H, "new")
+    old.tick(STOPPED)
+    for at in sorted(old.log):
+        old.step(at, len(old.log[at]))
+    said = old.unacknowledged
+    world.rollup_chunks[FLOOR_KEY] = msgspec.msgpack.encode(1_000_000)
+    position, world.rollup = world.rollup.position, RollupPartition(world.plan, 0)
+    world.rollup.restore(position, world.rollup_chunks.items())
+    world.evaluate()
+    wanted = world.month("incidents")
+    del world.values[("incidents", "org", "month", wanted.start)]
+    world.rollup.fold(said)
+    world.evaluate()
+    assert world.month("incidents") == wanted
+    assert (wanted.value, wanted.count) == (20, 20)
 
 
 def test_a_fresh_partition_says_nothing_of_bases() -> None:

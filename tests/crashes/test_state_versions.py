@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agents.changelog import StateError, claim_record
 from agents.tables import StateTable
 from agents.topics import changelog_topic
 from agents.transport import Batch
@@ -115,6 +116,22 @@ def test_a_downgrade_and_a_gap_are_one_sentence() -> None:
         table(broker, 2, {}).recovered(INCIDENT, 0)
     with pytest.raises(StateTooOld, match="format 3 and no way leads from 4 to 5: install the csf-pulse that wrote it"):
         table(broker, 5, {3: lambda _kind, chunks: chunks}).recovered(INCIDENT, 0)
+
+
+def test_no_worker_begins_while_a_replay_holds_the_state() -> None:
+    world = lived(len(undisturbed().broker.effects.names) // 2)
+    for number in range(PARTITIONS):
+        world.broker.log[(changelog_topic("csf"), number)].append(claim_record(9, hold=True))
+    worker = Worker(world.broker, world.store, PARTITIONS)
+    with pytest.raises(StateError, match="csf replay is about to replace the state: this worker ends"):
+        worker.rollup._partition(0)
+    table = worker.context.table
+    with pytest.raises(StateError, match="csf replay"):
+        asyncio.run(table.flush("csf.closing", 0, [(b"month", b"2026-10-01")], 0, table.epoch))
+    for number in range(PARTITIONS):
+        world.broker.log[(changelog_topic("csf"), number)].append(claim_record(9))
+    world.run()
+    assert outcome(world) == outcome(undisturbed())
 
 
 def test_a_worker_refuses_newer_state() -> None:
