@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev up test test-services check fmt lock audit fuzz bench soak docs clean
+.PHONY: chaos help install dev up test test-services check fmt lock audit fuzz bench soak docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -53,6 +53,11 @@ audit:  ## ask the package index for known vulnerabilities of all that is locked
 fmt: dev  ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+STORE ?= sqlite influx
+chaos: dev  ## every crash point, then a hundred kills on each store, judged by the oracle (prints how to repeat one)
+	CSF_CRASH_EVERY=1 $(BIN)/python -m pytest -q -n 2 tests/crashes
+	for store in $(STORE); do $(BIN)/python -m tests.chaos.run --store $$store $(ARGS) || exit 1; done
 
 bench: dev  ## measure speed as ratios against plain Faust
 	$(BIN)/python -m benchmarks.run

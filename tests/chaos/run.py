@@ -20,8 +20,6 @@ from tests.chaos.verdict import judge, read_log
 
 #: From so many kills on, the broker is away for a minute and the store for ten.
 _LONG = 50
-#: About how long one kill and the other faults that come with it take, seconds.
-_KILL_S = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +34,7 @@ class Plan:
         at: what the clocks say at the start, epoch seconds, a whole hour; None: the time of day.
         real_clock: clocks do not jump.
         hours: values of hours that are compared, of the many there are.
+        kill_s: events are fed at a rate at which one kill and the faults that come with it may take so long, seconds.
     """
 
     store: str
@@ -45,6 +44,7 @@ class Plan:
     at: int | None = None
     real_clock: bool = False
     hours: int = 2_000
+    kill_s: float = 7.0
 
 
 def chaos(folder: Path, plan: Plan) -> list[str]:
@@ -55,8 +55,7 @@ def chaos(folder: Path, plan: Plan) -> list[str]:
     steps = schedule(plan.seed, plan.kills, servers=servers, clocks=clock.jumps, long=plan.kills >= _LONG)
     sent = letters(plan.seed, plan.events, catalogue.organisation.zone, int(clock.time()) // 3600 * 3600)
     save(folder / "letters", sent)
-    # feeding takes as long as the faults do
-    rate = len(sent) / (plan.kills * _KILL_S)
+    rate = len(sent) / (plan.kills * plan.kill_s)
     deployment = Deployment(folder, plan.store, 3 if servers else 1, folder / "letters", rate, clock)
     try:
         for one in (*deployment.workers, deployment.feeder):
