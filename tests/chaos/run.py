@@ -44,7 +44,7 @@ class Plan:
     at: int | None = None
     real_clock: bool = False
     hours: int = 2_000
-    kill_s: float = 7.0
+    kill_s: float = 3.0
 
 
 def chaos(folder: Path, plan: Plan) -> list[str]:
