@@ -34,6 +34,8 @@ class StoreReader:
         self._stores: list[KpiStore] = []
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="console")
         self._answers: dict[Hashable, tuple[float, asyncio.Task[Any]]] = {}
+        #: answers given while newer ones are being read
+        self._before: dict[Hashable, Any] = {}
 
     def _store(self) -> KpiStore:
         store: KpiStore | None = getattr(self._local, "store", None)
@@ -52,16 +54,31 @@ class StoreReader:
         """
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: question(self._store()))
 
-    async def shared(self, key: Hashable, ttl_s: float, question: Callable[[KpiStore], T]) -> T:
-        """Return the answer to ``question``, at most ``ttl_s`` old; ``key`` says which questions are equal."""
+    async def shared(
+        self, key: Hashable, ttl_s: float, question: Callable[[KpiStore], T], *, patient: bool = False
+    ) -> T:
+        """Return the answer to ``question``, at most ``ttl_s`` old; ``key`` says which questions are equal.
+
+        Args:
+            key: equal for equal questions.
+            ttl_s: seconds.
+            question: asked of a store, in a thread.
+            patient: an older answer will do while a newer one is read: for what takes long and changes slowly.
+        """
         now = self._clock()
         held = self._answers.get(key)
         if held is None or held[0] <= now:
+            if patient and held is not None and _succeeded(held[1]):
+                self._before[key] = held[1].result()
             task = asyncio.ensure_future(self.read(question))
             # a failure that nobody waits for any more (all viewers left) is no news
             task.add_done_callback(lambda t: t.cancelled() or t.exception())
+            task.add_done_callback(lambda _: self._before.pop(key, None))
             self._forget_old(now)
             held = self._answers[key] = (now + ttl_s, task)
+        if patient and key in self._before and not held[1].done():
+            older: T = self._before[key]
+            return older
         # one viewer that leaves does not end the read the others wait for
         answer: T = await asyncio.shield(held[1])
         return answer
@@ -81,3 +98,7 @@ class StoreReader:
         for store in self._stores:
             await asyncio.to_thread(store.close)
         self._stores = []
+
+
+def _succeeded(task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None

@@ -1,4 +1,4 @@
-"""What viewers share: documents of the board, read at most once a second however many look at them."""
+"""What viewers share: documents of the board, read at most twice a second however many look at them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 #: Built documents kept; what was not asked for longest goes first.
 _MOST_BUILT = 128
 #: How long an answer is shared, seconds.
-FRESH_S = 1.0
+FRESH_S = 0.5
 _SCOPES_S = 5.0
 _MONTHS_S = 5.0
 #: The clock of the data moves every few seconds even where nothing happens; older than this, pages warn.
@@ -80,7 +80,7 @@ class Source:
 
     async def directory(self) -> Directory:
         """Return the scopes and services there are."""
-        stored = await self.reader.shared("scopes", _SCOPES_S, lambda store: tuple(store.scopes()))
+        stored = await self.reader.shared("scopes", _SCOPES_S, lambda store: tuple(store.scopes()), patient=True)
         return Directory(self.catalogue, stored)
 
     async def exits(self) -> list[Exits]:
@@ -115,7 +115,7 @@ class Source:
 
     async def _months_until(self, scope: str, start: int) -> History:
         question = period_history(scope, "month", start, self.calendar)
-        return await self.reader.shared(("months", scope, start), ttl("month"), question)
+        return await self.reader.shared(("months", scope, start), ttl("month"), question, patient=True)
 
     async def _history(self, selection: Selection, facts: Facts, kpis: list[str]) -> History:
         """Return the series behind the sparklines of a selection."""
@@ -123,12 +123,14 @@ class Source:
             return History({}, {})
         if selection.live:
             question = live_history(selection, kpis, facts.end)
-            return await self.reader.shared(("live", selection, tuple(kpis)), ttl(selection.period), question)
+            return await self.reader.shared(
+                ("live", selection, tuple(kpis)), ttl(selection.period), question, patient=True
+            )
         if selection.period == "month":
             return await self._months_until(selection.scope, facts.start)
         question = period_history(selection.scope, selection.period, facts.start, self.calendar)
         key = ("days", selection.scope, facts.start)
-        return await self.reader.shared(key, ttl(selection.period), question)
+        return await self.reader.shared(key, ttl(selection.period), question, patient=True)
 
     def _span(self, selection: Selection, facts: Facts) -> dict[str, Any]:
         """Return what the selection came to."""
@@ -161,11 +163,13 @@ class Source:
             ("services", csf, selection, facts.start),
             FRESH_S,
             lambda store: read_services(store, selection, facts.start, kpis, directory.services(selection.scope)),
+            patient=True,
         )
         revisions = await self.reader.shared(
             ("revisions", csf, selection, facts.start),
             FRESH_S,
             lambda store: read_revisions(store, selection, facts.start, set(kpis)),
+            patient=True,
         )
         months = await self._page_months(selection, facts)
 

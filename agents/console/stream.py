@@ -1,4 +1,4 @@
-"""Server-sent events: what changed on the board, pushed at most once a second a viewer."""
+"""Server-sent events: what changed on the board, pushed at most twice a second a viewer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from agents.console.source import Source
 from pipeline.errors import CsfError
 
 #: How often a viewer's board is looked at, and how often at most and at least something is sent, seconds.
-_LOOK_S = 0.5
-_SEND_S = 1.0
+_LOOK_S = 0.25
+_SEND_S = 0.5
 _HEARTBEAT_S = 5.0
 #: How long a connection may take to accept what is sent before it is given up, seconds.
 _STUCK_S = 30.0

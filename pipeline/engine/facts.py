@@ -20,8 +20,8 @@ Entry = tuple[str, int, bytes]
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder().decode
 _CACHE_LIMIT = 20_000
-#: Merged spans kept a base and scope: the windows, and the running periods.
-_SPANS = 12
+#: Merged spans kept a base and scope: the windows, their first and last days, and the running periods.
+_SPANS = 32
 _PANE_LISTS = 256
 
 
@@ -41,6 +41,7 @@ class Facts:
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
         self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
         self._panes: dict[tuple[str, int, int], list[Pane]] = {}
+        self._day_panes: dict[tuple[str, int, int, int], list[list[Pane]]] = {}
         #: days on which a base of a service has a cell, in order
         self._days: dict[tuple[str, str], list[int]] = {}
         for service, team in list(self._teams.items()):
@@ -240,6 +241,25 @@ class Facts:
             if len(self._panes) > _PANE_LISTS:
                 self._panes.clear()
             self._panes[(period, start, end)] = known
+        return known
+
+    def panes_by_day(self, period: str, start: int, end: int, last: int) -> list[list[Pane]]:
+        """Return the panes of each local day of [start, end) up to the one that holds ``last``, worked out once."""
+        calendar = self.calendar
+        key = (period, start, end, calendar.day_start(last))
+        known = self._day_panes.get(key)
+        if known is None:
+            known = []
+            finest = SLIDE.get(period, MINUTE)
+            for day in calendar.days(start, last + 1):
+                first, until = max(day, start), min(calendar.next_day(day), end)
+                if first == day and until == calendar.next_day(day):
+                    known.append([(DAY, day)])
+                else:
+                    known.append([(HOUR, first)] if period == "hour" else cover(first, until, finest, calendar))
+            if len(self._day_panes) > _PANE_LISTS:
+                self._day_panes.clear()
+            self._day_panes[key] = known
         return known
 
     def span(self, base: Base, scope: str, panes: list[Pane], *, keep: bool = True) -> State | None:

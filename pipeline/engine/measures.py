@@ -15,7 +15,7 @@ from pipeline.engine.bases import Base
 from pipeline.engine.facts import Facts
 from pipeline.engine.freshness import Freshness
 from pipeline.engine.uptime import Uptime, seconds
-from pipeline.time.panes import DAY, HOUR, LENGTH, MINUTE, SLIDE, cover
+from pipeline.time.panes import HOUR, LENGTH, SLIDE
 from pipeline.values import WINDOWS
 
 _DAY_S = 86_400
@@ -156,17 +156,8 @@ def _from_state(how: model.AnyMeasure, main: Base, state: Any, span: Span) -> Ou
 
 def _by_day(base: Base, facts: Facts, scope: str, span: Span) -> list[Any]:
     """Return the merged state of each elapsed local day of a span (edges of a window: the part inside)."""
-    finest = SLIDE.get(span.period, MINUTE)
-    states = []
     last = max(span.start, min(span.end - 1, span.as_of))
-    for day in facts.calendar.days(span.start, last + 1):
-        start, end = max(day, span.start), min(facts.calendar.next_day(day), span.end)
-        whole = start == day and end == facts.calendar.next_day(day)
-        panes = [(DAY, day)] if whole else [(HOUR, start)] if span.period == "hour" else cover(
-            start, end, finest, facts.calendar
-        )  # fmt: skip
-        states.append(facts.span(base, scope, panes))
-    return states
+    return [facts.span(base, scope, panes) for panes in facts.panes_by_day(span.period, span.start, span.end, last)]
 
 
 def _stickiness(base: Base, facts: Facts, scope: str, span: Span) -> Outcome:
