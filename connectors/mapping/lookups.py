@@ -38,7 +38,14 @@ def _beside(path: Path, name: str, lookup: Lookup, mapping: Mapping, variables: 
         if not given.is_file():
             raise MappingError(f"--set {name}={given}: there is no such file")
         return given
-    matching = sorted(p for p in path.parent.glob(lookup.file) if p.is_file() and p != path)
+    try:
+        matching = sorted(p for p in path.parent.glob(lookup.file) if p.is_file() and p != path)
+    except (OSError, ValueError, NotImplementedError) as e:  # too long, empty, absolute
+        raise MappingError(
+            f"mapping {mapping.name}: lookups.{name}.file: '{lookup.file[:80]}' is no file name, with * for what varies: {e}"[
+                :400
+            ]
+        ) from None
     if len(matching) != 1:
         what = ", ".join(p.name for p in matching) or "nothing"
         raise MappingError(

@@ -98,6 +98,13 @@ def test_numbers_of_a_mapping_have_an_end(tmp_path: Path, changed: str) -> None:
         mapped(tmp_path, [], MAPPING.replace("task: secret", f"task: {{column: secret, {changed}}}"))
 
 
+@pytest.mark.parametrize("name", ["9" * 400, "", "/etc/passwd", "a**b"])
+def test_a_second_file_has_a_name(tmp_path: Path, name: str) -> None:
+    lookup = json.dumps({"l": {"file": name, "key": "id", "match": "id"}})
+    with pytest.raises(MappingError, match=r"lookups\.l\.file|needs one file"):
+        mapped(tmp_path, [], MAPPING + f"lookups: {lookup}\n")
+
+
 def test_places_and_cursors_that_nobody_can_read() -> None:
     with pytest.raises(ConfigError, match="is no place"):
         place_from({"inode": 1, "offset": -1})
