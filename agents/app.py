@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 import faust
+from faust.exceptions import ConsistencyError
 from faust.types import TP
 from faust.types.auth import AuthProtocol, SASLMechanism
 
@@ -186,6 +187,8 @@ class Worker:
         app.finalize()
         await app.start()
         await app._crashed.wait()
+        if isinstance(app.crash_reason, ConsistencyError) and self.ctx.table.checkpoint is not None:
+            self.ctx.table.checkpoint.discard("the changelog ends before it")
         raise RuntimeError(f"{app.crash_reason!r}")
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:

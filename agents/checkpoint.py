@@ -101,6 +101,10 @@ class Checkpoint:
             raise
         self._connection = connection
 
+    def discard(self, why: str) -> None:
+        """Remove all copies: the changelog is not the one they were made of."""
+        self._give_up(RuntimeError(why))
+
     def _give_up(self, why: Exception) -> None:
         """Do without the copy, and remove it."""
         _log.warning("the copy of the state in %s cannot be used (%s); the changelog is read instead", self._path, why)

@@ -4,6 +4,7 @@ import json
 import random
 import sqlite3
 
+import msgspec
 import pytest
 
 from agents.changelog import PartitionLog, chunk_records, claim_record, commit_record, tombstone_record
@@ -136,8 +137,6 @@ def test_a_killed_worker_goes_on_from_its_copy(bootstrap, group, workers, feeder
 
 def _copied(directory):
     """Return up to where the copies stand, summed."""
-    import msgspec
-
     connection = sqlite3.connect(directory / "state.db")
     rows = connection.execute("SELECT standing FROM copy").fetchall()
     connection.close()
@@ -161,3 +160,24 @@ def test_a_second_worker_comes_and_goes_and_the_first_keeps_what_it_has(workers,
     assert json.loads(first.get("/healthz")[1])["status"] == "ok"
     kept = [line for line in first.output.splitlines() if "state recovered" in line]
     assert any("kept for [0]" in line or "kept for [1]" in line for line in kept), kept
+
+
+@pytest.mark.kafka
+def test_a_copy_that_is_ahead_of_a_broker_that_lost_its_end_is_discarded(workers, feeder, tmp_path):
+    (tmp_path / "w").mkdir()
+    worker = workers(data_dir=str(tmp_path / "w")).recovered()
+    feeder.feed(1_000)
+    worker.caught_up()
+    assert worker.stop() == 0
+    connection = sqlite3.connect(tmp_path / "w" / "state.db")
+    (raw,) = connection.execute("SELECT standing FROM copy WHERE partition = 0").fetchone()
+    standing = msgspec.msgpack.decode(raw)
+    standing[1] += 1_000_000
+    connection.execute("UPDATE copy SET standing = ? WHERE partition = 0", (msgspec.msgpack.encode(standing),))
+    connection.commit()
+    connection.close()
+    ahead = workers(data_dir=str(tmp_path / "w"))
+    assert ahead.process.wait(60) == 1
+    assert "the changelog ends before it" in ahead.output
+    workers(data_dir=str(tmp_path / "w")).caught_up()
+    assert totals(tmp_path) == expected(feeder.sent)
