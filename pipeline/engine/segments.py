@@ -32,12 +32,19 @@ class Segments:
         self._ids: dict[Name, set[int]] = {}
         self._home: dict[int, Name] = {}
         self._changed: set[int] = set()
+        #: row that is gone → number of the next segment then: older ones may still hold it
+        self._over: dict[int, int] = {}
         self._number = 0
         self._restored: list[tuple[Name, list[tuple[int, Any]]]] = []
 
     def touch(self, row: int) -> None:
         """Note that a row changed, or is gone."""
         self._changed.add(row)
+
+    def remove(self, row: int) -> None:
+        """Note that a row is gone and must not come back: told until no older segment can hold it."""
+        self.touch(row)
+        self._over[row] = self._number
 
     def forget(self, row: int) -> None:
         """Note that a row is no longer needed; reviving it at a recovery would do no harm."""
@@ -65,11 +72,17 @@ class Segments:
                 newest[row] = data
         self._restored = []
         for row, data in newest.items():
-            if data is not None:
+            if data is None:
+                self._over[row] = self._number
+            else:
                 yield row, data
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield new segments and those that are over (None)."""
+        oldest = min((number for _, number in self._ids), default=self._number)
+        for row in [row for row, number in self._over.items() if number <= oldest and row not in self._changed]:
+            del self._over[row]
+            self.forget(row)
         for name in [n for n, ids in self._ids.items() if not ids]:
             del self._ids[name]
             yield self._key(name), None

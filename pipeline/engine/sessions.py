@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
 from pipeline.engine.plan import Hot
@@ -23,6 +25,8 @@ HOLD_MS = 25 * 3_600_000
 #: A session counts as engaged from this length, seconds, or these pages, or a finished task.
 ENGAGED_S = 10
 ENGAGED_PAGES = 2
+
+_SHEDS_KEY = b"s!"
 
 Visitor = tuple[str, str]  # (service, user)
 
@@ -105,6 +109,9 @@ class Sessions:
         self._most = most
         #: number of the row before which there cannot be too many
         self._look_at = 0
+        #: (last event, visitor) up to which visitors were forgotten, and the last row there was
+        self._sheds: list[tuple[int, Visitor, int]] = []
+        self._sheds_changed = False
         self._hot = hot
         self._others = others
         self._cells = cells
@@ -178,7 +185,7 @@ class Sessions:
         visits.sessions.remove(other)
         self._due.pop(other.row, None)
         del self._rows[other.row]
-        self._segments.touch(other.row)
+        self._segments.remove(other.row)
 
     def _recount(self, session: _Session, now: tuple[int, int, int, int] | None) -> None:
         """Replace what a session contributes: both states are worked out from what it was and is."""
@@ -256,20 +263,41 @@ class Sessions:
         held = left = sum(map(len, rows.values()))
         if left > self._most:
             self.settle()
-            for _, visitor in sorted((touched, visitor) for visitor, touched in last.items()):
+            shed = (0, ("", ""))
+            for shed_next in sorted((touched, visitor) for visitor, touched in last.items()):
                 if left <= self._most - self._most // 4:
                     break
-                left -= len(rows[visitor])
-                self._forget_visitor(visitor)
+                shed = shed_next
+                left -= len(rows[shed[1]])
+                self._forget_visitor(shed[1])
+            self._sheds = [s for s in self._sheds if s[0] >= oldest] + [(*shed, self._next_row)]
+            self._sheds_changed = True
         self._look_at = self._next_row + self._most - left + 1
         return held - left
 
     def _forget_visitor(self, visitor: Visitor) -> None:
-        """Forget all rows of a visitor for good: after a recovery too they take no more."""
+        """Forget all rows of a visitor; a recovery that finds them again knows by ``_sheds`` that they are over."""
         visits = self._visits.pop(visitor)
         for row in [*(s.row for s in visits.sessions), *(t.row for t in visits.tasks)]:
             del self._rows[row]
-            self._segments.touch(row)
+            self._segments.forget(row)
+
+    def _shed_again(self) -> None:
+        """Forget what was forgotten before the recovery: rows of then, of visitors who had not come since."""
+        for touched, visitor, row in self._sheds:
+            self._next_row = max(self._next_row, row)
+            for name in list(self._visits):
+                visits = self._visits[name]
+                old: list[_Session | _Task] = [s for s in visits.sessions if s.row <= row]
+                old += [t for t in visits.tasks if t.row <= row]
+                if old and (max(i.touched for i in old), name) <= (touched, visitor):
+                    for item in old:
+                        del self._rows[item.row]
+                        self._segments.forget(item.row)
+                    visits.sessions = [s for s in visits.sessions if s.row > row]
+                    visits.tasks = [t for t in visits.tasks if t.row > row]
+                    if not visits.sessions and not visits.tasks:
+                        del self._visits[name]
 
     def expire(self, clock_ms: int) -> None:
         """Forget idle visitors, once an arrival hour (they would be forgotten at their next event anyway)."""
@@ -294,7 +322,11 @@ class Sessions:
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""
-        self._segments.restore(key, value)
+        if key == _SHEDS_KEY:
+            found = msgspec.msgpack.decode(value)
+            self._sheds = [(touched, (service, user), row) for touched, (service, user), row in found]
+        else:
+            self._segments.restore(key, value)
 
     def restored(self) -> None:
         """Put the recovered rows in place, once all chunks are taken."""
@@ -311,7 +343,11 @@ class Sessions:
                 session = _Session(row, visitor, start, end, pages, born, touched, (start, end, pages, inside))
                 visits.sessions.append(session)
                 self._rows[row] = session
+        self._shed_again()
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call (None: dropped)."""
         yield from self._segments.chunks()
+        if self._sheds_changed:
+            self._sheds_changed = False
+            yield _SHEDS_KEY, msgspec.msgpack.encode(self._sheds)

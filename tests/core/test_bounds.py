@@ -85,6 +85,7 @@ def test_users_and_ids_keep_within_their_numbers() -> None:
     assert flood.exits.reasons["forgotten:sessions"] >= FLOOD - 5_000 - BATCH
     assert len(flood.engine._seen._ids) <= 20_000 + BATCH
     assert len(flood.engine._sessions._rows) <= 5_000 + BATCH
+    assert len(flood.engine._sessions._segments._home) <= 5_000 + BATCH, "nothing is kept of what was forgotten"
     assert flood.size(b"d|") <= 16 * (20_000 + BATCH), "what was forgotten is not durable either"
     assert sum(k.startswith(b"s|") for k in flood.kept) < 100
     # the newest are still known
