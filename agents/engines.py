@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ class Ingest(Protocol):
     def restore(self, position: int, chunks: Chunks) -> None:
         """Take recovered state."""
 
-    def fold(self, records: Records) -> None:
+    def fold(self, records: Sequence[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value)."""
 
     def take(self) -> IngestOutput:

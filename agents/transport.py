@@ -1,7 +1,7 @@
 """A Faust transport that hands a partition's whole fetch to the stream as one message.
 
 Faust's per-message path costs far more than decoding and folding an event does. Here the records of one fetch of
-one partition become one ``Batch``; the message's offset is that of its last record. Batches are acknowledged in
+one partition, which ``agents.runs`` brings a record batch at a time, become one ``Batch``; the message's offset is that of its last record. Batches are acknowledged in
 order, so the committable offset is simply the last acknowledged + 1: Faust's own bookkeeping of gaps takes every
 offset inside a batch for a gap and crawls.
 
@@ -19,8 +19,10 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from agents.runs import Row, Run, yield_runs
+
 SCHEME = "csf"
-#: Records and bytes of one batch at most.
+#: Records and bytes of one batch at most, unless one record batch of the log alone is larger.
 BATCH_RECORDS = 40_000
 BATCH_BYTES = 16 * 2**20
 #: A fetch with nothing to bring returns after this, so that partitions added meanwhile are not kept waiting.
@@ -46,7 +48,7 @@ class Batch:
     partition: int
     offset: int
     timestamp: int
-    records: list[tuple[int, Any, Any]]
+    records: list[Row]
     previous: int | None
     timestamp_type: int = 1
     headers: Any = None
@@ -62,6 +64,11 @@ class Batch:
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # the driver is untyped for us
+    async def on_start(self) -> None:
+        """Start the consumer; its fetches come as runs."""
+        await super().on_start()
+        yield_runs(self._consumer, frozenset(self.app.tables.changelog_topics))
+
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # the driver fixes 1500 ms and offers no setting
@@ -116,31 +123,46 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
         else:
             await self.perform_seek()
 
-    def _coalesce(self, tp: TP, records: list[Any]) -> list[Batch]:
-        """Return the records as one batch, or as few as the limits allow."""
-        changelog = tp.topic in self.app.tables.changelog_topics
+    def _coalesce(self, tp: TP, runs: list[Run]) -> list[Batch]:
+        """Return the runs as one batch, or as few as the limits allow; a run is never cut."""
         batches: list[Batch] = []
-        values: list[tuple[int, Any, Any]] = []
+        rows: list[Row] = []
         size = 0
-        last = records[-1]
-        for record in records:
-            size += record.serialized_value_size if record.value is not None else 0
-            values.append((record.offset, record.key if changelog else record.timestamp, record.value))
-            if record is last or len(values) >= BATCH_RECORDS or size >= BATCH_BYTES:
+        for number, run in enumerate(runs, 1):
+            rows += run.rows
+            size += run.size
+            following = runs[number] if number < len(runs) else None
+            if (
+                following is None
+                or len(rows) + len(following.rows) > BATCH_RECORDS
+                or size + following.size > BATCH_BYTES
+            ):
                 previous = self._handed.get(tp)
-                if previous is not None and previous >= values[0][0]:
+                if previous is not None and previous >= rows[0][0]:
                     previous = None  # read again after a seek that the fetch overtook
-                self._handed[tp] = record.offset
-                batches.append(Batch(record.topic, record.partition, record.offset, record.timestamp, values, previous))
-                values, size = [], 0
+                last = self._handed[tp] = rows[-1][0]
+                batches.append(Batch(tp.topic, tp.partition, last, run.timestamp, rows, previous))
+                rows, size = [], 0
         return batches
 
     async def perform_seek(self) -> None:
         """Seek to the committed offsets; what was handed out before is no predecessor any more."""
         self._handed.clear()
         await super().perform_seek()
+        await self._rewind_uncommitted()
         self._handed.clear()
         self._seeks += 1
+
+    async def _rewind_uncommitted(self) -> None:
+        """Seek partitions without a committed offset to their beginning.
+
+        The client seeks only those that have one. What was fetched of the others before a rebalance and dropped by it
+        would never be read again.
+        """
+        changelogs = self.app.tables.changelog_topics
+        fresh = {tp for tp in self.assignment() if tp.topic not in changelogs and not self._read_offset.get(tp)}
+        if fresh:
+            await super().seek_wait(dict(await self.earliest_offsets(*fresh)))
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek partitions (recovery of the changelog)."""

@@ -28,6 +28,9 @@ class Aggregator(Protocol):
     def merge(self, left: State | None, right: State | None) -> State | None:
         """Return the merged state; never changes its arguments."""
 
+    def absorb(self, left: State | None, right: State) -> State:
+        """Return the merged state as ``merge`` does; may change the left one in place, keeps no hold of the right."""
+
     def pack(self, state: State) -> Any:
         """Return the state as msgpack-able data."""
 

@@ -10,7 +10,6 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -24,10 +23,19 @@ _REST_MASK = (1 << _REST_BITS) - 1
 Distinct = set[int] | bytearray
 
 
-@lru_cache(maxsize=32_768)
+#: Hashes remembered: users come again and again. A plain dictionary costs half of what an LRU cache does.
+_REMEMBERED = 65_536
+_hashes: dict[str, int] = {}
+
+
 def hash64(text: str) -> int:
     """Return the 64-bit hash of a value's text."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    known = _hashes.get(text)
+    if known is None:
+        if len(_hashes) >= _REMEMBERED:
+            _hashes.clear()
+        known = _hashes[text] = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return known
 
 
 def _little(hashes: array[int]) -> array[int]:
@@ -48,6 +56,14 @@ def _register(registers: bytearray, values: Iterable[int]) -> bytearray:
 
 def _to_registers(values: set[int]) -> bytearray:
     return _register(bytearray(M), values)
+
+
+def distinct_of(texts: set[str]) -> Distinct:
+    """Return the state of distinct texts."""
+    hashes: set[Any] = set(map(_hashes.get, texts))
+    if None in hashes:  # some are not remembered
+        hashes = set(map(hash64, texts))
+    return hashes if len(hashes) <= EXACT_LIMIT else _to_registers(hashes)
 
 
 class DistinctAggregator:
@@ -85,10 +101,24 @@ class DistinctAggregator:
             return _register(bytearray(registers), right)
         return bytearray(map(max, registers, right))
 
+    def absorb(self, left: Distinct | None, right: Distinct) -> Distinct:
+        """Return the union, in the left state where it can be."""
+        if left is None:
+            return right.copy()
+        if isinstance(left, set):
+            if isinstance(right, set):
+                left |= right
+                return left if len(left) <= EXACT_LIMIT else _to_registers(left)
+            return _register(bytearray(right), left)
+        if isinstance(right, set):
+            return _register(left, right)
+        left[:] = bytes(map(max, left, right))
+        return left
+
     def pack(self, state: Distinct) -> Any:
-        """Return sorted 8-byte hashes (True) or registers (False)."""
+        """Return 8-byte hashes in any order (True) or registers (False)."""
         if isinstance(state, set):
-            return [True, _little(array("Q", sorted(state))).tobytes()]
+            return [True, _little(array("Q", state)).tobytes()]
         return [False, bytes(state)]
 
     def unpack(self, data: Any) -> Distinct:

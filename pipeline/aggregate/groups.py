@@ -55,6 +55,14 @@ class GroupsAggregator:
             merged[group] = _added(merged.get(group, (0, 0, 0, 0)), sums)
         return _bounded(merged) if len(merged) > MAX_GROUPS else merged
 
+    def absorb(self, left: dict[str, Group] | None, right: dict[str, Group]) -> dict[str, Group]:
+        """Add up group by group, in the left state."""
+        if left is None:
+            return dict(right)
+        for group, sums in right.items():
+            left[group] = _added(left.get(group, (0, 0, 0, 0)), sums)
+        return _bounded(left) if len(left) > MAX_GROUPS else left
+
     def pack(self, state: dict[str, Group]) -> Any:
         """Return the groups in name order."""
         return [[g, *(pack_int(x) for x in state[g])] for g in sorted(state)]

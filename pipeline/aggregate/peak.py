@@ -53,6 +53,21 @@ class PeakAggregator:
             )
         return merged
 
+    def absorb(self, left: dict[int, Hour] | None, right: dict[int, Hour]) -> dict[int, Hour]:
+        """Add up hour by hour, in the left state."""
+        if left is None:
+            left = {}
+        for start, hour in right.items():
+            mine = left.get(start)
+            if mine is None:
+                left[start] = [hour[0], hour[1], dict(hour[2]), dict(hour[3])]
+            else:
+                mine[0] += hour[0]
+                mine[1] += hour[1]
+                _counts.absorb(mine[2], hour[2])
+                _counts.absorb(mine[3], hour[3])
+        return left
+
     def pack(self, state: dict[int, Hour]) -> Any:
         """Return the hours in order."""
         return [[start, h[0], h[1], _counts.pack(h[2]), _counts.pack(h[3])] for start, h in sorted(state.items())]

@@ -53,6 +53,16 @@ class PointsAggregator:
                 merged[series] = both
         return merged
 
+    def absorb(self, left: dict[str, Series] | None, right: dict[str, Series]) -> dict[str, Series]:
+        """Return the union of points, in the left state."""
+        if left is None:
+            left = {}
+        for series, points in right.items():
+            mine = left.setdefault(series, {})
+            for at, point in points.items():
+                mine[at] = max(mine.get(at, (-1, 0)), point)
+        return left
+
     def pack(self, state: dict[str, Series]) -> Any:
         """Return each series as flat time steps, codes and spans."""
         packed = []
@@ -103,6 +113,15 @@ class WindowsAggregator:
         if right is None:
             return left
         return {**left, **right}
+
+    def absorb(
+        self, left: dict[str, tuple[int, int]] | None, right: dict[str, tuple[int, int]]
+    ) -> dict[str, tuple[int, int]]:
+        """Return the union, in the left state."""
+        if left is None:
+            return dict(right)
+        left.update(right)
+        return left
 
     def pack(self, state: dict[str, tuple[int, int]]) -> Any:
         """Return the windows in entity order."""

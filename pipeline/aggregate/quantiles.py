@@ -62,6 +62,19 @@ class CountsAggregator:
                 del merged[key]
         return merged
 
+    def absorb(self, left: Counts | None, right: Counts) -> Counts:
+        """Add up counts, in the left state."""
+        if left is None:
+            return dict(right)
+        get = left.get
+        for key, count in right.items():
+            both = get(key, 0) + count
+            if both:
+                left[key] = both
+            else:  # a batch may hold what takes back earlier contributions
+                del left[key]
+        return left
+
     def pack(self, state: Counts) -> Any:
         """Return keys and counts, flat, in key order."""
         flat: list[int] = []

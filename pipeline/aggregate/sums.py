@@ -27,6 +27,10 @@ class SumsAggregator:
             return left
         return (left[0] + right[0], left[1] + right[1], left[2] + right[2])
 
+    def absorb(self, left: Sums | None, right: Sums) -> Sums:
+        """Add up."""
+        return right if left is None else (left[0] + right[0], left[1] + right[1], left[2] + right[2])
+
     def pack(self, state: Sums) -> Any:
         """Return a list of three integers."""
         return [pack_int(x) for x in state]

@@ -176,7 +176,7 @@ def _needed(tree: ast.AST) -> frozenset[str]:
     return frozenset().union(*(_needed(part) for part in parts))
 
 
-def _any_none(names: frozenset[str]) -> ast.expr:
+def _any_none(names: Collection[str]) -> ast.expr:
     return ast.parse(" or ".join(f"{name} is None" for name in sorted(names)), mode="eval").body
 
 
@@ -193,6 +193,26 @@ def _source(tree: ast.Expression) -> str:
     return "\n".join(lines)
 
 
+class _OfRecord(ast.NodeTransformer):
+    """Read a field from the record ``_r`` wherever its name stands."""
+
+    def visit_Name(self, node: ast.Name) -> ast.Attribute:
+        """Rewrite ``field`` to ``_r.field``."""
+        return ast.Attribute(value=ast.Name(id="_r", ctx=ast.Load()), attr=node.id, ctx=ast.Load())
+
+
+def _inline(text: str) -> str:
+    """Return Python text of an expression's value for the record ``_r``; arithmetic may raise what is undoable."""
+    tree = _parse.__wrapped__(text)  # parsed anew: the cached tree must not be rewritten
+    tested = _tested(tree)
+    known = sorted(_needed(tree.body) - tested)
+    simple = isinstance(tree.body, ast.Name)
+    body: ast.expr = ast.fix_missing_locations(_Guarded(tested).visit(tree.body))
+    if known and not simple:
+        body = ast.IfExp(test=_any_none(known), body=ast.Constant(None), orelse=body)
+    return ast.unparse(ast.fix_missing_locations(_OfRecord().visit(body)))
+
+
 def _each(core: Callable[..., Any], values: list[Any]) -> list[Any] | None:
     """Return the known values for each item of the one field that holds a list; None where none does."""
     lists = [i for i, value in enumerate(values) if isinstance(value, list)]
@@ -203,17 +223,38 @@ def _each(core: Callable[..., Any], values: list[Any]) -> list[Any] | None:
     return [value for value in found if value is not None]
 
 
+def _run(source: str, name: str, about: str, **known: Any) -> Any:
+    """Return what a text generated from expressions defines under a name."""
+    try:
+        code = compile(source, f"<expression {about}>", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise CatalogueError(f"expression {about!r}: nested too deeply; split it into several KPIs") from None
+    space: dict[str, Any] = {"__builtins__": {}, "_undoable": _UNDOABLE, **known}
+    exec(code, space)  # noqa: S102 - built from checked trees only, without builtins
+    return space[name]
+
+
 @lru_cache(maxsize=4096)
 def _compile(text: str) -> Callable[[object], Any]:
     _parse(text)
     try:
         # parsed anew: the cached tree must not be rewritten
-        code = compile(_source(_parse.__wrapped__(text)), f"<expression {text}>", "exec")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        source = _source(_parse.__wrapped__(text))
+    except (ValueError, RecursionError, MemoryError):
         raise CatalogueError(f"expression {text!r}: nested too deeply; split it into several KPIs") from None
-    space: dict[str, Any] = {"__builtins__": {}, "_undoable": _UNDOABLE, "_each": _each}
-    exec(code, space)  # noqa: S102 - built from the checked tree only, without builtins
-    return cast(Callable[[object], Any], space["_expression"])
+    return cast(Callable[[object], Any], _run(source, "_expression", text, _each=_each))
+
+
+@lru_cache(maxsize=256)
+def compile_columns(texts: tuple[str, ...]) -> Callable[[list[Any]], list[list[Any]]]:
+    """Return a function from records to a column of values for each expression: those of ``compile_value``."""
+    lines = ["def _columns(_records):"]
+    for i, text in enumerate(texts):
+        lines += [" try:", f"  _c{i} = [{_inline(text)} for _r in _records]"]
+        lines += [" except _undoable:", f"  _c{i} = [_e{i}(_r) for _r in _records]"]
+    lines += [f" return [{', '.join(f'_c{i}' for i in range(len(texts)))}]"]
+    singly = {f"_e{i}": _compile(text) for i, text in enumerate(texts)}
+    return cast(Callable[[list[Any]], list[list[Any]]], _run("\n".join(lines), "_columns", "; ".join(texts), **singly))
 
 
 def fields_of(text: str) -> frozenset[str]:
@@ -228,7 +269,7 @@ def compile_value(text: str) -> Callable[[object], object | None]:
 
 def compile_of(text: str) -> Callable[[object], bool | None]:
     """Return a function from a record to true, false or None (unknown)."""
-    value = _compile(text)
+    value = compile_value(text)
 
     def of(record: object) -> bool | None:
         found = value(record)
@@ -245,7 +286,7 @@ def compile_where(text: str | None) -> Callable[[object], bool]:
     """Return a filter: unknown is false; no expression is always true."""
     if text is None:
         return _always
-    value = _compile(text)
+    value = compile_value(text)
 
     def where(record: object) -> bool:
         return bool(value(record))

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.aggregate.base import MICRO, VERSION, Aggregator, Contribution
+from pipeline.aggregate.base import VERSION, Aggregator, Contribution
 from pipeline.aggregate.distinct import DistinctAggregator, hash64
 from pipeline.aggregate.groups import GroupsAggregator
 from pipeline.aggregate.peak import PeakAggregator
@@ -18,7 +18,8 @@ from pipeline.aggregate.points import DOWN, NONE, UNTIL_NEXT, UP, PointsAggregat
 from pipeline.aggregate.quantiles import CountsAggregator, bucket_of
 from pipeline.aggregate.sums import SumsAggregator
 from pipeline.catalogue.expressions import compile_of, compile_value, compile_where
-from pipeline.time.calendar import MICROSECOND, Calendar, to_ms
+from pipeline.engine.columns import to_micro
+from pipeline.time.calendar import Calendar, to_ms
 from pipeline.time.panes import DAY, HOUR, LEVELS
 
 #: (record, its event time in ms, its entity key) → dated contributions
@@ -75,19 +76,6 @@ def make_base(spec: BaseSpec, calendar: Calendar) -> Base:
     extract = _EXTRACTORS[spec.how](dict(spec.args), calendar)
     single = getattr(extract, "single", None) if spec.state not in _LEVELS else None
     return Base(spec.key, spec, _AGGREGATORS[spec.state], extract, _LEVELS.get(spec.state, LEVELS), single)
-
-
-def to_micro(value: object) -> int | None:
-    """Return a value as an integer of a millionth (durations: microseconds), None where it is no number."""
-    if isinstance(value, timedelta):
-        return value // MICROSECOND
-    if isinstance(value, bool):
-        return MICRO if value else 0
-    if isinstance(value, int):
-        return value * MICRO
-    if isinstance(value, float):
-        return round(value * MICRO)
-    return None
 
 
 def _dating(at: str | None) -> Callable[[Any, int], int | None]:

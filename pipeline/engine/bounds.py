@@ -25,6 +25,10 @@ POLLED_KEYS, POLLED_INTERVALS, REPORTED_VALUES = 1_000, 2_000, 100_000
 POLLED_TEXT = 65_536
 
 
+#: Types whose events bring names.
+NAMING = frozenset({"uptime.checked", "record.synced"})
+
+
 class Names:
     """The checks of each service and the pairs of systems synced for it, as far as they may come."""
 
@@ -42,6 +46,15 @@ class Names:
         if event_type == "record.synced":
             return self._take("pair", service, f"{data.from_}\x1f{data.to}")
         return None
+
+    def knows(self, event_type: str, data: Any, service: str) -> bool:
+        """Return whether the name that an event brings is one of those known, or of no matter."""
+        if event_type == "uptime.checked":
+            known = self._known.get(("check", service), ())
+            return data.check in known or data.check in self._required.get(service, ())
+        if event_type == "record.synced":
+            return f"{data.from_}\x1f{data.to}" in self._known.get(("pair", service), ())
+        return True
 
     def _take(self, kind: str, service: str, name: str) -> str | None:
         known = self._known.setdefault((kind, service), set())

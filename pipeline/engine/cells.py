@@ -13,7 +13,7 @@ import msgspec
 from pipeline.aggregate.base import Contribution, State
 from pipeline.engine.bases import Base
 from pipeline.time.calendar import Calendar
-from pipeline.time.panes import DAY, KEEP, MINUTE, expired, levels_for, pane_start
+from pipeline.time.panes import DAY, KEEP, LEVELS, MINUTE, expired, levels_for, pane_start
 
 CellId = tuple[int, int, str]  # (level, pane start in epoch seconds, service)
 
@@ -50,7 +50,8 @@ class Cells:
         self._dirty: dict[CellId, set[str]] = {}
         self._unsaved: set[CellId] = set()
         self._dropped: list[CellId] = []
-        self._pending: dict[CellId, dict[str, State]] = {}
+        #: what the batch gathered, by level, under its finest cell
+        self._pending: list[dict[CellId, dict[str, State]]] = [{} for _ in LEVELS]
         self._expired_at = 0
 
     def restore(self, key: bytes, value: bytes) -> None:
@@ -81,34 +82,43 @@ class Cells:
             sign: 1 to add; -1 takes back what was added with the same times.
         """
         finest = max(levels_for((clock_ms - at_ms) / 1000)[0], base.levels[0])
-        states = self._gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
+        states = self.gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
         states[base.key] = base.aggregator.add(states.get(base.key), contribution, sign)
 
-    def gathering(self, service: str, at_ms: int, clock_ms: int) -> dict[str, State]:
-        """Return the batch's states of what is dated ``at_ms``, for bases that enter every level."""
+    def cell_of(self, service: str, at_ms: int, clock_ms: int) -> CellId:
+        """Return the finest cell that takes what is dated ``at_ms``, for bases that enter every level."""
         if clock_ms - at_ms <= _FRESH_MS:  # most events: levels_for and pane_start in short
             at_s = at_ms // 1000
-            return self._gathered((MINUTE, at_s - at_s % 60, service))
+            return MINUTE, at_s - at_s % 60, service
         finest = levels_for((clock_ms - at_ms) / 1000)[0]
-        return self._gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
+        return finest, pane_start(finest, at_ms // 1000, self._calendar), service
 
-    def _gathered(self, cell: CellId) -> dict[str, State]:
-        states = self._pending.get(cell)
+    def gathered(self, cell: CellId) -> dict[str, State]:
+        """Return the batch's states whose finest cell is this one, to be added to."""
+        pending = self._pending[cell[0]]
+        states = pending.get(cell)
         if states is None:
-            states = self._pending[cell] = {}
+            states = pending[cell] = {}
         return states
 
     def settle(self) -> None:
-        """Merge what the batch gathered into every level that takes it."""
-        for (finest, start, service), states in self._pending.items():
-            for key, state in states.items():
-                base = self._bases[key]
-                for level in base.levels:
-                    if level >= finest:
-                        pane = start if level == finest else pane_start(level, start, self._calendar)
-                        cell = (level, pane, service)
-                        self._set(cell, base, base.aggregator.merge(self._state(cell, base), state))
-        self._pending.clear()
+        """Merge what the batch gathered into every level that takes it: each level's sum becomes part of the next."""
+        for level, pending in enumerate(self._pending):
+            for (_, start, service), states in pending.items():
+                parent = self._parent(level, start, service)
+                for key, state in states.items():
+                    base = self._bases[key]
+                    absorb = base.aggregator.absorb
+                    cell = (level, start, service)
+                    self._set(cell, base, absorb(self._state(cell, base), state))
+                    if parent is not None:
+                        parent[key] = absorb(parent.get(key), state)
+            pending.clear()
+
+    def _parent(self, level: int, start: int, service: str) -> dict[str, State] | None:
+        if level == DAY:
+            return None
+        return self.gathered((level + 1, pane_start(level + 1, start, self._calendar), service))
 
     def put(self, base: Base, service: str, at_ms: int, levels: Iterable[int], data: Contribution, sign: int) -> None:
         """Add (sign 1) or take back (sign -1) a contribution at the given levels."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -21,16 +23,17 @@ from pipeline.engine.bounds import CHECKPOINT, LETTERS_A_MESSAGE, Names
 from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.definitions import BASES_KEY, HeldBases
+from pipeline.engine.direct import DirectPath, Item
 from pipeline.engine.entities import Entities, entity_id
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
-from pipeline.engine.seen import SeenIds, event_key
+from pipeline.engine.seen import SeenIds
 from pipeline.engine.services import ServiceBook
 from pipeline.engine.sessions import Sessions, reported_record
 from pipeline.errors import InvalidEvent
 from pipeline.events.envelope import Envelope
 from pipeline.events.families import SessionEnded, event_topic
-from pipeline.events.validate import decode_data, decode_envelope, split_message
+from pipeline.events.validate import CONTROL_TYPES, decode_data, decode_envelope, split_message
 from pipeline.time.calendar import from_ms, to_ms
 from pipeline.values import Exits
 
@@ -38,7 +41,6 @@ from pipeline.values import Exits
 DEAD_LETTER_BYTES = 65_536
 _OBJECT = ord("{")
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
-_CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kpi.reported"})
 
 
 @dataclass
@@ -82,6 +84,9 @@ class IngestPartition:
         self._control = Control(plan)
         self._held = HeldBases(plan, topic)
         self._horizon_ms = plan.calendar.start_of(organisation.history_from) * 1000
+        self._direct = DirectPath(
+            plan, topic, self._seen, self._services, self._names, self._cells, self._sessions, self._horizon_ms
+        )
         self._counts = {"received": 0, "kpi": 0, "dead_letter": 0, "duplicate": 0, "unmapped": 0, "ignored": 0}
         self._reasons: dict[str, int] = {}
         self._counted = False
@@ -97,6 +102,7 @@ class IngestPartition:
         parts: dict[bytes, Callable[[bytes, bytes], None]] = {
             b"c": self._cells.restore,
             b"d": self._seen.restore,
+            b"x": self._seen.restore,
             b"e": self._entities.restore,
             b"s": self._sessions.restore,
             b"p": self._control.restore,
@@ -130,28 +136,19 @@ class IngestPartition:
             if since:
                 self._say(csf, "bases", wire.BASES, since)
 
-    def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:
+    def fold(self, records: Sequence[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value); those at or below ``position`` are skipped."""
-        for offset, arrival_ms, value in records:
-            if offset <= self.position:
-                continue
-            self._clock_ms = max(self._clock_ms, arrival_ms)
-            if value and value[0] == _OBJECT:  # one event: spares the list
-                self._safely(value, offset, 0, arrival_ms)
-                self.position = offset
-                if not offset % CHECKPOINT:
-                    self._bound()
-                continue
-            try:
-                events = split_message(value)
-            except InvalidEvent as e:
-                self._count("dead_letter", e.reason)
-                self._bury(e, offset, 0, arrival_ms, value or b"")
-            else:
-                for index, raw in enumerate(events):
-                    self._safely(raw, offset, index, arrival_ms)
-            self.position = offset
-            self._bound()
+        new = records if records and records[0][0] > self.position else [r for r in records if r[0] > self.position]
+        start = 0
+        while start < len(new):
+            offset = new[start][0]
+            checkpoint = offset + -offset % CHECKPOINT
+            end = bisect_right(new, checkpoint, lo=start, key=itemgetter(0))
+            self._lead(new[start:end], self._message)
+            self.position = new[end - 1][0]
+            if self.position == checkpoint:
+                self._bound()
+            start = end
         self._settle()
         self._cells.expire(self._clock_ms)
         self._seen.expire(self._clock_ms)
@@ -168,8 +165,43 @@ class IngestPartition:
                 self._reasons[label] = self._reasons.get(label, 0) + number
                 self._counted = True
 
+    def _lead(self, items: Sequence[Item], the_long_way: Callable[[Item, int], None]) -> None:
+        """Lead items of the log to their exits: runs of them the direct way, one that cannot go there the long way."""
+        at = 0
+        while at < len(items):
+            taken = self._direct.take(items, at, self._clock_ms)
+            at, self._clock_ms = taken.upto, taken.clock_ms
+            self._counts["received"] += taken.kpi + taken.duplicate
+            self._counts["kpi"] += taken.kpi
+            self._counts["duplicate"] += taken.duplicate
+            self._counted = self._counted or taken.kpi + taken.duplicate > 0
+            if at < len(items):
+                self._clock_ms = max(self._clock_ms, items[at][1])
+                the_long_way(items[at], at)
+                at += 1
+
+    def _message(self, item: Item, _index: int) -> None:
+        """Lead the events of one message to their exits."""
+        offset, arrival_ms, value = item
+        self.position = offset - 1
+        if value and value[0] == _OBJECT:  # one event: spares the list
+            self._safely(value, offset, 0, arrival_ms)
+            return
+        try:
+            events = split_message(value)
+        except InvalidEvent as e:
+            self._count("dead_letter", e.reason)
+            self._bury(e, offset, 0, arrival_ms, value or b"")
+        else:
+            self._lead([(offset, arrival_ms, raw) for raw in events], self._event)
+        self._bound()
+
+    def _event(self, item: Item, index: int) -> None:
+        self._safely(item[2], item[0], index, item[1])
+
     def _settle(self) -> None:
         """Bring what the batch gathered into the cells."""
+        self._direct.settle()
         self._sessions.settle()
         self._cells.settle()
 
@@ -212,7 +244,7 @@ class IngestPartition:
         try:
             event = decode_envelope(raw)
             data, at_ms = decode_data(event, self.topic, arrival_ms)
-            if event.type in _CONTROL_TYPES:
+            if event.type in CONTROL_TYPES:
                 self._controlled(event, data)
                 return
         except InvalidEvent as e:
@@ -221,7 +253,7 @@ class IngestPartition:
             return
         if at_ms < self._horizon_ms:
             self._count("ignored", "beyond-horizon")
-        elif not self._seen.add(event_key(event.source, event.id), self._clock_ms):
+        elif not self._seen.add(event.source, event.id, self._clock_ms):
             self._count("duplicate", "")
         elif event.type not in self._plan.wanted_types:
             self._count("unmapped", "no-kpi")
@@ -243,20 +275,20 @@ class IngestPartition:
             kept = self._entities.update(key, service, data, at_ms, sequence, self._clock_ms)
             self._count(*(("kpi", "") if kept else ("ignored", "superseded")))
             return
-        reported = self._services.reports_sessions(service)
+        reported = service in self._services.reporting
         if event.type == "session.ended":
             if not reported:
                 self._count("ignored", "not-required")
                 return
             self._reported_session(data, at_ms, service)
-        elif not reported:
+        elif not reported and SESSION in self._plan.by_type:
             if event.type == "page.viewed":
-                self._sessions.view(service, data.user, at_ms, self._clock_ms)
-            elif event.type == "task.finished" and data.completed:
-                self._sessions.task(service, data.user, at_ms, self._clock_ms)
+                self._sessions.view_page(service, data, at_ms, self._clock_ms)
+            elif event.type == "task.finished":
+                self._sessions.finish(service, data, at_ms, self._clock_ms)
         hot, others = self._plan.hot.get(event.type, _NO_BASES)
         if hot:
-            states = self._cells.gathering(service, at_ms, self._clock_ms)
+            states = self._cells.gathered(self._cells.cell_of(service, at_ms, self._clock_ms))
             for base_key, add, contribution_of in hot:
                 found = contribution_of(data)
                 if found is not None:

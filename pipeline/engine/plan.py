@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.aggregate.base import Contribution, State
 from pipeline.catalogue import model
 from pipeline.engine.bases import Base, BaseSpec, make_base
+from pipeline.engine.columns import Column, Columns, Fold, column_fold
 from pipeline.time.calendar import Calendar
 
 #: Event types whose records are entities: the last state counts, and replaces what it contributed before.
@@ -30,6 +31,34 @@ SESSION_SOURCES = frozenset({"page.viewed", "task.finished", "session.ended"})
 
 
 Hot = tuple[str, Callable[[State | None, Contribution, int], State], Callable[[Any], Contribution | None]]
+
+
+@dataclass(frozen=True)
+class ByColumns:
+    """How many records of a type are folded at once.
+
+    Attributes:
+        read: makes columns of what the bases read of records.
+        folds: (base key, absorb, fold) of the bases that read columns.
+        others: bases that date records themselves, or have no fold of columns.
+    """
+
+    read: Callable[[list[Any]], list[Column]]
+    folds: tuple[tuple[str, Callable[[State | None, State], State], Fold], ...]
+    others: tuple[Base, ...]
+
+
+def by_columns(bases: tuple[Base, ...]) -> ByColumns:
+    """Return how records that these bases read are folded by columns."""
+    columns = Columns()
+    folds, others = [], []
+    for base in bases:
+        fold = None if base.single is None else column_fold(columns, base.spec.how, dict(base.spec.args))
+        if fold is None:
+            others.append(base)
+        else:
+            folds.append((base.key, base.aggregator.absorb, fold))
+    return ByColumns(columns.reader(), tuple(folds), tuple(others))
 
 
 def _split(bases: list[Base]) -> tuple[tuple[Hot, ...], tuple[Base, ...]]:

@@ -1,6 +1,6 @@
 """Which events a partition has seen: an exact set of 128-bit ids over a bounded horizon of arrival and number.
 
-Kept in segments ``d|hour|tier|number``, appended to and never rewritten; eight segments of a tier become one
+Kept in segments ``x|hour|tier|number``, appended to and never rewritten; eight segments of a tier become one
 of the next, so that the work a new id causes stays logarithmic.
 """
 
@@ -9,21 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import blake2b
 
+from xxhash import xxh3_128_digest as digest
+
 #: An id is remembered for this long after the end of the arrival hour it came in, hours.
 HORIZON_HOURS = 48
 _FAN = 8
 _SIZE = 16
+_HOUR_MS = 3_600_000
 
 Segment = tuple[int, int, int]  # (arrival hour, tier, number)
 
 
 def event_key(source: str, event_id: str) -> bytes:
-    """Return the 128-bit key of an event's identity."""
+    """Return the 128-bit key of an event's identity: XXH3, a third of the cost of a cryptographic hash.
+
+    Who can write events at all can repeat an id; to forge a collision would gain nothing more.
+    """
+    return digest(f"{source}\x00{event_id}".encode())
+
+
+def _legacy_key(source: str, event_id: str) -> bytes:
+    """Return the key that segments ``d|`` of earlier versions hold."""
     return blake2b(f"{source}\x00{event_id}".encode(), digest_size=_SIZE).digest()
 
 
 def _name(segment: Segment) -> bytes:
-    return "d|{}|{}|{}".format(*segment).encode()
+    return "x|{}|{}|{}".format(*segment).encode()
 
 
 class SeenIds:
@@ -38,33 +49,53 @@ class SeenIds:
         self._trimmed: set[Segment] = set()
         self._number = 0
         self._hour = 0
+        #: keys of earlier versions, forgotten like the others; empty 48 hours after the change
+        self.legacy: set[bytes] = set()
+        self._legacy: dict[Segment, list[bytes]] = {}
+        self._gone_legacy: list[Segment] = []
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take a recovered segment."""
-        _, hour, tier, number = key.decode().split("|")
+        kind, hour, tier, number = key.decode().split("|")
         ids = [value[i : i + _SIZE] for i in range(0, len(value), _SIZE)]
+        if kind == "d":
+            self._legacy[(int(hour), int(tier), int(number))] = ids
+            self.legacy.update(ids)
+            return
         self._segments[(int(hour), int(tier), int(number))] = ids
         self._ids.update(ids)
         self._number = max(self._number, int(number) + 1)
 
-    def add(self, key: bytes, clock_ms: int) -> bool:
-        """Remember an id; return whether it was new."""
-        hour = clock_ms // 3_600_000
+    def of_hour(self, clock_ms: int) -> tuple[set[bytes], list[bytes]]:
+        """Return the keys seen, and the list that takes new ones of the clock's hour; whoever adds adds to both.
+
+        Both hold until the clock's hour changes or ``chunks`` is called.
+        """
+        hour = clock_ms // _HOUR_MS
         if hour != self._hour:  # within a batch too: what is forgotten must not depend on how it was fetched
             self._hour = hour
             self.expire(clock_ms)
-        if key in self._ids:
+        return self._ids, self._fresh.setdefault(hour, [])
+
+    def add(self, source: str, event_id: str, clock_ms: int) -> bool:
+        """Remember an event; return whether it was new."""
+        key = event_key(source, event_id)
+        ids, fresh = self.of_hour(clock_ms)
+        if key in ids or (self.legacy and _legacy_key(source, event_id) in self.legacy):
             return False
-        self._ids.add(key)
-        self._fresh.setdefault(hour, []).append(key)
+        ids.add(key)
+        fresh.append(key)
         return True
 
     def expire(self, clock_ms: int) -> None:
         """Forget the hours that are over."""
-        oldest = clock_ms // 3_600_000 - HORIZON_HOURS
+        oldest = clock_ms // _HOUR_MS - HORIZON_HOURS
         for segment in [s for s in self._segments if s[0] < oldest]:
             self._ids.difference_update(self._segments.pop(segment))
             self._gone.append(segment)
+        for segment in [s for s in self._legacy if s[0] < oldest]:
+            self.legacy.difference_update(self._legacy.pop(segment))
+            self._gone_legacy.append(segment)
         for hour in [h for h in self._fresh if h < oldest]:
             self._ids.difference_update(self._fresh.pop(hour))
 
@@ -111,6 +142,9 @@ class SeenIds:
         for segment in self._trimmed & self._segments.keys():
             yield _name(segment), b"".join(self._segments[segment])
         self._trimmed = set()
+        for hour, tier, number in self._gone_legacy:
+            yield f"d|{hour}|{tier}|{number}".encode(), None
+        self._gone_legacy = []
 
     def _compact(self, new: Segment) -> Iterator[tuple[bytes, bytes | None]]:
         hour, tier, _ = new

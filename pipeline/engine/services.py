@@ -31,18 +31,20 @@ class ServiceBook:
     def __init__(self, catalogue: Catalogue) -> None:
         self._services = catalogue.services
         self._limit = catalogue.organisation.discovered_services
-        self._known = {s: s for s in catalogue.services}
+        #: subject → service, of the catalogue
+        self.known = {s: s for s in catalogue.services}
         for service in catalogue.services.values():
             for vendor_id in service.vendor_ids:
-                self._known.setdefault(vendor_id, service.id)
+                self.known.setdefault(vendor_id, service.id)
         #: service id → team, of services the catalogue does not name
         self.discovered: dict[str, str] = {}
         #: why the last subject that ``find`` did not know is none
         self.refused = ""
         self._unsaid: list[str] = []
-        self._reporting = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
+        #: services whose own ``session.ended`` events are their sessions
+        self.reporting = {s.id for s in catalogue.services.values() if s.sessions == "reported"}
         #: subjects that came with a team → their service
-        self._told: dict[str, str] = {}
+        self.told: dict[str, str] = {}
 
     def restore(self, discovered: dict[str, str]) -> None:
         """Take the recovered registrations."""
@@ -50,11 +52,11 @@ class ServiceBook:
 
     def find(self, subject: str, team: str | None) -> str | None:
         """Return the service a subject means; with a team an unknown one is registered, within the limit."""
-        found = self._known.get(subject)
+        found = self.known.get(subject)
         if found is not None or not team:
             self.refused = "unknown-service"
             return found
-        told = self._told.get(subject)
+        told = self.told.get(subject)
         if told is not None:
             return told
         name = service_id(subject)
@@ -70,9 +72,9 @@ class ServiceBook:
                 return None
             self.discovered[name] = owner
             self._unsaid.append(name)
-        if len(self._told) >= _TOLD:
-            self._told.clear()
-        self._told[subject] = name
+        if len(self.told) >= _TOLD:
+            self.told.clear()
+        self.told[subject] = name
         return name
 
     def unsaid(self) -> list[str]:
@@ -84,7 +86,3 @@ class ServiceBook:
         """Return the team of a service."""
         known = self._services.get(service)
         return known.team if known else self.discovered.get(service, "unassigned")
-
-    def reports_sessions(self, service: str) -> bool:
-        """Return whether a service's own ``session.ended`` events are its sessions."""
-        return service in self._reporting

@@ -17,7 +17,7 @@ from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
 from pipeline.engine.plan import Hot
 from pipeline.engine.segments import Segments
-from pipeline.events.families import SessionEnded
+from pipeline.events.families import PageViewed, SessionEnded, TaskFinished
 from pipeline.time.calendar import from_ms
 
 #: How long after the arrival of its last event a session still takes more, ms.
@@ -124,6 +124,15 @@ class Sessions:
         self._due: dict[int, _Session] = {}
         self._swept = 0
 
+    def view_page(self, service: str, data: PageViewed, at_ms: int, clock_ms: int) -> None:
+        """Fold the data of a page view."""
+        self.view(service, data.user, at_ms, clock_ms)
+
+    def finish(self, service: str, data: TaskFinished, at_ms: int, clock_ms: int) -> None:
+        """Fold the data of a finished task; one given up changes no session."""
+        if data.completed:
+            self.task(service, data.user, at_ms, clock_ms)
+
     def view(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
         """Fold a page view; what its session contributes follows when the batch settles."""
         visitor = (service, user)
@@ -210,8 +219,14 @@ class Sessions:
     def _recount_hot(self, session: _Session, was: SessionRecord | None, is_now: SessionRecord | None) -> None:
         """The same for measures that date a session by its start."""
         service = session.visitor[0]
-        old_states = None if was is None else self._cells.gathering(service, was.started_ms, session.born)
-        new_states = None if is_now is None else self._cells.gathering(service, is_now.started_ms, session.born)
+        old_states = (
+            None if was is None else self._cells.gathered(self._cells.cell_of(service, was.started_ms, session.born))
+        )
+        new_states = (
+            None
+            if is_now is None
+            else self._cells.gathered(self._cells.cell_of(service, is_now.started_ms, session.born))
+        )
         for key, add, contribution_of in self._hot:
             old = None if was is None else contribution_of(was)
             new = None if is_now is None else contribution_of(is_now)

@@ -21,7 +21,7 @@ Chunks = dict[bytes, bytes]
 Step = Callable[[str, Chunks], Chunks]
 
 #: The version that this program writes.
-VERSION = 2
+VERSION = 3
 
 
 def _from_1(kind: str, chunks: Chunks) -> Chunks:
@@ -30,8 +30,16 @@ def _from_1(kind: str, chunks: Chunks) -> Chunks:
     return {**chunks, **({b"bases": unknown} if kind == "ingest" else {b"defs": unknown} if kind == "rollup" else {})}
 
 
+def _from_2(_kind: str, chunks: Chunks) -> Chunks:
+    """Change nothing: ids seen have keys of another hash from version 3 on, and those kept before stay as they are.
+
+    ``SeenIds`` looks for them beside the new ones until their 48 hours are over.
+    """
+    return chunks
+
+
 #: Version n → what leads to n + 1.
-STEPS: Mapping[int, Step] = {1: _from_1}
+STEPS: Mapping[int, Step] = {1: _from_1, 2: _from_2}
 
 
 def upgrade(kind: str, version: int, chunks: Chunks, *, to: int = VERSION, steps: Mapping[int, Step] = STEPS) -> Chunks:

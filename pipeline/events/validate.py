@@ -29,6 +29,9 @@ NUMBER_LIMIT = 1e12
 #: Events in one batch at most.
 BATCH_LIMIT = 65_536
 
+#: Types that act on the pipeline itself.
+CONTROL_TYPES = frozenset({"source.polled", "clock.ticked", "month.closed", "kpi.reported"})
+
 #: The scale each survey kind is kept on; answers on others are mapped linearly.
 CANONICAL_SCALES: dict[str, tuple[float, float]] = {
     "csat": (1, 5),
@@ -181,6 +184,10 @@ def _sane_number(name: str) -> Callable[[Any, int], None]:
     return check
 
 
+def _sane_numbers(*names: str) -> Callable[[Any, int], None]:
+    return lambda data, _latest_ms: _sane(data, *names)
+
+
 def _incident(data: f.IncidentUpdated, latest: int) -> None:
     _ordered(data, "opened_at", "resolved_at", "closed_at")
     _not_future(data, latest, "opened_at", "updated_at", "acknowledged_at", "resolved_at", "closed_at")
@@ -250,6 +257,18 @@ def _polled(data: f.SourcePolled, latest: int) -> None:
     _not_future(data, latest, "to")
 
 
+#: Types whose only further rule is that these numbers are sane.
+NUMBERS: dict[str, tuple[str, ...]] = {
+    "uptime.checked": ("latency_ms", "interval_s"),
+    "page.viewed": ("duration_ms",),
+    "session.ended": ("duration_s",),
+    "task.finished": ("duration_ms",),
+    "request.measured": ("latency_ms",),
+    "prediction.scored": ("predicted", "actual"),
+    "decision.evaluated": ("baseline", "outcome"),
+    "kpi.reported": ("value", "target", "numerator", "denominator"),
+}
+
 _CHECKS: dict[str, Callable[[Any, int], None]] = {
     "incident.updated": _incident,
     "security_incident.updated": _security,
@@ -262,15 +281,20 @@ _CHECKS: dict[str, Callable[[Any, int], None]] = {
     "survey.answered": _survey,
     "reconciliation.completed": _reconciled,
     "source.polled": _polled,
-    "uptime.checked": lambda d, _latest: _sane(d, "latency_ms", "interval_s"),
-    "page.viewed": _sane_number("duration_ms"),
-    "session.ended": _sane_number("duration_s"),
-    "task.finished": _sane_number("duration_ms"),
-    "request.measured": _sane_number("latency_ms"),
-    "prediction.scored": lambda d, _latest: _sane(d, "predicted", "actual"),
-    "decision.evaluated": lambda d, _latest: _sane(d, "baseline", "outcome"),
-    "kpi.reported": lambda d, _latest: _sane(d, "value", "target", "numerator", "denominator"),
 }
+
+
+for _type, _names in NUMBERS.items():
+    _CHECKS[_type] = _sane_number(*_names) if len(_names) == 1 else _sane_numbers(*_names)
+
+
+def check_of(event_type: str) -> Callable[[Any, int], None] | None:
+    """Return what checks the rules of a type that its struct does not say: it takes data and the latest time, ms.
+
+    It raises InvalidEvent.
+    """
+    return _CHECKS.get(event_type)
+
 
 _stored: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {
     struct: decoder for _, (_, struct) in f.TYPES.items() for decoder in [msgspec.json.Decoder(struct)]

@@ -54,7 +54,15 @@ def test_any_order_and_split_gives_the_same_state(kind: str, data: st.DataObject
     cut = data.draw(st.integers(0, len(items)))
     whole = fold(aggregator, items)
     merged = aggregator.merge(fold(aggregator, shuffled[:cut]), fold(aggregator, shuffled[cut:]))
-    assert aggregator.pack(merged) == aggregator.pack(whole)
+    assert merged == whole
+    left = fold(aggregator, shuffled[:cut])
+    right = fold(aggregator, shuffled[cut:])
+    if right is not None:
+        untouched = aggregator.unpack(aggregator.pack(right))
+        absorbed = aggregator.absorb(left, right)
+        assert absorbed == whole
+        assert right == untouched
+        assert absorbed is not right or isinstance(right, tuple), "what is absorbed is not held on to"
 
 
 @pytest.mark.parametrize("kind", sorted(CASES))

@@ -1,0 +1,285 @@
+"""The direct path: events of additive types decoded whole and folded many at a time.
+
+It does for a run of messages what ``IngestPartition`` does for one event, by the same rules, and stops before an
+event that it cannot lead to its exit: one that is invalid, near the edge of a rule, of another type, or of a
+service nobody knows yet. That one goes the long way, which decides everything anew.
+
+Events go in chunks through passes, each a comprehension or a loop that runs in C. A loop over the events that does
+everything for each costs half as much again (docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, compress
+from typing import Any
+
+from xxhash import xxh3_128_digest as digest
+
+from pipeline.engine.bounds import NAMING, Names
+from pipeline.engine.cells import CellId, Cells
+from pipeline.engine.columns import Column
+from pipeline.engine.plan import ENTITY_TYPES, SESSION, ByColumns, Plan, by_columns
+from pipeline.engine.seen import SeenIds
+from pipeline.engine.services import ServiceBook
+from pipeline.engine.sessions import Sessions
+from pipeline.errors import InvalidEvent
+from pipeline.events.families import TYPES, event_topic
+from pipeline.events.validate import CONTROL_TYPES, FUTURE_LIMIT_MS, NUMBERS, check_of
+from pipeline.events.whole import whole_decoder, whole_structs
+from pipeline.time.calendar import to_ms
+from pipeline.time.panes import KEEP, MINUTE
+
+#: An event this near to the edge of a rule goes the long way, seconds: floating point does not decide.
+_EDGE_S = 1.0
+_FRESH_S = KEEP[MINUTE] - _EDGE_S
+_FUTURE_S = FUTURE_LIMIT_MS / 1000 - _EDGE_S
+_HOUR_MS = 3_600_000
+#: Events of one chunk: few enough that a processor's cache holds them, many enough that passes cost little.
+_MOST, _LEAST = 1024, 8
+
+#: (service, data, time ms, clock ms)
+Visit = Callable[[str, Any, int, int], None]
+Item = tuple[int, int, Any]  # offset, arrival ms, bytes of one event
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a run took: the index it stopped at, the clock there, and the exits of what lies before."""
+
+    upto: int
+    clock_ms: int
+    kpi: int
+    duplicate: int
+
+
+@dataclass
+class _Type:
+    """How events of one type are led.
+
+    Attributes:
+        check: the rules that the types of its fields do not say.
+        naming: the type, where its events bring names that are bounded.
+        by: how their data is folded.
+        visit: tells sessions of an event, where sessions are measured.
+        gathered: columns of the batch, by cell.
+    """
+
+    check: Callable[[Any, int], None] | None
+    naming: str | None
+    by: ByColumns
+    visit: Visit | None
+    gathered: dict[CellId, list[Column]] = field(default_factory=dict)
+
+    def gather(self, cells: Iterable[CellId], data: Iterable[Any]) -> None:
+        """Add the data of events to the columns of their cells."""
+        together: dict[CellId, list[Any]] = defaultdict(list)
+        for cell, each in zip(cells, data, strict=True):
+            together[cell].append(each)
+        for cell, records in together.items():
+            columns = self.by.read(records)
+            known = self.gathered.get(cell)
+            if known is None:
+                self.gathered[cell] = columns
+            else:
+                for column, more in zip(known, columns, strict=True):
+                    column.extend(more)
+
+
+@dataclass
+class _Chunk:
+    """Events on their way, with what is known of each: lists of the same length."""
+
+    events: list[Any]
+    stamps: list[float]
+    services: list[str | None]
+    clocks: list[int]
+
+    def cut(self, length: int) -> None:
+        """Leave the first events only."""
+        for each in (self.events, self.stamps, self.services, self.clocks):
+            del each[length:]
+
+    def keep(self, mask: list[bool]) -> None:
+        """Leave the events of a mask only."""
+        self.events, self.stamps = list(compress(self.events, mask)), list(compress(self.stamps, mask))
+        self.services, self.clocks = list(compress(self.services, mask)), list(compress(self.clocks, mask))
+
+
+class DirectPath:
+    """The direct path of one source partition."""
+
+    def __init__(
+        self, plan: Plan, topic: str, seen: SeenIds, services: ServiceBook, names: Names, cells: Cells,
+        sessions: Sessions, horizon_ms: int,
+    ) -> None:  # fmt: skip
+        self._seen, self._services, self._names, self._cells = seen, services, names, cells
+        self._horizon_s = horizon_ms / 1000 + _EDGE_S
+        self._visits: dict[str, Visit] = (
+            {"page.viewed": sessions.view_page, "task.finished": sessions.finish} if SESSION in plan.by_type else {}
+        )
+        wanted = additive_types() & plan.wanted_types
+        types = frozenset(t for t in wanted if event_topic(TYPES[t][0]) == topic)
+        self._types = {
+            struct: _Type(
+                None if t in NUMBERS else check_of(t),
+                t if t in NAMING else None,
+                by_columns(plan.by_type.get(t, ())),
+                self._visits.get(t),
+            )
+            for t, struct in whole_structs(types).items()
+        }
+        self._looked_into = any(how.check or how.naming for how in self._types.values())
+        self._decode = whole_decoder(types) if types else None
+        self._size = _LEAST
+
+    def take(self, items: Sequence[Item], start: int, clock_ms: int) -> Taken:
+        """Lead items from ``start`` on to their exits, as far as they go this way.
+
+        Args:
+            items: single events in the order of the log.
+            start: index of the first.
+            clock_ms: the partition's clock before it.
+        """
+        at, kpi, duplicate = start, 0, 0
+        while self._decode is not None and not self._seen.legacy and at < len(items):
+            part = items[at : at + self._size]
+            chunk = self._read(part, clock_ms)
+            taken = len(chunk.events)
+            at += taken
+            if taken:
+                clock_ms = chunk.clocks[-1]
+                counted = self._fold(chunk)
+                kpi += counted
+                duplicate += taken - counted
+            if taken < len(part):
+                self._size = max(_LEAST, taken)  # what is decoded behind such an event is decoded again
+                break
+            self._size = min(_MOST, 2 * self._size)
+        return Taken(at, clock_ms, kpi, duplicate)
+
+    def _read(self, part: Sequence[Item], clock_ms: int) -> _Chunk:
+        """Decode events up to the first that cannot go this way, or to the end of the clock's hour."""
+        _, arrivals, raws = zip(*part, strict=True)
+        clocks = list(accumulate(arrivals, max, initial=clock_ms))[1:]
+        events: list[Any] = []
+        try:
+            events.extend(map(self._decode, raws))  # type: ignore[arg-type] # only called where there is one
+        except Exception:  # the first that is refused; what lies before it was taken
+            del clocks[len(events) :]
+        stamps = [event.time.timestamp() for event in events]
+        chunk = _Chunk(events, stamps, self._services_of(events), clocks)
+        chunk.cut(self._good(chunk, min(arrivals)))
+        return chunk
+
+    def _services_of(self, events: list[Any]) -> list[str | None]:
+        services: list[str | None] = list(map(self._services.known.get, [event.subject for event in events]))
+        if None in services:
+            told = self._services.told.get
+            for i, (event, service) in enumerate(zip(events, services, strict=True)):
+                if service is None and event.csfteam:
+                    services[i] = told(event.subject)
+        return services
+
+    def _good(self, chunk: _Chunk, arrival_ms: int) -> int:
+        """Return how many of the first events keep all rules for sure, at their earliest possible arrival."""
+        good = len(chunk.events)
+        if None in chunk.services:
+            good = chunk.services.index(None)
+        least, most = self._horizon_s, arrival_ms / 1000 + _FUTURE_S
+        if good and not (min(chunk.stamps) >= least and max(chunk.stamps) <= most):
+            good = min(good, next(i for i, at in enumerate(chunk.stamps) if not least <= at <= most))
+        if good and chunk.clocks[good - 1] // _HOUR_MS != chunk.clocks[0] // _HOUR_MS:
+            hour = chunk.clocks[0] // _HOUR_MS
+            good = next(i for i, clock in enumerate(chunk.clocks) if clock // _HOUR_MS != hour)
+        if self._looked_into:
+            for i, (event, service) in enumerate(zip(chunk.events[:good], chunk.services, strict=False)):
+                if not self._sound(event, service, arrival_ms):
+                    return i
+        return good
+
+    def _sound(self, event: Any, service: str | None, arrival_ms: int) -> bool:
+        """Return whether an event keeps the rules that its types do not say, and brings no new name."""
+        how = self._types[type(event)]
+        if how.naming and not self._names.knows(how.naming, event.data, service or ""):
+            return False
+        if how.check is not None:
+            try:
+                how.check(event.data, arrival_ms + FUTURE_LIMIT_MS)
+            except InvalidEvent:
+                return False
+        return True
+
+    def _fold(self, chunk: _Chunk) -> int:
+        """Gather the events that are no duplicates; return how many these are."""
+        self._drop_duplicates(chunk)
+        events, cells = chunk.events, self._cells_of(chunk)
+        kinds = set(map(type, events))
+        for kind in kinds:
+            if len(kinds) == 1:
+                self._types[kind].gather(cells, [event.data for event in events])
+            else:
+                mine = [type(event) is kind for event in events]
+                self._types[kind].gather(compress(cells, mine), [event.data for event in compress(events, mine)])
+        if self._visits or any(self._types[kind].by.others for kind in kinds):
+            self._each(chunk)
+        return len(events)
+
+    def _drop_duplicates(self, chunk: _Chunk) -> None:
+        keys = [digest(f"{event.source}\x00{event.id}".encode()) for event in chunk.events]
+        ids, fresh = self._seen.of_hour(chunk.clocks[0])
+        new = set(keys) - ids
+        ids |= new
+        if len(new) < len(keys):
+            mask = [key in new and _removed(new, key) for key in keys]
+            keys = list(compress(keys, mask))
+            chunk.keep(mask)
+        fresh += keys
+
+    def _cells_of(self, chunk: _Chunk) -> list[CellId]:
+        """Return the finest cell of each event, for bases that enter every level."""
+        stamps, services = chunk.stamps, chunk.services
+        if not stamps:
+            return []
+        if min(stamps) >= chunk.clocks[-1] / 1000 - _FRESH_S:
+            return [(MINUTE, int(at) // 60 * 60, service) for at, service in zip(stamps, services, strict=True)]  # type: ignore[misc] # no service is None any more
+        cell_of = self._cells.cell_of
+        each = zip(chunk.events, services, chunk.clocks, strict=True)
+        return [cell_of(service, to_ms(event.time), clock) for event, service, clock in each]  # type: ignore[arg-type] # as above
+
+    def _each(self, chunk: _Chunk) -> None:
+        """Tell sessions of the events, and the bases that have no columns, in their order."""
+        reporting, gather = self._services.reporting, self._cells.gather
+        for event, service, clock_ms in zip(chunk.events, chunk.services, chunk.clocks, strict=True):
+            how, at_ms = self._types[type(event)], to_ms(event.time)
+            assert service is not None
+            if how.visit is not None and service not in reporting:
+                how.visit(service, event.data, at_ms, clock_ms)
+            for base in how.by.others:
+                for dated_ms, contribution in base.extract(event.data, at_ms, ""):
+                    gather(base, service, dated_ms, clock_ms, contribution)
+
+    def settle(self) -> None:
+        """Fold the gathered columns into the states that the batch gathers."""
+        for how in self._types.values():
+            for cell, columns in how.gathered.items():
+                states = self._cells.gathered(cell)
+                for key, absorb, fold in how.by.folds:
+                    state = fold(columns)
+                    if state is not None:
+                        held = states.get(key)
+                        states[key] = state if held is None else absorb(held, state)
+            how.gathered.clear()
+
+
+def _removed(keys: set[bytes], key: bytes) -> bool:
+    """Take a key out: the next event with it is a duplicate."""
+    keys.remove(key)
+    return True
+
+
+def additive_types() -> set[str]:
+    """Return the types whose events can go the direct way; whether a reported session counts, its service says."""
+    return TYPES.keys() - ENTITY_TYPES - CONTROL_TYPES - {"session.ended"}

@@ -1,0 +1,161 @@
+"""The direct path leads every event to the exit and into the cells that the long way leads it to."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.engine import direct, seen
+from pipeline.engine.ingest import IngestOutput, IngestPartition
+from pipeline.engine.plan import Plan, build_plan
+from pipeline.engine.seen import SeenIds
+from pipeline.time.calendar import to_ms
+from tests.core.bench_world import NOW, catalogue
+
+TOPICS = {"csf.events.usage", "csf.events.uptime", "csf.events.performance", "csf.events.insight"}
+PLAN = build_plan(catalogue())
+ARRIVAL = to_ms(NOW)
+
+
+def view(**changed: Any) -> dict[str, Any]:
+    """Return a page view with what is changed; None takes an attribute out."""
+    event = {
+        "specversion": "1.0", "id": "e", "source": "s", "type": "page.viewed", "subject": "shop", "time": NOW.isoformat(),
+        "data": {"user": "u", "status": 200, "duration_ms": 5},
+    }  # fmt: skip
+    return {k: v for k, v in (event | changed).items() if v is not None}
+
+
+WRONG: list[Any] = [
+    view(specversion="0.3"), view(specversion=None), view(id=""), view(source=""), view(id=None), view(type="nothing"),
+    view(type=None), view(time="2026-11-24T10:00:00"), view(time="then"), view(time=None), view(data=None),
+    view(data={"user": ""}), view(data={"user": "u", "status": 1000}), view(data={"user": "u", "duration_ms": -1}),
+    view(data={"user": "u", "duration_ms": 2e12}), view(data={"user": "u", "error": 1}), view(data=[1]),
+    view(data={"user": "u", "path": 5}), view(datacontenttype=7), view(sequence=[]), view(subject=3),
+    view(type="incident.updated"), view(type="clock.ticked", data={"partition": 0, "time": NOW.isoformat()}),
+    view(type="session.ended", data={"user": "u", "session": "s", "pages": 3, "duration_s": 9}), [], 5, "text", {},
+]  # fmt: skip
+AT = st.sampled_from(
+    [
+        timedelta(0),
+        -timedelta(minutes=3),
+        -timedelta(hours=2),
+        -timedelta(hours=2, seconds=1),
+        -timedelta(days=3),
+        -timedelta(days=40),
+        timedelta(hours=24),
+        timedelta(hours=24, milliseconds=1),
+        timedelta(hours=23, minutes=59),
+    ]
+)
+
+
+@st.composite
+def events(draw: Any) -> bytes:
+    if draw(st.integers(0, 5)) == 0:
+        event: Any = draw(st.sampled_from(WRONG))
+    else:
+        at = (NOW + draw(AT)).isoformat()
+        user = draw(st.sampled_from(["u", "v", "w"]))
+        kind, data = draw(
+            st.sampled_from(
+                [
+                    ("page.viewed", {"user": user, "status": 500, "duration_ms": 12.5}),
+                    ("page.viewed", {"user": user}),
+                    ("task.finished", {"user": user, "completed": True}),
+                    ("uptime.checked", {"up": True, "check": user}),
+                    ("request.measured", {"latency_ms": 80, "status": 503, "count": 3}),
+                    ("prediction.scored", {"model": user, "predicted": 3.5, "actual": 4}),
+                ]
+            )
+        )
+        team = draw(st.sampled_from([None, None, "web"]))
+        subject = draw(st.sampled_from(["shop", "SHOP-1", "portal", "mail", "new", ""]))
+        event = view(type=kind, data=data, time=at, id=f"e{draw(st.integers(0, 30))}", subject=subject, csfteam=team)
+    raw = json.dumps(event).encode()
+    twice = [raw.replace(b"{", b'{"type": "nothing", ', 1), raw[:-1] + b', "type": "page.viewed"}']
+    return draw(st.sampled_from([raw, raw, raw, raw, raw, raw, raw[:-1], b" " + raw, raw + b" ", b"", *twice]))
+
+
+@st.composite
+def logs(draw: Any) -> list[tuple[int, int, bytes]]:
+    drawn = draw(st.lists(events(), min_size=1, max_size=60))
+    messages: list[bytes] = []
+    while drawn:
+        many = draw(st.sampled_from([1, 1, 1, 4]))
+        part, drawn = drawn[:many], drawn[many:]
+        messages.append(part[0] if many == 1 else b"[" + b",".join(part) + b"]")
+    steps = draw(
+        st.lists(st.sampled_from([0, 0, 0, 1, -5_000, 1_800_000]), min_size=len(messages), max_size=len(messages))
+    )
+    return [(i, ARRIVAL + sum(steps[: i + 1]), message) for i, message in enumerate(messages)]
+
+
+def folded(plan: Plan, topic: str, log: list[tuple[int, int, bytes]], cuts: list[int]) -> IngestOutput:
+    engine = IngestPartition(plan, topic, 0)
+    last = 0
+    for cut in [*sorted(cuts), len(log)]:
+        engine.fold(log[last:cut])
+        last = max(last, cut)
+    return engine.take()
+
+
+def content(out: IngestOutput) -> Any:
+    """Return what does not depend on the order in which ids and rows were written."""
+    cells = {key: value for key, value in out.chunks if key[:1] == b"c"}
+    ids = sorted(v[i : i + 16] for k, v in out.chunks if k[:1] == b"x" and v for i in range(0, len(v), 16))
+    return cells.keys(), ids, out.exits, sorted(out.dead_letters), len(out.partials)
+
+
+@given(
+    log=logs(), topic=st.sampled_from(sorted(TOPICS)), cuts=st.lists(st.integers(0, 60), max_size=2),
+    size=st.sampled_from([8, 1024]),
+)  # fmt: skip
+def test_both_ways_lead_to_the_same(log: list[tuple[int, int, bytes]], topic: str, cuts: list[int], size: int) -> None:
+    try:
+        direct._LEAST = size
+        quick = folded(PLAN, topic, log, cuts)
+        additive, direct.additive_types = direct.additive_types, set
+        long = folded(PLAN, topic, log, cuts)
+    finally:
+        direct._LEAST = 8
+        direct.additive_types = additive
+    assert content(quick) == content(long)
+    states = [[(k, v) for k, v in sorted(out.chunks, key=lambda c: c[0]) if k[:1] == b"c"] for out in (quick, long)]
+    for (key, ours), (_, theirs) in zip(*states, strict=True):
+        assert unpacked(ours) == unpacked(theirs), key
+
+
+def unpacked(raw: bytes | None) -> Any:
+    import msgspec
+
+    assert raw is not None
+    states = msgspec.msgpack.decode(raw, type=dict[str, bytes])
+    return {k: PLAN.bases[k].aggregator.unpack(msgspec.msgpack.decode(v)) for k, v in states.items()}
+
+
+def test_most_events_go_the_direct_way(monkeypatch: Any) -> None:
+    log = [(i, ARRIVAL, json.dumps(view(id=f"e{i}")).encode()) for i in range(3_000)]
+    log[700] = (700, ARRIVAL, json.dumps(view(id="wrong", data={})).encode())
+    engine = IngestPartition(PLAN, "csf.events.usage", 0)
+    long: list[int] = []
+    one = IngestPartition._one
+    monkeypatch.setattr(IngestPartition, "_one", lambda self, *a: (long.append(a[1]), one(self, *a))[1])
+    engine.fold(log)
+    assert long == [700]
+    assert engine.take().exits.kpi == 2_999
+
+
+def test_ids_kept_by_earlier_versions_are_duplicates_until_they_are_over() -> None:
+    old, ids, hour = SeenIds(10), SeenIds(10), 3_600_000
+    assert old.add("s", "e", 5 * hour)
+    ids.restore(b"d|5|0|0", seen._legacy_key("s", "e"))
+    assert not ids.add("s", "e", 6 * hour)
+    assert ids.add("s", "other", 6 * hour)
+    ids.expire((5 + seen.HORIZON_HOURS + 1) * hour)
+    assert not ids.legacy
+    assert (b"d|5|0|0", None) in list(ids.chunks())
