@@ -1,4 +1,4 @@
-"""csf-pulse as a contender: ``contender.py BOOTSTRAP TOPIC OUT N PARTITIONS``.
+"""csf-pulse as a contender: ``contender.py BOOTSTRAP TOPIC OUT N PARTITIONS GROUP``.
 
 A whole worker (Faust, deduplication, state flushed to its changelog before the fetch is acknowledged, partials, rollup,
 SQLite store, console) reads the workload's topic in place of ``csf.events.usage``. Its answer is what rollup
@@ -79,6 +79,11 @@ def answer(rollups: list[Any]) -> list[dict[str, Any]]:
     return rows
 
 
+async def nobody_ticks(_ctx: Any) -> None:
+    """Write nothing into the workload's topic: others read it after this one."""
+    await asyncio.Event().wait()
+
+
 async def work(config: Any, n: int, marks: Marks, out: Path) -> int:
     """Run a worker until everything is acknowledged and written, then save its answer."""
     from agents.app import Worker
@@ -116,6 +121,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("n", type=int)
     parser.add_argument("partitions", type=int)
+    parser.add_argument("group", help="a new one for each run")
     parser.add_argument("--profile", help="write a cProfile here")
     a = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
@@ -132,6 +138,7 @@ def main() -> None:
     global TOPIC_AT
     TOPIC_AT = families.FAMILIES.index("usage")
 
+    from agents import ticker
     from agents.app import _collect_rarely
     from agents.config import WorkerConfig
     from agents.engines import Engines
@@ -141,6 +148,7 @@ def main() -> None:
     from pipeline.stores.sqlite import SqliteStore
 
     marks = Marks(a.out, a.n)
+    ticker.run = nobody_ticks
 
     class Ingest(IngestPartition):
         """Ingest that says when the first events came and when half were done."""
@@ -151,9 +159,9 @@ def main() -> None:
             super().fold(records)
 
     with tempfile.TemporaryDirectory(prefix="csf-peer-") as folder:
-        ensure_topics(a.bootstrap, topic_specs(group="peer", partitions=a.partitions))
+        ensure_topics(a.bootstrap, topic_specs(group=a.group, partitions=a.partitions))
         config = WorkerConfig(
-            bootstrap=a.bootstrap, catalogue=peer_catalogue(), group="peer", partitions=a.partitions, http_port=0,
+            bootstrap=a.bootstrap, catalogue=peer_catalogue(), group=a.group, partitions=a.partitions, http_port=0,
             store_factory=lambda: SqliteStore(Path(folder) / "kpis.db"), tick_s=3600, close_months=False,
             engines=Engines(ingest=Ingest),
         )  # fmt: skip
