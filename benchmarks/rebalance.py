@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,7 @@ from benchmarks.recovery import ask, fill, page_view, until
 from cli.embedded.instance import Child, make_topics, worker_child
 from cli.embedded.kafka import EmbeddedKafka, free_port
 from cli.settings import Settings
+from pipeline.errors import CsfError
 from pipeline.events.families import event_topic
 from pipeline.stores.sqlite import SqliteStore
 
@@ -63,7 +65,8 @@ class Probes(threading.Thread):
             number += 1
             for path in self._stores:
                 if path not in opened and path.exists():
-                    opened[path] = SqliteStore(path, read_only=True)
+                    with suppress(CsfError):  # just being made
+                        opened[path] = SqliteStore(path, read_only=True)
             found = [v for store in opened.values() for v in store.live(window=WINDOW, kpis=[KPI], scopes=scopes)]
             for value in found:
                 if value.count > self._counts.get(value.scope, 0):
