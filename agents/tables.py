@@ -226,6 +226,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 kept.add(partition)  # nobody wrote since it was revoked: what is in memory is the state
             else:
                 self._forget(partition)
+                if log.bare:  # nobody wrote, but what is in memory went ahead of it
+                    try:
+                        log = self._unbared(partition, log)
+                    except StateError as e:
+                        self._failed = e
                 self._take_over(partition, log)
             self._generation[partition] = log.generation + 1
             self._next[partition] = log.last_offset + 1

@@ -1,16 +1,22 @@
 """The copy of the state on this machine: with the end of the log it says what the whole log says, or it is not used."""
 
+import asyncio
 import json
 import random
 import sqlite3
+from types import SimpleNamespace
 
+import faust
 import msgspec
 import pytest
 
 from agents.changelog import PartitionLog, chunk_records, claim_record, commit_record, tombstone_record
 from agents.checkpoint import OLDEST_S, Checkpoint, Gathered
+from agents.fence import Pulse
+from agents.tables import StateTable
 from agents.topics import changelog_topic
 from tests.agents.harness import USAGE, expected, read_topic, totals, until
+from tests.crashes.world import Broker
 
 TOPICS = ("csf.events.usage", "csf.partials")
 
@@ -112,6 +118,30 @@ def test_a_damaged_file_is_replaced(tmp_path):
     other.commit()
     other.close()
     assert Checkpoint(path, "T").load(0) is None
+
+
+def test_what_a_revoked_batch_went_ahead_of_is_taken_from_the_copy(tmp_path):
+    """A rebalance in the middle of a batch: nobody else wrote, yet what is in memory is ahead of what was flushed."""
+
+    async def live():
+        broker = Broker()
+        app = SimpleNamespace(producer=SimpleNamespace(_ensure_producer=lambda: broker), consumer_generation_id=1)
+        table = StateTable(
+            faust.App("copy", broker="kafka://127.0.0.1:1"), group="csf", partitions=1, pulse=Pulse(3600.0), timed=print
+        )
+        table.app, table.checkpoint = app, Checkpoint(tmp_path / "state.db", "T")
+        table.recovery_begins(0)
+        table.recovery_completed({0})
+        assert table.recovered(USAGE, 0) == (-1, [])
+        table.folding(USAGE, 0)
+        await table.flush(USAGE, 0, [(b"c", b"held")], 7, table.epoch)
+        table.folding(USAGE, 0)  # a batch begins, and is dropped as the partition is revoked
+        await table.revoke()
+        table.recovery_begins(0)
+        table.recovery_completed({0})
+        return table.recovered(USAGE, 0)
+
+    assert asyncio.run(live()) == (7, [(b"c", b"held")])
 
 
 @pytest.mark.kafka
