@@ -37,6 +37,7 @@ class Facts:
         self._teams = {s.id: s.team for s in plan.catalogue.services.values()}
         self._by_team: dict[str, list[str]] = {}
         self._services: list[str] = []
+        self._listed: set[str] = set()
         self._merged: dict[tuple[str, str, int, int], State | None] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
         self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
@@ -89,14 +90,14 @@ class Facts:
 
     def know(self, service: str, team: str) -> None:
         """Note a service and its team."""
-        if service not in self._teams:
-            self._teams[service] = team
-        mine = self._by_team.setdefault(self._teams[service], [])
-        if service not in mine:
-            insort(mine, service)
-            insort(self._services, service)
-            self._merged.clear()
-            self._spans.clear()
+        if service in self._listed:
+            return
+        self._listed.add(service)
+        mine = self._by_team.setdefault(self._teams.setdefault(service, team), [])
+        insort(mine, service)
+        insort(self._services, service)
+        self._merged.clear()
+        self._spans.clear()
 
     def _note_day(self, cell: CellId, base_key: str) -> None:
         if cell[0] == DAY:
