@@ -59,7 +59,7 @@ chaos: dev  ## every crash point, then a hundred kills on each store, judged by 
 	CSF_CRASH_EVERY=1 $(BIN)/python -m pytest -q -n 2 tests/crashes
 	for store in $(STORE); do $(BIN)/python -m tests.chaos.run --store $$store $(ARGS) || exit 1; done
 
-bench: dev  ## measure speed as ratios against plain Faust
+bench: dev  ## measure speed as ratios against plain Faust and a bare loop
 	$(BIN)/python -m benchmarks.run
 
 soak: dev  ## an hour at half the top rate; prints the slope of the worker's memory

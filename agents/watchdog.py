@@ -29,12 +29,13 @@ _RECOVERY, _COMMITS, _CLIENT, _STORE = "recovery", "commits", "client", "store"
 _ANSWER_S = 5.0
 _LOOP_LOOK_S = 0.5
 
+#: In the order in which they are told: what lets others stand still comes before them.
 _REASONS = {
+    _CLIENT: "the Kafka client's thread does not answer, though the broker does",
     _RECOVERY: "no partition was assigned, or the changelog is not read",
     INGEST: "events wait and none is folded",
     ROLLUP: "partials wait and no value is written",
     _COMMITS: "what is done is not committed",
-    _CLIENT: "the Kafka client's thread does not answer, though the broker does",
     _STORE: "the KPI store does not return from a write",
 }
 

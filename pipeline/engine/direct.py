@@ -4,8 +4,8 @@ It does for a run of messages what ``IngestPartition`` does for one event, by th
 event that it cannot lead to its exit: one that is invalid, near the edge of a rule, of another type, or of a
 service nobody knows yet. That one goes the long way, which decides everything anew.
 
-Events go in chunks through passes, each a comprehension or a loop that runs in C. A loop over the events that does
-everything for each costs half as much again (docs/benchmarks.md).
+Events go in chunks through passes, each a comprehension or a loop that runs in C: a loop over the events that does
+everything for each was a tenth slower (decision 0007).
 """
 
 from __future__ import annotations
