@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: chaos help install dev up test test-services check fmt lock audit fuzz bench soak docs clean
+.PHONY: chaos help install dev up test test-services check fmt lock audit fuzz bench bench-compare scale soak docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -61,6 +61,12 @@ chaos: dev  ## every crash point, then a hundred kills on each store, judged by 
 
 bench: dev  ## measure speed as ratios against plain Faust and a bare loop
 	$(BIN)/python -m benchmarks.run
+
+bench-compare: dev  ## the same; tells which ratios fell by more than 15 % against the recorded ones
+	$(BIN)/python -m benchmarks.run --compare
+
+scale: dev  ## cost by number of services, memory of 13 months, two workers against one
+	for what in services workers history; do $(BIN)/python -m benchmarks.scale $$what || exit 1; done
 
 soak: dev  ## an hour at half the top rate; prints the slope of the worker's memory
 	$(BIN)/python -m benchmarks.soak

@@ -89,9 +89,10 @@ async def work(config: Any, n: int, marks: Marks, out: Path) -> int:
     from agents.app import Worker
     from agents.context import SOURCE_TOPICS
     from agents.fence import Pulse
+    from agents.membership import Membership
 
     pulse = Pulse(config.session_timeout_s)
-    worker = Worker(config, pulse, None)
+    worker = Worker(config, pulse, None, Membership(None, config.group))
 
     async def done() -> None:
         while True:
