@@ -52,15 +52,7 @@ class CountsAggregator:
             return left
         if len(left) < len(right):
             left, right = right, left
-        merged = dict(left)
-        get = merged.get
-        for key, count in right.items():
-            both = get(key, 0) + count
-            if both:
-                merged[key] = both
-            else:  # a batch may hold what takes back earlier contributions
-                del merged[key]
-        return merged
+        return self.absorb(dict(left), right)
 
     def absorb(self, left: Counts | None, right: Counts) -> Counts:
         """Add up counts, in the left state."""
