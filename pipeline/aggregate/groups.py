@@ -50,10 +50,7 @@ class GroupsAggregator:
             return right
         if right is None:
             return left
-        merged = dict(left)
-        for group, sums in right.items():
-            merged[group] = _added(merged.get(group, (0, 0, 0, 0)), sums)
-        return _bounded(merged) if len(merged) > MAX_GROUPS else merged
+        return self.absorb(dict(left), right)
 
     def absorb(self, left: dict[str, Group] | None, right: dict[str, Group]) -> dict[str, Group]:
         """Add up group by group, in the left state."""

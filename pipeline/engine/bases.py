@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.aggregate.points import DOWN, NONE, UNTIL_NEXT, UP, PointsAggregat
 from pipeline.aggregate.quantiles import CountsAggregator, bucket_of
 from pipeline.aggregate.sums import SumsAggregator
 from pipeline.catalogue.expressions import compile_of, compile_value, compile_where
-from pipeline.engine.columns import to_micro
+from pipeline.engine.columns import bucket_key, to_micro
 from pipeline.time.calendar import Calendar, to_ms
 from pipeline.time.panes import DAY, HOUR, LEVELS
 
@@ -172,11 +172,7 @@ def _sketch(args: dict[str, Any], _calendar: Calendar) -> Extract:
 
     def contribution(record: Any) -> Contribution | None:
         weight = weigh(record)
-        buckets = [
-            bucket_of(v.total_seconds() if isinstance(v, timedelta) else float(v))
-            for v in _items(read(record))
-            if isinstance(v, int | float | timedelta)
-        ]
+        buckets = [b for b in map(bucket_key, _items(read(record))) if b is not None]
         if not buckets or not isinstance(weight, int) or weight <= 0:
             return None
         return [(b, weight) for b in buckets]

@@ -1,6 +1,6 @@
 """Bounds of what a source partition keeps: numbers that events alone could drive up without end.
 
-What depends on a count is decided at places of the log (``is_checkpoint``), never by how it was fetched, so that a replay
+What depends on a count is decided at places of the log (``CHECKPOINT``), never by how it was fetched, so that a replay
 decides the same.
 """
 
@@ -13,7 +13,8 @@ import msgspec
 
 from pipeline.catalogue.model import Catalogue
 
-#: Ids and sessions are counted after every message whose offset is a multiple of this, and after every batch.
+#: Ids and sessions are counted after every message whose offset is a multiple of this, and after every one that is no
+#: single JSON object.
 CHECKPOINT = 1_024
 #: Names that events may bring to one service: checks, and pairs of systems.
 NAMES_A_SERVICE = 256
@@ -23,8 +24,6 @@ LETTERS_A_MESSAGE = 1_000
 POLLED_KEYS, POLLED_INTERVALS, REPORTED_VALUES = 1_000, 2_000, 100_000
 #: Characters of what a source says it covers.
 POLLED_TEXT = 65_536
-
-
 #: Types whose events bring names.
 NAMING = frozenset({"uptime.checked", "record.synced"})
 

@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from itertools import accumulate, compress
 from typing import Any
 
-from xxhash import xxh3_128_digest as digest
-
 from pipeline.engine.bounds import NAMING, Names
 from pipeline.engine.cells import CellId, Cells
 from pipeline.engine.columns import Column
-from pipeline.engine.plan import ENTITY_TYPES, SESSION, ByColumns, Plan, by_columns
-from pipeline.engine.seen import SeenIds
+from pipeline.engine.plan import ENTITY_TYPES, SESSION, ByColumns, Plan
+from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
 from pipeline.engine.sessions import Sessions
 from pipeline.errors import InvalidEvent
@@ -117,7 +115,7 @@ class DirectPath:
     ) -> None:  # fmt: skip
         self._seen, self._services, self._names, self._cells = seen, services, names, cells
         self._horizon_s = horizon_ms / 1000 + _EDGE_S
-        self._visits: dict[str, Visit] = (
+        visits: dict[str, Visit] = (
             {"page.viewed": sessions.view_page, "task.finished": sessions.finish} if SESSION in plan.by_type else {}
         )
         wanted = additive_types() & plan.wanted_types
@@ -126,8 +124,8 @@ class DirectPath:
             struct: _Type(
                 None if t in NUMBERS else check_of(t),
                 t if t in NAMING else None,
-                by_columns(plan.by_type.get(t, ())),
-                self._visits.get(t),
+                plan.columns[t],
+                visits.get(t),
             )
             for t, struct in whole_structs(types).items()
         }
@@ -223,12 +221,12 @@ class DirectPath:
             else:
                 mine = [type(event) is kind for event in events]
                 self._types[kind].gather(compress(cells, mine), [event.data for event in compress(events, mine)])
-        if self._visits or any(self._types[kind].by.others for kind in kinds):
+        if any(self._types[kind].visit or self._types[kind].by.others for kind in kinds):
             self._each(chunk)
         return len(events)
 
     def _drop_duplicates(self, chunk: _Chunk) -> None:
-        keys = [digest(f"{event.source}\x00{event.id}".encode()) for event in chunk.events]
+        keys = [event_key(event.source, event.id) for event in chunk.events]
         ids, fresh = self._seen.of_hour(chunk.clocks[0])
         new = set(keys) - ids
         ids |= new

@@ -76,6 +76,8 @@ class Plan:
     by_type: dict[str, tuple[Base, ...]]
     #: a type's bases split: (key, add, what a record contributes) of those dated by event time, and the others
     hot: dict[str, tuple[tuple[Hot, ...], tuple[Base, ...]]]
+    #: how many records of a wanted type are folded at once
+    columns: dict[str, ByColumns]
     roles: dict[str, dict[str, Base]]
     kpis_of_csf: dict[str, tuple[model.Kpi, ...]]
     types_of_kpi: dict[str, frozenset[str]]
@@ -183,6 +185,7 @@ def build_plan(catalogue: model.Catalogue) -> Plan:
         bases,
         {t: tuple(b) for t, b in by_type.items()},
         {t: _split(b) for t, b in by_type.items()},
+        {t: by_columns(tuple(by_type.get(t, ()))) for t in wanted},
         roles,
         {csf: tuple(k) for csf, k in of_csf.items()},
         types_of_kpi,
