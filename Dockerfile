@@ -12,6 +12,7 @@ COPY pipeline pipeline
 COPY agents agents
 COPY connectors connectors
 COPY dashboards dashboards
+COPY reports reports
 COPY cli cli
 RUN /opt/csf/bin/pip install --no-deps --no-build-isolation .
 

@@ -1,4 +1,4 @@
-"""Imports point one way: agents, connectors, dashboards → pipeline; the pure core imports no I/O and no clock."""
+"""Imports point one way: agents, connectors, dashboards, reports → pipeline; the pure core imports no I/O and no clock."""
 
 import ast
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from tests.paths import ROOT
 
-ADAPTERS = {"agents", "connectors", "dashboards", "cli"}
+ADAPTERS = {"agents", "connectors", "dashboards", "reports", "cli"}
 IO = {
     "faust", "mode", "kafka", "aiokafka", "aiohttp", "httpx2", "influxdb_client", "sqlite3", "socket",
     "requests", "urllib", "subprocess", "threading", "asyncio", "time", "os", "click", "stamina", "psutil",
@@ -48,7 +48,7 @@ def test_core_imports_no_io_and_no_clock(path: Path) -> None:
         assert not roots(path) & IO
 
 
-@pytest.mark.parametrize("folder", ["agents", "connectors", "dashboards"])
+@pytest.mark.parametrize("folder", ["agents", "connectors", "dashboards", "reports"])
 def test_adapters_do_not_import_each_other_or_the_root(folder: str) -> None:
     others = ADAPTERS - {folder}
     for path in modules(folder):

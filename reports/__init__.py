@@ -1,0 +1,1 @@
+"""The Monthly Operating Report as people get it: pages, files, issues and their delivery."""
