@@ -168,11 +168,19 @@ class KpiReport(msgspec.Struct, kw_only=True):
     breakdown_of: str | None = None
 
 
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """A figure that a sentence carries: its text as it stands there, and the KPI whose row proves it."""
+
+    kpi: str
+    text: str
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """What one insight rule said: a sentence, the figures it rests on, a concern, what to do.
 
     Attributes:
         rule: id of the rule in the catalogue.
+        figures: the figures in the sentence, in the order in which they stand there: renderers make links of them.
         kpis: the KPIs whose figures the sentence carries; links lead to them.
         activity: ITIL value-chain activity a concern belongs to; goal: the business goal it touches.
     """
@@ -186,6 +194,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     kpis: list[str]
     activity: str | None
     goal: str | None
+    figures: list[Figure] = []
 
 
 class Comment(msgspec.Struct, frozen=True, kw_only=True):

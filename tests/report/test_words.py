@@ -1,0 +1,53 @@
+"""Numbers and times as people read them."""
+
+import pytest
+
+from pipeline.report import words
+
+N = words.NO_BREAK
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(None, 1, "unknown"), (float("nan"), 1, "unknown"), (1234567.25, 1, "1,234,567.2"), (-0.04, 1, "0.0"),
+     (-12.5, 1, "\u221212.5"), (0, 0, "0")],
+)  # fmt: skip
+def test_numbers(value: float | None, decimals: int, text: str) -> None:
+    assert words.number(value, decimals) == text
+
+
+def test_what_is_below_a_hundred_percent_never_reads_as_a_hundred() -> None:
+    assert words.quantity(99.9996, "%", 3) == "99.999%"
+    assert words.quantity(100, "%", 3) == "100.000%"
+    assert words.share(0.9999) == "99.9%"
+    assert words.share(1.0) == "100%"
+    assert words.share(0.0001) == "under 0.1%"
+    assert words.share(None) == "unknown"
+
+
+def test_units_stay_with_their_number() -> None:
+    assert words.quantity(3.5, "h", 2) == f"3.50{N}h"
+    assert words.quantity(3.5, "points (1-5)", 1) == f"3.5{N}of{N}5"
+    assert words.quantity(1200, "users", 0) == "1,200"
+    assert words.quantity(None, "h", 2) == "unknown"
+    assert words.bound(99.9, "%", 3) == "99.9%"
+    assert words.bound(100, "incidents", 0) == "100"
+    assert words.difference(-1.25, "%", 1) == f"\u22121.2{N}points"
+
+
+def test_months_and_moments() -> None:
+    assert words.month("2026-10") == "October 2026"
+    assert words.short_month("2026-05") == "May 2026"
+    assert words.month("2026-13") == "2026-13"
+    assert words.moment("2026-11-03T06:00:00+01:00") == "3 November 2026, 06:00"
+    assert words.moment("2026-11-03") == "3 November 2026"
+    assert words.moment(None) == "unknown"
+    assert words.moment("soon") == "soon"
+
+
+def test_lists() -> None:
+    assert words.listing(["a"]) == "a"
+    assert words.listing(["a", "b", "c"]) == "a, b and c"
+    assert words.listing([]) == ""
+    assert words.count(1, "service") == "1 service"
+    assert words.count(1200, "service") == "1,200 services"
