@@ -22,12 +22,14 @@ from connectors.cursors import read_cursors, write_cursor
 from connectors.mapping import MappedEvent, Summary, load_mapping, map_file
 from connectors.mapping.files import BadRow
 from connectors.producer import EventProducer
+from connectors.reported import ReportedRows
 from pipeline.errors import ConfigError, InvalidEvent, MappingError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
 from pipeline.events.validate import decode_data, decode_envelope
 
 _LOG = "access-log"
+_REPORTED = "kpi.reported"
 _TRIED = 200
 #: Rows that may be refused before the first event, and how many of them a dry run tells.
 _REFUSED_AT_ONCE, _TOLD = 100_000, 20
@@ -42,7 +44,11 @@ Produce = Callable[[Summary, Callable[[BadRow], None]], Iterator[MappedEvent]]
 @data_dir_option
 @bootstrap_option
 @click.option("--mapping", required=True, help=f"Name of a shipped mapping, a .yaml file, or {_LOG}.")
-@click.option("--wait", is_flag=True, help="Until the KPIs hold what was imported.")
+@click.option(
+    "--wait/--no-wait",
+    default=None,
+    help="Until the KPIs hold what was imported [default: wait for values, kpi-history, only].",
+)
 @click.option("--set", "settings_", multiple=True, metavar="NAME=VALUE", help="A variable of the mapping.")
 @click.option("--service", help="The service it is about, instead of the mapping's.")
 @click.option("--team", help="Registers --service with a team where the catalogue does not name it.")
@@ -57,7 +63,7 @@ Produce = Callable[[Summary, Callable[[BadRow], None]], Iterator[MappedEvent]]
     help="Print the first N events (10) and send nothing.",
 )
 def import_file(
-    file: Path, config: Path | None, data_dir: Path | None, bootstrap: str | None, mapping: str, wait: bool,
+    file: Path, config: Path | None, data_dir: Path | None, bootstrap: str | None, mapping: str, wait: bool | None,
     settings_: tuple[str, ...], service: str | None, team: str | None, bots: bool, again: bool, dry_run: int | None,
 ) -> None:  # fmt: skip
     """Import a CSV, JSON Lines, JSON or access log file (gzip too).
@@ -73,6 +79,8 @@ def import_file(
     if dry_run:
         refused.tell()
         return
+    if wait is None:  # values are asked for at once, by a report
+        wait = summary.types == [_REPORTED]
     with running(settings, worker=wait, say=partial(say, err=True)) as instance:
         name = f"{summary.source}|{summary.fingerprint}"
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
@@ -120,7 +128,8 @@ def _producing(
     mapping = load_mapping(name)
     if team:
         mapping = msgspec.structs.replace(mapping, team=team)
-    return lambda summary, on_bad: map_file(file, mapping, variables, on_bad, summary, service)
+    check = ReportedRows(settings.load_catalogue()).check
+    return lambda summary, on_bad: map_file(file, mapping, variables, on_bad, summary, service, check)
 
 
 class _Refused:
@@ -199,7 +208,7 @@ def _send(file: Path, events: Iterable[MappedEvent], refused: _Refused, summary:
                     shown = summary.rows
             producer.flush()
             bar.update(max(0, summary.lines - shown))
-        if summary.first and summary.last:
+        if summary.first and summary.last and summary.services:  # of values from elsewhere nothing is covered
             producer.send(event_topic("control"), _polled(summary), key=summary.source)
         producer.flush()
     finally:
@@ -227,7 +236,8 @@ def _polled(summary: Summary) -> OutEvent:
 
 def _report(file: Path, summary: Summary) -> None:
     kinds = ", ".join(f"{n:,} {t}" for t, n in sorted(summary.by_type.items()))
-    say(f"{file.name}: {summary.rows:,} rows, {summary.events:,} events ({kinds}) of {len(summary.services)} services")
+    of = f" of {len(summary.services)} services" if summary.services else ""
+    say(f"{file.name}: {summary.rows:,} rows, {summary.events:,} events ({kinds}){of}")
     if summary.skipped or summary.bad:
         say(
             f"{summary.skipped:,} rows say nothing by the mapping; {summary.bad:,} could not be read: csf dead-letters list"

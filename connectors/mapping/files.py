@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -123,7 +123,8 @@ def _csv_rows(
     lines = io.TextIOWrapper(cast("io.BufferedReader", f), mapping.encoding, errors="replace", newline="")
     for _ in islice(lines, mapping.skip_lines):
         pass
-    reader = csv.reader(lines, delimiter="\t" if mapping.delimiter == "tab" else mapping.delimiter)
+    first = next(lines, "") if mapping.delimiter == "auto" else ""
+    reader = csv.reader(chain([first] if first else [], lines), delimiter=_delimiter(mapping.delimiter, first))
     try:
         header = mapping.columns or [name.strip() for name in next(reader, [])]
     except csv.Error as e:
@@ -150,6 +151,13 @@ def _csv_rows(
         if len(kept) > 500_000:  # sharing equal texts keeps sorted files small; a file of unequal ones gains nothing
             kept.clear()
         yield number, {name: keep(cells[i], cells[i]) for name, i in places}
+
+
+def _delimiter(said: str, first: str) -> str:
+    """Return the character between columns; ``auto``: the one that the first line has most of."""
+    if said == "auto":
+        return max(",;\t", key=first.count)
+    return "\t" if said == "tab" else said
 
 
 def _has_columns(found: dict[str, None], columns: _Columns, mapping: Mapping, path: Path) -> None:

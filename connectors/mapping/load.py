@@ -160,8 +160,8 @@ def _check_conditions(when: list[When], at: str) -> None:
 
 
 def _check_delimiter(delimiter: str, where: str) -> None:
-    if len(delimiter) != 1 and delimiter != "tab":
-        raise MappingError(f"{where}: '{delimiter}' must be one character, like ',' or ';', or tab")
+    if len(delimiter) != 1 and delimiter not in {"tab", "auto"}:
+        raise MappingError(f"{where}: '{delimiter}' must be one character, like ',' or ';', or tab, or auto")
 
 
 def _check_polled(mapping: Mapping, where: str) -> None:

@@ -160,7 +160,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         source: the system the rows come from; default: the mapping's name. A number (``data.number``) means the same
             incident, change ... in every file of one source.
         format: csv, jsonl, or json (an array; ``records`` names where it is).
-        delimiter: between the columns of CSV: one character, or ``tab``.
+        delimiter: between the columns of CSV: one character, ``tab``, or ``auto``: comma, semicolon or tab, whichever the
+            line of names has most of.
         encoding: of the file.
         columns: names of the columns of CSV without a line of names.
         skip_lines: lines before the names (or the first row), that are none of the table.

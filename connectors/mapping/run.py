@@ -21,7 +21,9 @@ from pipeline.engine.services import service_id
 from pipeline.errors import MappingError
 from pipeline.events.families import TYPES, event_topic
 
+CONTROL = event_topic("control")
 _encode = msgspec.json.Encoder().encode
+Check = Callable[[str, dict[str, Any]], None]
 #: Rows that are sorted are held in memory: more than this are refused.
 MAX_SORTED_ROWS = 5_000_000
 
@@ -69,7 +71,8 @@ class Summary:
         self.by_type[event.type] = self.by_type.get(event.type, 0) + 1
         self.first = event.time if self.first is None else min(self.first, event.time)
         self.last = event.time if self.last is None else max(self.last, event.time)
-        self.services.add(event.service)
+        if event.topic != CONTROL:  # what is said of the pipeline itself is of no service
+            self.services.add(event.service)
 
 
 @dataclass
@@ -112,6 +115,7 @@ def map_file(
     on_bad: OnBad = lambda _bad: None,
     summary: Summary | None = None,
     service: str | None = None,
+    check: Check = lambda _type, _data: None,
 ) -> Iterator[MappedEvent]:
     """Yield the events of a file; ids follow from its content, the rules and the row: again, it changes nothing.
 
@@ -122,6 +126,7 @@ def map_file(
         on_bad: told of every row that cannot be mapped.
         summary: filled while events are yielded.
         service: overrides the mapping's service.
+        check: told of every event's type and data; raises BadValue where a row is none after all.
 
     Raises:
         MappingError: the file does not fit the mapping; nothing was yielded.
@@ -156,7 +161,7 @@ def map_file(
                 continue
             said = True
             try:
-                event = _make(c, row, f"{ident}-{number}-{index}", source, mapping.team)
+                event = _make(c, row, f"{ident}-{number}-{index}", source, mapping.team, check)
             except BadValue as e:
                 raw = _encode({k: str(v) for k, v in row.items()})[:KEPT]
                 refuse(BadRow(number, e.column, e.value, f"row {number}: {e}", raw))
@@ -211,7 +216,7 @@ def _as_time(value: str | Value, mapping: Mapping, known: dict[str, str]) -> Rea
     return compile_value(spec, mapping, known)
 
 
-def _make(c: _Compiled, row: Row, ident: str, source: str, team: str | None) -> MappedEvent:
+def _make(c: _Compiled, row: Row, ident: str, source: str, team: str | None, check: Check) -> MappedEvent:
     at = c.time(row)
     if at is None:
         raise BadValue("time", None, "an event needs a time")
@@ -224,6 +229,7 @@ def _make(c: _Compiled, row: Row, ident: str, source: str, team: str | None) -> 
         found = read(row)
         if found is not None or nullable:
             data[name] = found
+    check(c.event.type, data)
     event: dict[str, Any] = {
         "specversion": "1.0", "id": ident, "source": source, "type": c.event.type, "time": at,
         "subject": subject, "data": data,

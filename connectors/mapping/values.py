@@ -134,10 +134,10 @@ def _origin(spec: Value, mapping: FileMapping, variables: Mapping[str, str]) -> 
         return (lambda row: 1 if clean(row.get(a)) == clean(row.get(b)) else 0), f"{a}, {b}"
     if spec.template is not None:
         return _template(spec.template, clean, mapping, variables)
-    columns = [spec.column] if isinstance(spec.column, str) else spec.column or []
-    if len(columns) == 1:
-        name = columns[0]
+    if isinstance(spec.column, str):
+        name = spec.column
         return (lambda row: clean(row[name])), name
+    columns = spec.column or []
     return (lambda row: next((v for c in columns if (v := clean(row.get(c))) is not None), None)), ", ".join(columns)
 
 
@@ -236,7 +236,8 @@ def _number(raw: Any, label: str, scale: float) -> float:
     try:
         number = float(raw) * scale
     except (ValueError, TypeError, OverflowError):
-        raise BadValue(label, raw, "it must be a number, like 12.5") from None
+        comma = " (a mapping reads a decimal comma by `decimal: ','`)" if isinstance(raw, str) and "," in raw else ""
+        raise BadValue(label, raw, f"it must be a number, like 12.5{comma}") from None
     if not math.isfinite(number):
         raise BadValue(label, raw, "it must be a finite number")
     return number
