@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.console.describe import definition, is_offered, kpi_entry
-from agents.console.directory import Directory
+from agents.console.describe import definition, kpi_entry
 from agents.console.history import History, line, previous_start
 from agents.console.selection import Selection
+from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue, Csf, Kpi
+from pipeline.evaluate.words import is_offered
 from pipeline.stores.port import KpiStore
 from pipeline.time.calendar import Calendar
 from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue

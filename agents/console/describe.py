@@ -4,45 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.catalogue.model import Availability, Catalogue, Count, Direction, Distinct, Kpi, Sum
+from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.evaluate.words import grows, is_better, is_offered, unknown_reason
 from pipeline.time.calendar import Calendar
-from pipeline.values import WINDOWS, KpiValue
-
-#: Least length of a period for each ``smallest`` of the catalogue, seconds; a day may be an hour short (DST).
-_LEAST_S = {"live": 0, "hour": 3_600, "6h": 21_600, "day": 72_000, "week": 7 * 86_400}
-_PERIOD_S = {"hour": 3_600, "day": 86_400, "month": 28 * 86_400}
-_WORDS = {"hour": "an hour", "6h": "six hours", "day": "a day", "week": "a week"}
-
-
-def is_offered(kpi: Kpi, period: str) -> bool:
-    """Return whether a KPI has values for a period kind or rolling window of that length."""
-    return WINDOWS.get(period, _PERIOD_S.get(period, 0)) >= _LEAST_S[kpi.smallest]
-
-
-def unknown_reason(kpi: Kpi, period: str, value: KpiValue | None) -> str:
-    """Return in words why a value, or its status, is unknown; empty where both are known."""
-    if value is None:
-        if not is_offered(kpi, period):
-            return f"measured over {_WORDS[kpi.smallest]} or longer"
-        return "no source"
-    if value.value is None:
-        if value.coverage is None and not value.count:
-            return "no source"
-        if value.coverage == 0:
-            return "its sources delivered nothing"
-        return "nothing to measure"
-    if value.status == "unknown" and value.count < kpi.min_sample:
-        return f"sample too small: {value.count} of {kpi.min_sample}"
-    return ""
-
-
-def is_better(direction: Direction, before: float, after: float) -> bool | None:
-    """Return whether a change is for the better; None where it is neither."""
-    if direction == "zero":
-        before, after, direction = abs(before), abs(after), "down"
-    if before == after:
-        return None
-    return (after > before) == (direction == "up")
+from pipeline.values import KpiValue
 
 
 def change_of(kpi: Kpi, before: float | None, after: float | None) -> dict[str, Any] | None:
@@ -58,18 +23,10 @@ def change_of(kpi: Kpi, before: float | None, after: float | None) -> dict[str, 
     }
 
 
-def _grows(kpi: Kpi) -> bool:
-    """Return whether a value only grows while its period runs, so that it compares with no finished one."""
-    measure = kpi.measure
-    if isinstance(measure, Availability):
-        return measure.stat == "outages"
-    return isinstance(measure, Sum | Distinct) or (isinstance(measure, Count) and measure.per == "period")
-
-
 def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | None) -> dict[str, Any]:
     """Return a KPI with its value for tiles and tables; ``before`` is the value of the period before."""
     held = value.value if value else None
-    comparable = value is not None and value.status != "unknown" and not (value.state == "to_date" and _grows(kpi))
+    comparable = value is not None and value.status != "unknown" and not (value.state == "to_date" and grows(kpi))
     return {
         "id": kpi.id,
         "name": kpi.name,

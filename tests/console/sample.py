@@ -10,10 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from agents.console.describe import is_offered
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.evaluate.judge import judge, judge_csf
+from pipeline.evaluate.words import is_offered
 from pipeline.stores.port import KpiStore
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import LENGTH, SLIDE, window_bounds
