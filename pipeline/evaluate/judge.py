@@ -13,7 +13,7 @@ from pipeline.values import CsfState, Status
 _AMBER_SCORE = 60.0
 
 
-def _badness(kpi: Kpi, number: float) -> float:
+def badness(kpi: Kpi, number: float) -> float:
     """Return a number that grows as the value gets worse."""
     if kpi.direction == "up":
         return -number
@@ -31,10 +31,10 @@ def judge(kpi: Kpi, value: float | None, count: int, target: float | None) -> tu
     """
     if value is None or count < kpi.min_sample:
         return "unknown", None
-    bad = _badness(kpi, value)
-    amber = None if kpi.thresholds is None else _badness(kpi, kpi.thresholds.amber)
-    red = None if kpi.thresholds is None else _badness(kpi, kpi.thresholds.red)
-    goal = _badness(kpi, target) if target is not None else amber
+    bad = badness(kpi, value)
+    amber = None if kpi.thresholds is None else badness(kpi, kpi.thresholds.amber)
+    red = None if kpi.thresholds is None else badness(kpi, kpi.thresholds.red)
+    goal = badness(kpi, target) if target is not None else amber
     if goal is None:
         return "on_target", 100.0
     if bad <= goal:

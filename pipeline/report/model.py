@@ -26,6 +26,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One month of a trend line; ``value`` None where the month is unknown.
 
     ``target`` is the one in force in that month; ``definition_version`` tells months that another definition made.
+    ``elapsed`` is the share 0-1 of the month that had passed at the cut-off: below 1 only where it is ``to_date``;
+    what was counted in a part of a month is never compared with whole months.
     """
 
     month: str
@@ -38,6 +40,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     state: Literal["to_date", "closed", "restated"] = "closed"
     reported: bool = False
     definition_version: int = 1
+    elapsed: float = 1.0
 
 
 class NaturalLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +100,7 @@ class Contributor(msgspec.Struct, frozen=True, kw_only=True):
         effect: its part of the change in the KPI's unit; the effects of all add up to the change where the KPI is a
             sum or a ratio of sums, otherwise None (then the services' own changes order them).
         share: effect / change, may be negative or above 1; None where the change is 0 or effects do not add up.
+        rate, mix: of a ratio's effect, what its own ratio's change makes, and what its changed weight makes.
     """
 
     scope: str
@@ -106,6 +110,8 @@ class Contributor(msgspec.Struct, frozen=True, kw_only=True):
     effect: float | None = None
     share: float | None = None
     count: int = 0
+    rate: float | None = None
+    mix: float | None = None
 
 
 class KpiReport(msgspec.Struct, kw_only=True):

@@ -77,6 +77,11 @@ def quantity(value: float | None, unit: str, decimals: int) -> str:
     return figure(value, unit, decimals) + (unit_after(unit) if is_known(value) else "")
 
 
+def between(low: float, high: float, unit: str, decimals: int) -> str:
+    """Return a range of a KPI's values, ``81.0 to 90.5%``."""
+    return f"{figure(low, unit, decimals)} to {quantity(high, unit, decimals)}"
+
+
 def bound(value: float | None, unit: str, decimals: int) -> str:
     """Return a target with its unit, without decimals it does not need."""
     if value is None or not math.isfinite(value):
