@@ -28,6 +28,7 @@ from agents.http import HttpServer
 from agents.ingest import IngestAgent
 from agents.membership import Membership
 from agents.metrics import Metrics
+from agents.reach import refuse_holes
 from agents.rollup import RollupAgent
 from agents.tables import StateTable
 from agents.topics import changelog_topic, client_settings, ensure_topics, topic_id, topic_specs
@@ -138,6 +139,7 @@ class Worker:
         self.watchdog = Watchdog(self.ctx)
         self.http = HttpServer(self.ctx, self.watchdog)
         app = self.ctx.app
+        self.ctx.table.prepare = self._prepare
 
         async def released(_app: Any, revoked: set[TP], **_: Any) -> None:
             await self.ingest.release()
@@ -174,6 +176,26 @@ class Worker:
         finally:
             await self._stop()
         return ctx.exit_code
+
+    async def _prepare(self) -> None:
+        """Bring the recovered state into the engines before anything is served; state that has a hole ends the worker."""
+        ctx = self.ctx
+        epoch, assigned = ctx.table.epoch, sorted(ctx.assigned())
+        try:
+            await refuse_holes(ctx, assigned)
+            for tp in assigned:
+                if epoch != ctx.table.epoch:
+                    return
+                if tp.topic == PARTIALS:
+                    self.rollup.partition(tp.partition)
+                else:
+                    self.ingest.engine(tp.topic, tp.partition)
+                await asyncio.sleep(0)  # a large state takes seconds: others have their turn in between
+        except CsfError as e:
+            await ctx.halt(str(e))
+        except Exception as e:
+            _log.exception("preparing failed")
+            await ctx.halt(f"the recovered state cannot be taken up: {e!r}")
 
     async def _copy_state(self) -> None:
         """Keep the copy of the state on this machine a few seconds old."""

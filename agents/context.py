@@ -122,8 +122,10 @@ class Context:
 
     def partitions(self) -> set[TP]:
         """Return the source partitions this worker owns; none while it recovers."""
-        if not self.table.ready.is_set():
-            return set()
+        return self.assigned() if self.table.ready.is_set() else set()
+
+    def assigned(self) -> set[TP]:
+        """Return the source partitions that are assigned, recovered or not."""
         return {tp for tp in self.app.consumer.assignment() if tp.topic in SOURCE_TOPICS}
 
     def forget_assignment(self) -> None:

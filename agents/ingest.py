@@ -65,7 +65,7 @@ class IngestAgent:
             return
         batch: Batch = message.value
         topic, partition, epoch = message.topic, message.partition, ctx.table.epoch
-        engine = self._engine(topic, partition)
+        engine = self.engine(topic, partition)
         if batch.previous is not None and batch.previous > engine.position:
             await ctx.halt(
                 f"{topic}/{partition}: what lies after offset {engine.position} did not arrive; starting again"
@@ -83,7 +83,7 @@ class IngestAgent:
             produce(producer, DEAD_LETTERS, 0, [*out.dead_letters, *letters]),
             self._keep(batch),
         )
-        if out.chunks:
+        if out.chunks or engine.position > ctx.table.position(topic, partition):
             await ctx.table.flush(topic, partition, out.chunks, engine.position, epoch)
         else:
             ctx.table.nothing_to_flush(topic, partition)
@@ -97,7 +97,7 @@ class IngestAgent:
         ctx.metrics.folded.labels(topic).inc(len(batch.records))
         ctx.acknowledge(event)
 
-    def _engine(self, topic: str, partition: int) -> Ingest:
+    def engine(self, topic: str, partition: int) -> Ingest:
         """Return the partition's engine: the one there is, or one with the state that the last recovery found."""
         table = self._ctx.table
         if self._epoch != table.epoch:

@@ -122,7 +122,7 @@ class RollupAgent:
             return
         batch: Batch = message.value
         epoch, number = ctx.table.epoch, message.partition
-        partition = self._partition(number)
+        partition = self.partition(number)
         engine = partition.engine
         if batch.previous is not None and batch.previous > engine.position:
             await ctx.halt(
@@ -156,7 +156,7 @@ class RollupAgent:
                 letters.append(_dead_letter(batch, record, e))
         return letters
 
-    def _partition(self, number: int) -> _Partition:
+    def partition(self, number: int) -> _Partition:
         """Return a partition's engine, with the state that the last recovery found."""
         self._renew()
         partition = self._partitions.get(number)
@@ -189,7 +189,7 @@ class RollupAgent:
             self._renew()
             for tp in self._ctx.partitions():
                 if tp.topic == PARTIALS:
-                    self._partition(tp.partition)
+                    self.partition(tp.partition)
             partitions = list(self._partitions.values())
             for partition in partitions:
                 await self._turn(partition, urgent_only=True, seconds=_PAUSE_MOST_S)

@@ -10,7 +10,7 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import faust
@@ -60,6 +60,7 @@ class _Store(MemoryStore):  # type: ignore[misc]  # Faust is untyped for us
     async def on_recovery_completed(self, active_tps: set[TP], standby_tps: set[TP]) -> None:
         """Hand over to the table."""
         self.table.recovery_completed({tp.partition for tp in active_tps})
+        await self.table.begin()
 
     def persisted_offset(self, tp: TP) -> int | None:
         """Return the offset from which on the changelog is to be read: -1, its beginning, or where a copy stands.
@@ -114,15 +115,17 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         )
         #: grows with every rebalance; what was folded in an earlier one cannot be flushed
         self.epoch = 0
-        #: set while the partitions are this worker's and their state is recovered
+        #: set while the partitions are this worker's and their state is recovered and in the engines
         self.ready = asyncio.Event()
+        #: what is done between recovery and ``ready``
+        self.prepare: Callable[[], Awaitable[None]] | None = None
         #: grows with every batch recovered and every flush
         self.progress = 0
         #: the copy on this machine, if there is one
         self.checkpoint: Checkpoint | None = None
         self._timed = timed
         self._version, self._steps = version, steps
-        self._topic_name = changelog_topic(group)
+        self.changelog_name = changelog_topic(group)
         self._pulse = pulse
         self._logs: dict[int, PartitionLog] = {}
         self._read_bytes = self._read_records = 0
@@ -133,6 +136,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._claimed: set[int] = set()
         self._next: dict[int, int] = {}
         self._flushes: dict[tuple[str, int], int] = {}
+        self._positions: dict[tuple[str, int], int] = {}
         self._repairs: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
         self._dropped: dict[tuple[str, int], set[bytes]] = {}
         self._parts: dict[tuple[str, int, bytes], int] = {}
@@ -147,7 +151,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._copying = asyncio.Lock()
 
     def _changelog_topic_name(self) -> str:
-        return self._topic_name
+        return self.changelog_name
 
     def _new_store(self) -> _Store:
         return _Store(URL("memory://"), self.app, self, table_name=self.name, loop=self.loop)
@@ -241,12 +245,19 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._owned = partitions
         self.epoch += 1
         self._pulse.forgive()
-        self.ready.set()
         _log.info(
             "state recovered for partitions %s, kept for %s: %s changelog records, %.1f MB",
             sorted(partitions - kept), sorted(kept), self._read_records, self._read_bytes / 1e6,
         )  # fmt: skip
         self._read_bytes = self._read_records = 0
+
+    async def begin(self) -> None:
+        """Let the partitions be served once everything is prepared, unless they are given away meanwhile."""
+        epoch = self.epoch
+        if self.prepare is not None:
+            await self.prepare()
+        if epoch == self.epoch:
+            self.ready.set()
 
     def _take_over(self, partition: int, log: PartitionLog) -> None:
         """Take the state of a partition from its log, and note what its copy on this machine lacks."""
@@ -256,6 +267,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         for topic, state in log.finish().items():
             self._recovered[(topic, partition)] = state
             self._flushes[(topic, partition)] = state.flush
+            self._positions[(topic, partition)] = state.position
             if self.checkpoint is not None:
                 prefix = b"k|" + topic.encode() + b"|"
                 names = state.changed if log.copied else state.held.keys()
@@ -265,7 +277,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def _forget(self, partition: int) -> None:
         """Forget what was in memory of a partition."""
-        for memory in (self._flushes, self._repairs, self._dropped, self._recovered):
+        for memory in (self._flushes, self._positions, self._repairs, self._dropped, self._recovered):
             for at in [at for at in memory if at[1] == partition]:
                 del memory[at]
         for part in [part for part in self._parts if part[1] == partition]:
@@ -280,6 +292,14 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         An engine that was restored in that epoch holds; one of before does not.
         """
         return self._since.get(partition, -1)
+
+    def position(self, topic: str, partition: int) -> int:
+        """Return the last offset of a source partition that durable state holds, -1 for none."""
+        return self._positions.get((topic, partition), -1)
+
+    def ends_at(self, partition: int) -> int:
+        """Return the offset behind the last changelog record of a partition that this worker has read or written."""
+        return self._next[partition]
 
     def folding(self, topic: str, partition: int) -> None:
         """Note that an engine goes ahead of its flushed state, until ``flush`` is done."""
@@ -327,6 +347,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         """
         if self._failed is not None:
             raise self._failed
+        self.progress += 1
         state = self._recovered.pop((topic, partition), None)
         if state is None:
             return -1, []
@@ -375,6 +396,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             await self._send(partition, records)
             self._gather(partition, records, {topic: (position, self._flushes[(topic, partition)], self._version)})
             self._ahead.discard((topic, partition))
+            self._positions[(topic, partition)] = position
             self.progress += 1
             self._timed(time.monotonic() - started)
 
@@ -411,14 +433,14 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         return [*records, changelog.commit_record(topic, generation, flush, position, self._version)]
 
     async def _send(self, partition: int, records: list[Record]) -> None:
-        sent = await produce(kafka_producer(self.app), self._topic_name, partition, records)
+        sent = await produce(kafka_producer(self.app), self.changelog_name, partition, records)
         for offset, count in sent:
             expected = self._next[partition]
             if offset != expected:
                 if self.checkpoint is not None:
                     self.checkpoint.forget(partition)
                 raise ForkedState(
-                    f"{self._topic_name}, partition {partition}: records went to offset {offset} instead of "
+                    f"{self.changelog_name}, partition {partition}: records went to offset {offset} instead of "
                     f"{expected}, another worker writes there too, or csf replay; this one must recover its state again"
                 )
             self._next[partition] = expected + count

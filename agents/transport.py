@@ -145,6 +145,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]  # the driver is untyped 
                 rows, size = [], 0
         return batches
 
+    async def committed_offsets(self, partitions: set[TP]) -> dict[TP, int]:
+        """Return what the group has committed, of the partitions of which it has committed anything."""
+        coordinator = self._thread._ensure_consumer()._coordinator
+        found = await self._thread.call_thread(coordinator.fetch_committed_offsets, list(partitions))
+        return {TP(tp.topic, tp.partition): at.offset for tp, at in found.items() if at.offset >= 0}
+
     async def perform_seek(self) -> None:
         """Seek to the committed offsets; what was handed out before is no predecessor any more."""
         self._handed.clear()

@@ -124,7 +124,7 @@ def test_no_worker_begins_while_a_replay_holds_the_state() -> None:
         world.broker.log[(changelog_topic("csf"), number)].append(claim_record(9, hold=True))
     worker = Worker(world.broker, world.store, PARTITIONS)
     with pytest.raises(StateError, match="csf replay is about to replace the state: this worker ends"):
-        worker.rollup._partition(0)
+        worker.rollup.partition(0)
     table = worker.context.table
     with pytest.raises(StateError, match="csf replay"):
         asyncio.run(table.flush("csf.closing", 0, [(b"month", b"2026-10-01")], 0, table.epoch))
@@ -141,4 +141,4 @@ def test_a_worker_refuses_newer_state() -> None:
         log[:] = [(k, (v[:24] + b"\xff\xff") if v is not None and k[:2] == b"c|" else v) for k, v in log]
     worker = Worker(world.broker, world.store, PARTITIONS)
     with pytest.raises(StateRefused, match="newer csf-pulse"):
-        worker.rollup._partition(0)
+        worker.rollup.partition(0)

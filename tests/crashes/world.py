@@ -21,6 +21,7 @@ from agents.config import WorkerConfig
 from agents.context import Context
 from agents.fence import Pulse
 from agents.ingest import IngestAgent
+from agents.reach import refuse_holes
 from agents.rollup import RollupAgent
 from agents.tables import StateTable
 from agents.topics import changelog_topic
@@ -105,6 +106,22 @@ class Broker:
         return done
 
 
+class _Consumer:
+    """What a worker asks of its consumer before it begins."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def committed_offsets(self, partitions: set[TP]) -> dict[TP, int]:
+        return {tp: self._broker.committed[tp] for tp in partitions}
+
+    async def earliest_offsets(self, *partitions: TP) -> dict[TP, int]:
+        return dict.fromkeys(partitions, 0)
+
+    async def highwaters(self, *partitions: TP) -> dict[TP, int]:
+        return {tp: len(self._broker.log[tp]) for tp in partitions}
+
+
 class MemoryStore:
     """What the store keeps: the last write of a key, as the port wants it."""
 
@@ -159,7 +176,9 @@ class Worker:
         config = WorkerConfig(
             bootstrap="127.0.0.1:1", catalogue=catalogue(ZONE), store_factory=lambda: store, partitions=partitions  # type: ignore[arg-type]
         )  # fmt: skip
-        app = SimpleNamespace(producer=SimpleNamespace(_ensure_producer=lambda: broker), consumer_generation_id=1)
+        app = SimpleNamespace(
+            producer=SimpleNamespace(_ensure_producer=lambda: broker), consumer=_Consumer(broker), consumer_generation_id=1
+        )  # fmt: skip
         table = StateTable(_app, group="csf", partitions=partitions, pulse=_pulse, timed=lambda _s: None)
         table.app = app
         for number in range(partitions):
@@ -190,6 +209,8 @@ class Worker:
 
     async def live(self, events: dict[Place, list[Record]], step: int, rounds: int = 1_000) -> None:
         """Take what is not yet acknowledged, a few messages a partition at a time, until nothing is left."""
+        await refuse_holes(self.context, [TP(*place) for place in self.broker.committed])
+        await self.context.table.begin()
         at = dict(self.broker.committed)
         for _ in range(rounds):
             busy = False
@@ -207,7 +228,7 @@ class Worker:
                     busy = True
                     at[place] = left[-1][0] + 1
                     await self.rollup._batch(self._event(place, left))
-                await self.rollup._turn(self.rollup._partition(number))
+                await self.rollup._turn(self.rollup.partition(number))
             if not busy and not self.rollup._pending():
                 return
         raise AssertionError("it does not come to an end")
