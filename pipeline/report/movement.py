@@ -12,6 +12,7 @@ months differed; and the change must be one that matters. Values without counts 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -22,7 +23,7 @@ import msgspec
 from pipeline.catalogue.model import Kpi, Sum
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
-from pipeline.report.levels import Level, level
+from pipeline.report.levels import FEWEST, Level, level
 from pipeline.report.measures import bounds, growth, month_number, sample
 from pipeline.report.model import Movement, NaturalLimits, Point, Signal, Trend
 from pipeline.report.statistics import (
@@ -40,7 +41,7 @@ from pipeline.report.statistics import (
 )
 
 #: Known months, the reported one among them, from which process behaviour charts decide.
-CHART_MONTHS = 8
+CHART_MONTHS = FEWEST + 1
 #: Known months from which a trend is looked for: with fewer even a perfect one is not clear at this level.
 TREND_MONTHS = 6
 #: Probability by chance below which two samples, or a trend, are taken to be different.
@@ -52,6 +53,10 @@ ENOUGH_COVERAGE = 0.5
 ENOUGH_ELAPSED = 0.5
 #: With few months, the least change that matters: relative to a count, or to the smaller side of a share.
 MATTERS = 0.05
+
+#: Events come in clusters; until so many earlier months tell how much, their variance is taken to be so many times the
+#: mean.
+ENOUGH_TO_SEE_SPREAD, UNSEEN_SPREAD = 3, 2.0
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,6 +287,8 @@ def _against_previous(case: _Case) -> Signal | None:
     test = two_proportions if now.share else two_rates
     earlier = [s for s in (sample(case.kpi, p) for p in case.before) if s is not None]
     spread, degrees = overdispersion([s.hits for s in earlier], [s.size for s in earlier], share=now.share)
+    if not now.share and degrees < ENOUGH_TO_SEE_SPREAD:
+        spread, degrees = max(spread, UNSEEN_SPREAD), math.inf
     p = widened(test(now.hits, now.size, last.hits, last.size), spread, degrees)
     before = case.before[-1]
     text = f"{case.figure(case.value)} against {case.figure(before.value)} in {words.month(before.month)}"

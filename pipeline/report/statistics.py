@@ -211,7 +211,7 @@ def two_rates(count: float, exposure: float, count_before: float, exposure_befor
     return float(binomtest(round(count), total, exposure / (exposure + exposure_before)).pvalue)
 
 
-def overdispersion(hits: Sequence[float], sizes: Sequence[float], *, share: bool) -> tuple[float, int]:
+def overdispersion(hits: Sequence[float], sizes: Sequence[float], *, share: bool) -> tuple[float, float]:
     """Return how much more the samples differ than chance alone explains, at least 1, and its degrees of freedom.
 
     Pearson's chi-square of their homogeneity over its degrees of freedom (McCullagh and Nelder 1989, sec. 4.5 for
@@ -231,11 +231,12 @@ def overdispersion(hits: Sequence[float], sizes: Sequence[float], *, share: bool
     return max(1.0, chi_square / degrees), degrees
 
 
-def widened(p_value: float, dispersion: float, degrees: int) -> float:
+def widened(p_value: float, dispersion: float, degrees: float) -> float:
     """Return a p-value with the overdispersion of earlier samples taken into account.
 
     The normal statistic is divided by the root of the dispersion and read from Student's t with its degrees of
-    freedom, the quasi-likelihood test (McCullagh and Nelder 1989, sec. 4.5); never smaller than what was given.
+    freedom (infinite: the normal distribution), the quasi-likelihood test (McCullagh and Nelder 1989, sec. 4.5); never
+    smaller than what was given.
     """
     if dispersion <= 1 or degrees < 1 or p_value >= 1:
         return p_value

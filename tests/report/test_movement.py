@@ -126,12 +126,13 @@ def test_two_months_of_a_count_are_compared_by_day() -> None:
     found = assess(kpi("incidents"), counts([300, 310]))
     assert found.movement == "steady"
     assert "p = 1.000" in found.movement_reason
-    assert assess(kpi("incidents"), counts([300, 400])).movement == "worsened"
+    assert assess(kpi("incidents"), counts([300, 480])).movement == "worsened"
+    assert assess(kpi("incidents"), counts([300, 400])).movement == "steady", "incidents come in clusters"
 
 
 def test_earlier_months_that_differ_much_widen_the_test() -> None:
-    assert assess(kpi("incidents"), counts([300, 400])).movement == "worsened"
-    assert assess(kpi("incidents"), counts([280, 420, 290, 410, 300, 400])).movement == "steady"
+    assert assess(kpi("incidents"), counts([295, 305, 300, 310, 300, 480])).movement == "worsened"
+    assert assess(kpi("incidents"), counts([280, 420, 290, 470, 300, 480])).movement == "steady"
 
 
 def test_a_significant_change_too_small_to_matter_is_none() -> None:

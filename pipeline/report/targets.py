@@ -1,0 +1,92 @@
+"""How a KPI stands to its target: met or not once the month is closed, before that where the month is heading.
+
+A running month's forecast is what it has reached, and for the rest of the month what is usual: the centre of the months
+before (the level of its process behaviour chart), or, without such months, more of the same. Counts and sums add up,
+other values are weighted by the time passed. What is certain is told at once: a count past a limit it must stay below
+is off track on the third of the month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from pipeline.catalogue.model import Distinct, Kpi, Stock, Sum
+from pipeline.evaluate.judge import badness
+from pipeline.report.levels import level
+from pipeline.report.measures import growth
+from pipeline.report.model import Point, TargetState
+from pipeline.report.movement import comparable, finest, known
+
+#: Share of the month that must have passed for a forecast.
+ENOUGH_TO_FORECAST = 0.25
+#: The same for what cannot be forecast by adding up or weighting: the month's users, or its busiest hour.
+NEARLY_OVER = 0.8
+
+
+def meets(kpi: Kpi, value: float, target: float) -> bool:
+    """Return whether a value meets a target, by the KPI's direction."""
+    return badness(kpi, value) <= badness(kpi, target)
+
+
+def target_state(kpi: Kpi, history: Sequence[Point]) -> TargetState:
+    """Return how the last month of a history stands to the target in force in it.
+
+    Args:
+        kpi: gives direction, measure and minimum sample.
+        history: months in any order, the last by name being the one reported; ``elapsed`` tells how much of it passed.
+    """
+    now = max(history, key=lambda p: p.month, default=None)
+    if now is None or now.value is None:
+        return "unknown"
+    if now.target is None:
+        return "no_target"
+    if now.count < kpi.min_sample and now.elapsed >= 1:
+        return "unknown"
+    if now.state != "to_date":
+        return "met" if meets(kpi, now.value, now.target) else "not_met"
+    sure = _certain(kpi, now.value, now.target)
+    if sure is not None:
+        return sure
+    expected = forecast(kpi, now, [p for p in comparable(kpi, history) if p.month < now.month])
+    if expected is None or not known(kpi, now):
+        return "too_early_to_track"
+    return "on_track" if meets(kpi, expected, now.target) else "off_track"
+
+
+def _certain(kpi: Kpi, value: float, target: float) -> TargetState | None:
+    """Return what the rest of the month can no longer change: what only grows has passed its target."""
+    only_grows = growth(kpi) == "grows" and not isinstance(kpi.measure, Sum)
+    if not only_grows:
+        return None
+    if kpi.direction == "up":
+        return "on_track" if value >= target else None
+    return "off_track" if value > target else None
+
+
+def forecast(kpi: Kpi, now: Point, before: Sequence[Point]) -> float | None:
+    """Return the value that a running month is heading for; None while it is too early to say.
+
+    Args:
+        kpi: gives the measure.
+        now: the running month, with the share of it that passed.
+        before: known months before it, in order.
+    """
+    value, passed = now.value, now.elapsed
+    if value is None or passed < ENOUGH_TO_FORECAST:
+        return None
+    if isinstance(kpi.measure, Stock):
+        return value  # as it is now: nothing tells that it will be otherwise at the end
+    if isinstance(kpi.measure, Distinct) or growth(kpi) == "whole":
+        return value if passed >= NEARLY_OVER else None
+    usual = _usual(kpi, before)
+    if growth(kpi) == "grows":
+        return value + (1 - passed) * usual if usual is not None else value / passed
+    return passed * value + (1 - passed) * usual if usual is not None else value
+
+
+def _usual(kpi: Kpi, before: Sequence[Point]) -> float | None:
+    """Return the mean of the months at the level reached, None for no months."""
+    values = [p.value for p in before if p.value is not None]
+    members = level(values, finest(kpi)).members
+    return fmean(values[i] for i in members) if members else None
