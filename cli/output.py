@@ -1,8 +1,4 @@
-"""How commands print: rows as a table for people, as JSON or CSV for programs; nothing that a terminal or a spreadsheet obeys.
-
-What is printed comes from events, files and other programs. A control character could hide or fake lines of a
-terminal, a cell that begins with ``=`` is a formula to a spreadsheet.
-"""
+"""How commands print: rows as a table for people, as JSON or CSV for programs; nothing that a terminal or a spreadsheet obeys."""
 
 from __future__ import annotations
 
@@ -10,24 +6,10 @@ import csv
 import io
 import json
 import logging
-import re
 
 import click
 
-#: C0 and C1 controls, DEL, what turns the direction of writing, line and paragraph separators, lone surrogates
-_OBEYED = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-#: what spreadsheets take for the beginning of a formula, also in their full-width forms
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Return a text with everything a terminal would obey written as an escape, but for the characters in ``keep``."""
-    return _OBEYED.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
-
-
-def _escape(character: str) -> str:
-    return _SHORT.get(character) or (f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}")
+from pipeline.plain import OBEYED, csv_cell, printable
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -41,14 +23,6 @@ def _cell(value: object) -> str:
     return f"{value:.10g}" if isinstance(value, float) else printable(str(value))
 
 
-def _csv_cell(value: object) -> object:
-    """Return a cell that a spreadsheet shows and does not work out: a text that looks like a formula gets a quote."""
-    if not isinstance(value, str):
-        return value if value is None or isinstance(value, bool | int | float) else _csv_cell(str(value))
-    text = printable(value, keep="\n\t")  # the csv module leaves a lone \r without quotes: it would end the row
-    return "'" + text if _FORMULA.match(value) else text
-
-
 def _table(rows: list[dict[str, object]], columns: list[str]) -> str:
     cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
@@ -56,21 +30,29 @@ def _table(rows: list[dict[str, object]], columns: list[str]) -> str:
     return "\n".join(lines)
 
 
-def print_rows(rows: list[dict[str, object]], columns: list[str], fmt: str) -> None:
-    """Print rows as ``table``, ``json`` (a list of objects) or ``csv``; None is -, null or empty."""
+def rows_text(rows: list[dict[str, object]], columns: list[str], fmt: str) -> str:
+    """Return rows as ``table``, ``json`` (a list of objects) or ``csv``, ended by a line break; None is -, null or empty."""
     if fmt == "json":
-        picked = [{column: row.get(column) for column in columns} for row in rows]
-        text = json.dumps(picked, indent=2, ensure_ascii=False)
-        # still the same JSON: these stand in its strings only
-        click.echo(_OBEYED.sub(lambda f: f[0] if f[0] == "\n" else f"\\u{ord(f[0]):04x}", text))
-    elif fmt == "csv":
+        return json_text([{column: row.get(column) for column in columns} for row in rows])
+    if fmt == "csv":
         out = io.StringIO()
         writer = csv.DictWriter(out, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows({column: _csv_cell(row.get(column)) for column in columns} for row in rows)
-        click.echo(out.getvalue(), nl=False)
-    else:
-        click.echo(_table(rows, columns))
+        writer.writerows({column: csv_cell(row.get(column)) for column in columns} for row in rows)
+        return out.getvalue()
+    return _table(rows, columns) + "\n"
+
+
+def json_text(document: object) -> str:
+    """Return a document as JSON for people and programs, ended by a line break."""
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    # still the same JSON: these stand in its strings only
+    return OBEYED.sub(lambda f: f[0] if f[0] == "\n" else f"\\u{ord(f[0]):04x}", text) + "\n"
+
+
+def print_rows(rows: list[dict[str, object]], columns: list[str], fmt: str) -> None:
+    """Print rows as ``table``, ``json`` (a list of objects) or ``csv``; None is -, null or empty."""
+    click.echo(rows_text(rows, columns, fmt), nl=False)
 
 
 class OneLineFormatter(logging.Formatter):

@@ -19,6 +19,7 @@ from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.stores.port import KpiStore
+from pipeline.stores.register import Register
 
 #: settings whose values are never shown
 SECRETS = frozenset({"influx_token", "http_token", "kafka_password"})
@@ -95,6 +96,11 @@ class Settings:
         return self.data_dir / "kpis.db"
 
     @property
+    def register_path(self) -> Path:
+        """The SQLite register's file."""
+        return self.data_dir / "register.db"
+
+    @property
     def embedded(self) -> bool:
         """Whether Kafka is our own child."""
         return self.bootstrap is None
@@ -138,12 +144,30 @@ class Settings:
             return SqliteStore(self.store_path, read_only=read_only)
         from pipeline.stores.influx import InfluxStore  # noqa: PLC0415 - one of two
 
-        if not self.influx_token:
-            raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
-        store = InfluxStore(self.influx_url, self.influx_token, self.influx_org, ca_file=self.influx_ca_file)
+        store = InfluxStore(self.influx_url, self._influx_token(), self.influx_org, ca_file=self.influx_ca_file)
         if not read_only:
             store.setup_buckets()
         return store
+
+    def open_register(self, *, read_only: bool = False) -> Register:
+        """Open the register of SIPs and comments: beside the KPI store, in a file or a bucket.
+
+        Raises:
+            ConfigError: a setting it needs is missing.
+            StoreUnavailable, StoreRejected: it cannot be opened.
+        """
+        if self.store == "sqlite":
+            from pipeline.stores.register_sqlite import SqliteRegister  # noqa: PLC0415 - one of two
+
+            return SqliteRegister(self.register_path, read_only=read_only)
+        from pipeline.stores.register_influx import InfluxRegister  # noqa: PLC0415 - one of two
+
+        return InfluxRegister(self.influx_url, self._influx_token(), self.influx_org, ca_file=self.influx_ca_file)
+
+    def _influx_token(self) -> str:
+        if not self.influx_token:
+            raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
+        return self.influx_token
 
     def worker_config(self, bootstrap: str) -> WorkerConfig:
         """Return the configuration of a worker on these brokers."""

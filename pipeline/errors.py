@@ -3,10 +3,12 @@
     CsfError                     anything this program reports in one sentence
     ├── ConfigError              a file, key, option or environment variable is wrong (exit code 2)
     │   ├── CatalogueError       ... in the KPI catalogue
+    │   ├── EntryRefused         ... in what a person wants entered into the register
     │   └── MappingError         ... in an import mapping
     ├── InvalidEvent             an event breaks the rules of its family: dead letter, with the reason
     ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
     │   └── StoreUnavailable     ... the KPI store
+    ├── EntryConflict            somebody else changed the same thing of the register in the meantime
     ├── StoreRejected            the KPI store refuses what was written; trying again will not help
     └── StateRefused             the durable state is none this program may go on from
         ├── StateTooNew          ... a newer program wrote it
@@ -33,6 +35,14 @@ class CatalogueError(ConfigError):
 
 class MappingError(ConfigError):
     """An import mapping is wrong; the message names file, key and allowed values."""
+
+
+class EntryRefused(ConfigError):
+    """What a person wants entered into the register breaks a rule; nothing was entered."""
+
+
+class EntryConflict(CsfError):
+    """Somebody else changed the same thing of the register since it was read; nothing was entered."""
 
 
 class InvalidEvent(CsfError):

@@ -19,10 +19,12 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from pipeline.report.register import Entry, entry_bytes
 from pipeline.stores.common import OPTIONAL_FIELDS
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 
 LIVE, PERIOD, REVISION, STATUS, EXITS = "kpi_live", "kpi_period", "kpi_revision", "csf_status", "pipeline_exits"
+REGISTER = "register"
 #: Exit counts are a present state, not a history: each partition has one point, at the epoch.
 EXITS_TIME = 0
 
@@ -172,6 +174,12 @@ def exits_line(exits: Exits) -> str:
     return _line(_head(EXITS, ("partition", str(exits.partition)), ("topic", exits.topic)), fields, EXITS_TIME)
 
 
+def entry_line(entry: Entry) -> str:
+    """Return the point of an entry of the register: its id is a tag, since each one is kept; JSON in a string."""
+    head = _head(REGISTER, ("entry", entry.id), ("subject", entry.subject))
+    return _line(head, {"json": entry_bytes(entry).decode()}, entry.at // 1000)
+
+
 Row = dict[str, str]
 
 
@@ -252,3 +260,8 @@ def row_exits(row: Row) -> Exits:
         reasons=msgspec.json.decode(unarmour(row["reasons"], "\\"), type=dict[str, int]),
         **counts,
     )
+
+
+def row_entry(row: Row) -> Entry:
+    """Return the entry of the register of a row."""
+    return msgspec.json.decode(unarmour(row["json"], "\\"), type=Entry)

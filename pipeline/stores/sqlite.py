@@ -27,7 +27,8 @@ from pipeline.stores.sqlite_query import (
     range_arguments,
     range_query,
 )
-from pipeline.stores.sqlite_schema import file_version
+from pipeline.stores.sqlite_schema import KPI_SCHEMA
+from pipeline.stores.sqlite_versions import file_version
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
 
 _KIND_LIVE, _KIND_STATUS = 0, 1
@@ -66,7 +67,7 @@ class SqliteStore:
         self._clock = clock
         self._names = Names()
         self.skipped_old = 0
-        self._file = SqliteFile(path, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        self._file = SqliteFile(path, KPI_SCHEMA, read_only=read_only, busy_timeout_s=busy_timeout_s)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -372,16 +373,13 @@ class SqliteStore:
     def check(self) -> str:
         """Return one line that says the store is well (name, version, where, size), or raise."""
         with self._file.reader() as connection:
-            version = file_version(connection, self._file.path)
+            version = file_version(connection, self._file.path, KPI_SCHEMA)
             size = Path(self._file.path).stat().st_size
             if size <= _QUICK_CHECK_BYTES:
                 verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
                 if verdict != "ok":
                     said = " ".join(verdict.split())
-                    raise StoreRejected(
-                        f"the KPI store {self._file.path} is damaged ({said}); move it away, start again and rebuild"
-                        " it with csf replay"
-                    )
+                    raise StoreRejected(f"the KPI store {self._file.path} is damaged ({said}); {KPI_SCHEMA.repair}")
         if not self._file.read_only:
             with self._file.transaction():
                 pass  # the lock for writing can be had

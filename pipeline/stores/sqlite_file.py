@@ -9,33 +9,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import StoreRejected, StoreUnavailable
-from pipeline.stores.sqlite_schema import MIGRATIONS, file_version, migrate
+from pipeline.stores.sqlite_versions import Schema, file_version, migrate
 
 
-def _explain(path: str, error: sqlite3.Error) -> StoreUnavailable | StoreRejected:
+def _explain(path: str, schema: Schema, error: sqlite3.Error) -> StoreUnavailable | StoreRejected:
     """Turn an error of SQLite into one sentence with the file and the cure."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    name = f"{schema.what} {path}"
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-        return StoreUnavailable(
-            f"the KPI store {path} is locked by another process; if it stays so, end the other writer", 1.0
-        )
+        return StoreUnavailable(f"{name} is locked by another process; if it stays so, end the other writer", 1.0)
     if code == sqlite3.SQLITE_FULL:
-        return StoreUnavailable(f"the KPI store {path} cannot grow: disk full; free space on its disk", 10.0)
+        return StoreUnavailable(f"{name} cannot grow: disk full; free space on its disk", 10.0)
     if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH}:
         return StoreUnavailable(
-            f"the KPI store {path} cannot be opened for writing ({error}); "
+            f"{name} cannot be opened for writing ({error}); "
             "give this user write permission on the file and its directory",
             10.0,
         )
     if code == sqlite3.SQLITE_IOERR:
-        return StoreUnavailable(
-            f"the KPI store {path} cannot be read or written ({error}); check its disk and free space", 10.0
-        )
+        return StoreUnavailable(f"{name} cannot be read or written ({error}); check its disk and free space", 10.0)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-        return StoreRejected(
-            f"the KPI store {path} is damaged ({error}); move it away, start again and rebuild it with csf replay"
-        )
-    return StoreRejected(f"the KPI store {path} refuses the data: {error}")
+        return StoreRejected(f"{name} is damaged ({error}); {schema.repair}")
+    return StoreRejected(f"{name} refuses the data: {error}")
 
 
 class SqliteFile:
@@ -43,12 +38,14 @@ class SqliteFile:
 
     Args:
         path: the file; made where it does not exist, unless ``read_only``.
+        schema: what it holds.
         read_only: never write.
         busy_timeout_s: how long a write waits for another process's write.
     """
 
-    def __init__(self, path: str | Path, *, read_only: bool, busy_timeout_s: float) -> None:
+    def __init__(self, path: str | Path, schema: Schema, *, read_only: bool, busy_timeout_s: float) -> None:
         self.path = str(path)
+        self.schema = schema
         self.read_only = read_only
         self._timeout_s = busy_timeout_s
         self._writing = threading.Lock()
@@ -62,7 +59,7 @@ class SqliteFile:
         try:
             yield
         except sqlite3.Error as error:
-            raise _explain(self.path, error) from error
+            raise _explain(self.path, self.schema, error) from error
         except UnicodeEncodeError as error:
             raise StoreRejected(
                 f"text with a lone surrogate cannot be stored: {error.object[:80]!r}; correct it at the source"
@@ -72,7 +69,9 @@ class SqliteFile:
 
     def _open(self) -> sqlite3.Connection:
         if self.read_only and not Path(self.path).is_file():
-            raise StoreUnavailable(f"there is no KPI store at {self.path}; start csf up, or name its data directory")
+            raise StoreUnavailable(
+                f"there is no {self.schema.what.removeprefix('the ')} at {self.path}; {self.schema.start}"
+            )
         mode = "ro" if self.read_only else "rwc"
         connection = sqlite3.connect(
             f"{Path(self.path).absolute().as_uri()}?mode={mode}",
@@ -92,17 +91,17 @@ class SqliteFile:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
             connection.execute("PRAGMA cache_size = -16384")
-            migrate(connection, self.path)
+            migrate(connection, self.path, self.schema)
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _require_current(self, connection: sqlite3.Connection) -> None:
-        version = file_version(connection, self.path)
-        if version < len(MIGRATIONS):
+        version = file_version(connection, self.path, self.schema)
+        if version < self.schema.version:
             raise StoreUnavailable(
-                f"{self.path} has schema {version}, this csf-pulse reads {len(MIGRATIONS)}; "
+                f"{self.path} has schema {version}, this csf-pulse reads {self.schema.version}; "
                 "start csf up once to bring it up to date"
             )
 
@@ -128,7 +127,7 @@ class SqliteFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """One write, whole or not at all."""
         if self.read_only:
-            raise StoreRejected(f"the KPI store {self.path} was opened for reading only")
+            raise StoreRejected(f"{self.schema.what} {self.path} was opened for reading only")
         with self._writing, self._errors():
             try:
                 self._writer.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Tables of the SQLite store, and how an older file becomes a newer one.
+"""Tables of the KPI store in SQLite.
 
 Names that repeat (a KPI of a scope, a unit, a status) are written once and referred to by a small integer.
 The primary keys begin with (period, time): what is written together lies together, so that a write touches
@@ -7,13 +7,10 @@ few pages; ``newest`` finds the last live value of each series without reading t
 
 from __future__ import annotations
 
-import sqlite3
-import time
-
-from pipeline.errors import StoreRejected
+from pipeline.stores.sqlite_versions import Schema
 
 #: "csfp" in the file's header: tells our files from other SQLite files.
-APPLICATION_ID = 0x63736670
+_APPLICATION_ID = 0x63736670
 
 _VALUE_COLUMNS = """
   value REAL, numerator REAL, denominator REAL, count INTEGER NOT NULL, coverage REAL, target REAL,
@@ -38,10 +35,9 @@ def _view(name: str, table: str) -> str:
     )
 
 
-#: Statements that lead from version n to n + 1; a file"s version is the number of entries applied.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        f"PRAGMA application_id = {APPLICATION_ID}",
+        f"PRAGMA application_id = {_APPLICATION_ID}",
         "CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL)",
         "CREATE TABLE label (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE)",
         "CREATE TABLE series (id INTEGER PRIMARY KEY, kpi TEXT NOT NULL, scope TEXT NOT NULL, csf TEXT NOT NULL,"
@@ -67,40 +63,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )
 
-
-def file_version(connection: sqlite3.Connection, path: str) -> int:
-    """Return the schema version of an open file, 0 for an empty one.
-
-    Raises:
-        StoreRejected: the file is another program's, or of a newer csf-pulse.
-    """
-    has_tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
-    if not has_tables:
-        return 0
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise StoreRejected(f"{path} is a SQLite file of another program; name another file for the KPI store")
-    version = int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0])
-    if version > len(MIGRATIONS):
-        raise StoreRejected(
-            f"{path} was written by a newer csf-pulse (schema {version}, this one knows {len(MIGRATIONS)}); "
-            "install that version, or name another file and rebuild it with csf replay"
-        )
-    return version
-
-
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring a file to the newest schema, in one transaction; several processes may try at once."""
-    if file_version(connection, path) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Once more under the lock: another process may have been quicker.
-        for version in range(file_version(connection, path), len(MIGRATIONS)):
-            for statement in MIGRATIONS[version]:
-                connection.execute(statement)
-            connection.execute("INSERT INTO schema_version VALUES (?, ?)", (version + 1, int(time.time())))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+KPI_SCHEMA = Schema(
+    what="the KPI store",
+    application_id=_APPLICATION_ID,
+    migrations=_MIGRATIONS,
+    start="start csf up, or name its data directory",
+    repair="move it away, start again and rebuild it with csf replay",
+    elsewhere="name another file and rebuild it with csf replay",
+)

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.output import OneLineFormatter, print_rows, printable
+from cli.output import OneLineFormatter, print_rows
+from pipeline.plain import printable
 
 #: lone surrogates too: JSON can write them
 TEXT = st.text(st.characters(categories=None), max_size=40) | st.sampled_from(

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from dataclasses import replace
 
 import pytest
 
 from pipeline.errors import StoreRejected, StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
-from pipeline.stores.sqlite_schema import MIGRATIONS
+from pipeline.stores.sqlite_schema import KPI_SCHEMA
+from pipeline.stores.sqlite_versions import Schema
 from tests.paths import ROOT
 from tests.stores.conftest import NOW
 from tests.stores.samples import DAY, MAY, live_value, period_value, status
@@ -29,6 +31,11 @@ def run(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
+
+
+def _with(step: tuple[str, ...]) -> Schema:
+    """Return the store's schema with one more step."""
+    return replace(KPI_SCHEMA, migrations=(*KPI_SCHEMA.migrations, step))
 
 
 class TestOpening:
@@ -59,10 +66,10 @@ class TestOpening:
         path = tmp_path / "kpis.db"
         SqliteStore(path).close()
         with sqlite3.connect(path) as newer:
-            newer.execute("INSERT INTO schema_version VALUES (?, 0)", (len(MIGRATIONS) + 1,))
+            newer.execute("INSERT INTO schema_version VALUES (?, 0)", (KPI_SCHEMA.version + 1,))
         newer.close()
         for read_only in (False, True):
-            with pytest.raises(StoreRejected, match=f"newer csf-pulse .schema {len(MIGRATIONS) + 1}"):
+            with pytest.raises(StoreRejected, match=f"newer csf-pulse .schema {KPI_SCHEMA.version + 1}"):
                 SqliteStore(path, read_only=read_only)
 
     def test_an_older_file_is_brought_up_to_date_and_keeps_its_values(self, tmp_path, monkeypatch):
@@ -71,13 +78,12 @@ class TestOpening:
         store.write_values([period_value()])
         store.close()
         step = ("ALTER TABLE exits ADD COLUMN note TEXT", "UPDATE kpi_period SET reason = 'migrated'")
-        for module in ("sqlite_schema", "sqlite_file"):
-            monkeypatch.setattr(f"pipeline.stores.{module}.MIGRATIONS", (*MIGRATIONS, step))
+        monkeypatch.setattr("pipeline.stores.sqlite.KPI_SCHEMA", _with(step))
         with pytest.raises(StoreUnavailable, match="start csf up once"):
             SqliteStore(path, read_only=True)
         again = SqliteStore(path)
         assert again.periods(period="month") == [period_value(reason="migrated")]
-        assert f"schema {len(MIGRATIONS) + 1}" in again.check()
+        assert f"schema {KPI_SCHEMA.version + 1}" in again.check()
         again.close()
 
     def test_a_step_that_fails_leaves_the_file_as_it_was(self, tmp_path, monkeypatch):
@@ -85,12 +91,12 @@ class TestOpening:
         SqliteStore(path).close()
         step = ("ALTER TABLE exits ADD COLUMN note TEXT", "DROP TABLE that_is_not_there")
         with monkeypatch.context() as patched:
-            patched.setattr("pipeline.stores.sqlite_schema.MIGRATIONS", (*MIGRATIONS, step))
+            patched.setattr("pipeline.stores.sqlite.KPI_SCHEMA", _with(step))
             with pytest.raises(StoreRejected, match="that_is_not_there"):
                 SqliteStore(path)
         store = SqliteStore(path)
         store.write_exits([])
-        assert f"schema {len(MIGRATIONS)}," in store.check()
+        assert f"schema {KPI_SCHEMA.version}," in store.check()
         store.close()
 
 
