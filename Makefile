@@ -41,6 +41,7 @@ check: dev  ## lint, types, import direction, generated docs current
 	$(BIN)/mypy
 	$(CSF) catalogue check
 	$(CSF) catalogue docs --check
+	$(CSF) dashboards build --check
 
 fuzz: dev  ## give every parser 100,000 inputs (FUZZ_SEED for others)
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-100000} $(BIN)/python -m pytest -n 2 -o timeout=7200 tests/fuzz
@@ -71,8 +72,9 @@ scale: dev  ## cost by number of services, memory of 13 months, two workers agai
 soak: dev  ## an hour at half the top rate; prints the slope of the worker's memory
 	$(BIN)/python -m benchmarks.soak
 
-docs: dev  ## write the generated references
+docs: dev  ## write the generated references and boards
 	$(CSF) catalogue docs
+	$(CSF) dashboards build
 
 lock:  ## resolve the lock files anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify -o requirements.lock pyproject.toml

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": ("cli.simulate", "simulate", "Simulate an organisation."),
     "kpis": ("cli.kpis", "kpis", "Print KPI values."),
     "catalogue": ("cli.catalogue", "catalogue", "Check, list and document the KPI catalogue."),
+    "dashboards": ("cli.dashboards", "dashboards", "Build, provision and push Grafana boards."),
     "month": ("cli.month", "month", "Close months."),
     "replay": ("cli.replay", "replay", "Rebuild KPIs from the event archive."),
     "dead-letters": ("cli.deadletters", "dead_letters", "List and replay events that could not be used."),

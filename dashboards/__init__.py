@@ -1,1 +1,1 @@
-"""Dashboards generated from the catalogue."""
+"""Grafana boards, generated from the catalogue; provisioning and pushing them."""

@@ -12,7 +12,7 @@ import msgspec
 from influxdb_client import BucketRetentionRules
 
 from pipeline.errors import StoreRejected
-from pipeline.stores import common, influx_flux, influx_lines
+from pipeline.stores import common, influx_databases, influx_flux, influx_lines
 from pipeline.stores.influx_http import InfluxConnection
 from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, Row
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
@@ -64,6 +64,10 @@ class InfluxStore:
                 if api.find_bucket_by_name(bucket) is None:
                     rules = BucketRetentionRules(type="expire", every_seconds=seconds)
                     api.create_bucket(bucket_name=bucket, org=self._influx.org, retention_rules=rules)
+
+    def map_databases(self) -> list[str]:
+        """Let InfluxQL (Grafana) ask both buckets by their names; return the names that were mapped only now."""
+        return [b for b in (self._live, self._history) if influx_databases.map_database(self._influx, b)]
 
     # -- writing -------------------------------------------------------------------------------------------
 

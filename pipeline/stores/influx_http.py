@@ -113,6 +113,13 @@ class InfluxConnection:
                 f"InfluxDB at {self.url} does not answer ({type(error).__name__}); check that it runs and is reachable"
             ) from error
 
+    def no_bucket(self, bucket: str) -> StoreRejected:
+        """Return what to raise where a bucket is missing."""
+        return StoreRejected(
+            f"InfluxDB at {self.url} has no bucket {bucket}, or the token may not see it;"
+            " start a worker, which makes it, or correct the token's permissions"
+        )
+
     def _tls_problem(self, error: Exception) -> StoreUnavailable | None:
         """Return what is wrong with the server's TLS, None where it is something else."""
         untrusted = _cause(error, ssl.SSLCertVerificationError)

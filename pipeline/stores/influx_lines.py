@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal, cast
 
@@ -126,6 +126,14 @@ def status_time(status: CsfStatus) -> int:
     return status.end if status.period in WINDOWS else status.start
 
 
+def month_label(start: int, end: int) -> str:
+    """Return the name of a local month (``2026-05``), by which boards let people choose one.
+
+    Its middle lies in the month of that name in every zone, since none is more than 14 h away from UTC.
+    """
+    return datetime.fromtimestamp((start + end) // 2, UTC).strftime("%Y-%m")
+
+
 def status_line(status: CsfStatus) -> str:
     """Return the point of a CSF status."""
     known, _ = _known([status.score])
@@ -139,6 +147,7 @@ def status_line(status: CsfStatus) -> str:
         "status": status.status,
         # Always written, so that a worst service that is none any more does not stay; "=" tells "" from none.
         "worst_service": "" if status.worst_service is None else f"={status.worst_service}",
+        "month": month_label(status.start, status.end) if status.period == "month" else None,
     }
     return _line(_status_head(status), fields, status_time(status))
 

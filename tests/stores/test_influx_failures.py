@@ -296,3 +296,29 @@ class TestCrash:
             store.close()
         finally:
             server.server.stop()
+
+
+@pytest.mark.services
+class TestDatabases:
+    def test_both_buckets_are_mapped_once_and_answer_influxql(self, influx):
+        store = opened(influx, "dbrp")
+        store.setup_buckets()
+        assert store.map_databases() == ["live_dbrp", "history_dbrp"]
+        assert store.map_databases() == []
+        made = influx.api(f"/api/v2/dbrps?org={influx.org}&db=live_dbrp")["content"]
+        assert [(m["retention_policy"], m["default"], m["bucketID"]) for m in made if not m.get("virtual")] == [
+            ("autogen", True, influx.bucket("live_dbrp")["id"])
+        ]
+
+    def test_a_missing_bucket_is_named(self, influx):
+        with pytest.raises(StoreRejected, match="no bucket live_nobucket"):
+            opened(influx, "nobucket").map_databases()
+
+    def test_the_workers_token_may_map_one_that_may_only_read_is_told_what_it_lacks(self, influx):
+        opened(influx, "dbrp2").setup_buckets()
+        both = ("live_dbrp2", "history_dbrp2")
+        reading = influx.limited_token([("read", bucket) for bucket in both])
+        with pytest.raises(StoreRejected, match="map a database to bucket live_dbrp2"):
+            opened(influx, "dbrp2", token=reading).map_databases()
+        token = influx.limited_token([(action, bucket) for bucket in both for action in ("read", "write")])
+        assert opened(influx, "dbrp2", token=token).map_databases() == list(both)

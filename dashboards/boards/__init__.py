@@ -1,0 +1,14 @@
+"""The boards, one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dashboards.boards import wall
+from dashboards.model import Board
+from pipeline.catalogue.model import Catalogue
+
+#: file name without ending → what makes the board; the order is that of the documentation
+BOARDS: dict[str, Callable[[Catalogue], Board]] = {
+    "noc-wall": wall.board,
+}

@@ -1,0 +1,127 @@
+"""How things look on every board: colours that colour-blind people tell apart, words beside them, units, thresholds.
+
+Colours are those of Okabe and Ito. No colour says anything that a word does not say too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from dashboards.model import Colour, Matcher, Override, Step, Thresholds
+from pipeline.catalogue.model import Catalogue, Kpi, Organisation
+from pipeline.report.words import STATUSES, UNKNOWN, VERDICTS
+from pipeline.stores.influx_lines import tag_value
+
+GOOD, WARN, BAD, NONE = "#009E73", "#E69F00", "#D55E00", "#8A8A8A"
+LINE, SECOND, GOAL = "#56B4E9", "#CC79A7", "#B0B0B0"
+#: for a handful of series side by side
+SERIES = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#8A8A8A")
+
+_STATE_COLOURS = {
+    "aligned": GOOD, "at_risk": WARN, "concern": BAD,
+    "on_target": GOOD, "amber": WARN, "red": BAD,
+    "unknown": NONE,
+}  # fmt: skip
+_PERIOD_STATES = {"live": "live", "to_date": "to date", "closed": "closed", "restated": "restated"}
+
+
+def words(texts: Mapping[str, str], colours: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return a value mapping: what is stored → what is shown, coloured where there is a colour."""
+    shown: dict[str, Any] = {}
+    for index, (stored, text) in enumerate(texts.items()):
+        shown[stored] = {"text": text, "index": index}
+        if colours and stored in colours:
+            shown[stored]["color"] = colours[stored]
+    return {"type": "value", "options": shown}
+
+
+#: statuses of KPIs and CSFs, states of periods, in words
+STATES = words({**STATUSES, **VERDICTS}, _STATE_COLOURS)
+PERIOD_STATES = words(_PERIOD_STATES)
+#: null, which is how a query says that a number is unknown
+NULL_IS_UNKNOWN = {"type": "special", "options": {"match": "null", "result": {"text": UNKNOWN, "color": NONE}}}
+
+
+def csf_names(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the mapping of CSF ids to names."""
+    return words({tag_value(c.id): c.name for c in catalogue.csfs.values()})
+
+
+def kpi_names(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the mapping of KPI ids to names."""
+    return words({tag_value(k.id): k.name for k in catalogue.kpis.values()})
+
+
+def scope_names(catalogue: Catalogue) -> tuple[dict[str, Any], ...]:
+    """Return the mappings of scopes to names: those the catalogue names, then the rest without their prefix."""
+    named = {"org": catalogue.organisation.name}
+    named |= {tag_value(f"service:{s.id}"): s.name for s in catalogue.services.values()}
+    rest = {"type": "regex", "options": {"pattern": "^(?:service|team):(.*)$", "result": {"text": "$1", "index": 0}}}
+    return words(named), rest
+
+
+def unit(kpi: Kpi) -> str:
+    """Return Grafana's unit of a KPI: percent, or the catalogue's own behind the number, never rescaled."""
+    return "percent" if kpi.unit == "%" else f"suffix:{kpi.unit}"
+
+
+def thresholds(kpi: Kpi) -> Thresholds | UnsetType:
+    """Return where a KPI turns amber and red by the catalogue: its own target, else amber, is where green begins."""
+    if kpi.thresholds is None:
+        return UNSET
+    red = kpi.thresholds.red
+    goal = kpi.thresholds.amber if kpi.target is None else kpi.target
+    if kpi.direction == "up":
+        steps = [(None, BAD), (red, WARN), (goal, GOOD)]
+    elif kpi.direction == "down":
+        steps = [(None, GOOD), (goal, WARN), (red, BAD)]
+    else:
+        steps = [(None, BAD), (-abs(red), WARN), (-abs(goal), GOOD), (abs(goal), WARN), (abs(red), BAD)]
+    return Thresholds(steps=tuple(Step(color=colour, value=at) for at, colour in steps))
+
+
+def score_thresholds(organisation: Organisation) -> Thresholds:
+    """Return the limits by which a score makes a CSF aligned, at risk or a concern."""
+    return Thresholds(
+        steps=(
+            Step(color=BAD, value=None),
+            Step(color=WARN, value=organisation.at_risk_score),
+            Step(color=GOOD, value=organisation.aligned_score),
+        )
+    )
+
+
+def override(matcher: Matcher, **properties: object) -> Override:
+    """Return an override; ``custom_`` at the beginning of a property stands for ``custom.``."""
+    named = {_property(name): content for name, content in properties.items()}
+    return Override(matcher=matcher, properties=tuple({"id": n, "value": c} for n, c in named.items()))
+
+
+def _property(name: str) -> str:
+    if name.startswith("custom_"):
+        return f"custom.{name.removeprefix('custom_')}"
+    return {"display_name": "displayName", "no_value": "noValue"}.get(name, name)
+
+
+def by_name(name: str) -> Matcher:
+    """Return the matcher of one field."""
+    return Matcher(id="byName", options=name)
+
+
+def by_pattern(pattern: str) -> Matcher:
+    """Return the matcher of fields by a regular expression."""
+    return Matcher(id="byRegexp", options=f"/{pattern}/")
+
+
+#: the time of a row, which Grafana calls Time in some versions and time in others
+TIME = by_pattern("^[Tt]ime$")
+FIXED_TEXT = Colour(mode="fixed", fixed_color="text")
+BY_THRESHOLDS = Colour(mode="thresholds")
+
+
+def fixed(colour: str) -> Colour:
+    """Return a colour that does not depend on the value."""
+    return Colour(mode="fixed", fixed_color=colour)

@@ -1,0 +1,98 @@
+"""Every query of every board, as it stands in the generated JSON, against a real InfluxDB: it answers what the KPI store says."""
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dashboards.boards import BOARDS
+from dashboards.build import GENERATED
+from pipeline.stores.influx_lines import tag_value
+from tests.dashboards.conftest import ODD
+from tests.dashboards.expected import World
+from tests.dashboards.grafana import Chosen, InfluxQl, Row, panels_of, transformed
+
+pytestmark = pytest.mark.services
+
+#: what is tried of each variable; of others, all that it offers up to three
+TRIED = {"window": ["1h", "7d"], "scope": ["org", tag_value(ODD)], "service": ["service:erp", tag_value(ODD)]}
+
+
+def board(name: str) -> dict[str, Any]:
+    return json.loads((GENERATED / f"{name}.json").read_text())
+
+
+def choices(found: dict[str, Any], influxql: InfluxQl) -> Iterator[Chosen]:
+    """Yield combinations of the board's variables: each depends on those before it."""
+    now = int(time.time() * 1000)
+    yield from _with(found["templating"]["list"], Chosen({}, now - 86_400_000, now + 60_000), influxql)
+
+
+def _with(variables: list[dict[str, Any]], chosen: Chosen, influxql: InfluxQl) -> Iterator[Chosen]:
+    if not variables:
+        yield chosen
+        return
+    first, *rest = variables
+    if first["type"] == "custom":
+        offered = [o["value"] for o in first["options"]]
+        assert first["current"]["value"] in offered
+    else:
+        offered = influxql.options(first, chosen)
+        assert offered, f"{first['name']} offers nothing: {chosen.fill(first['query'])}"
+    tried = TRIED.get(first["name"], offered if first["name"] in {"csf", "kpi"} else offered[:3])
+    assert set(tried) <= set(offered), first["name"]
+    for value in tried:
+        values = {**chosen.values, first["name"]: value}
+        yield from _with(rest, Chosen(values, chosen.time_from, chosen.time_to), influxql)
+
+
+def shown(panel: dict[str, Any], target: dict[str, Any], rows: list[Row]) -> list[Row]:
+    """Return what the panel makes of an answer: the newest definition comes last."""
+    if panel["type"] == "stat":
+        return rows[-1:]
+    if target["resultFormat"] == "time_series":
+        return list({row["time"]: row for row in rows}.values())
+    return transformed(panel, rows)
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, float | int) and isinstance(other, float | int):
+        return math.isclose(one, other, rel_tol=1e-12, abs_tol=1e-12)
+    return one == other
+
+
+def assert_same(got: list[Row], want: list[Row], columns: list[str], query: str) -> None:
+    def key(row: Row) -> tuple[str, ...]:
+        return tuple(str(row.get(c)) for c in columns if not isinstance(row.get(c), float))
+
+    got, want = sorted(got, key=key), sorted(want, key=key)
+    assert len(got) == len(want), f"{len(got)} rows for {len(want)}: {query}"
+    for g, w in zip(got, want, strict=True):
+        wrong = [c for c in columns if not same(g.get(c), w.get(c))]
+        assert not wrong, f"{wrong}: {g} is not {w}: {query}"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_panel_answers_what_the_store_says(name: str, influxql: InfluxQl, world: World) -> None:
+    found, asked, answered = board(name), set(), set()
+    panels = [p for p in panels_of(found) if p["type"] != "text"]
+    for chosen in choices(found, influxql):
+        for panel in panels:
+            for target in panel["targets"]:
+                if target["datasource"]["type"] != "influxdb":
+                    continue
+                query = chosen.fill(target["query"])
+                got = shown(panel, target, influxql.table(target, chosen))
+                want = world.rows(query, time.time())
+                columns = list(dict.fromkeys(itertools.chain.from_iterable(row.keys() for row in want)))
+                if panel["type"] == "stat":
+                    columns = [c for c in columns if c != "time"]
+                assert_same(got, want, columns, query)
+                asked.add((panel["id"], target["refId"]))
+                answered |= {(panel["id"], target["refId"])} if got else set()
+    assert asked == answered, f"no choice gives these panels a row: {asked - answered}"
+    assert {v["name"] for v in found["templating"]["list"]} or not panels
