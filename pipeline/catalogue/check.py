@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from datetime import date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pipeline.catalogue import model
+from pipeline.catalogue.check_insights import check_insights
 from pipeline.catalogue.check_measures import check_measure
 from pipeline.catalogue.expressions import suggest
+from pipeline.catalogue.reading import reference
 from pipeline.errors import CatalogueError
 
 Places = dict[tuple[str, str], str]
@@ -25,13 +27,19 @@ _WHOLE = 100.0
 def check(catalogue: model.Catalogue, places: Places) -> None:
     """Raise CatalogueError at the first rule that is broken."""
     _organisation(catalogue.organisation, places.get(("organisation", ""), "organisation.yaml"))
-    for what, ids in (("csf", catalogue.csfs), ("goal", catalogue.goals), ("kpi", catalogue.kpis)):
+    for what, ids in (
+        ("csf", catalogue.csfs),
+        ("goal", catalogue.goals),
+        ("kpi", catalogue.kpis),
+        ("insight", catalogue.insights),
+    ):
         for name in ids:
             _pattern(name, _ID, places[what, name], "id", "lower-case letters, digits and _, a letter first")
     for kpi in catalogue.kpis.values():
         _kpi(kpi, catalogue, places["kpi", kpi.id])
     _services(catalogue, places)
     _targets(catalogue, places)
+    check_insights(catalogue, places)
 
 
 def _pattern(text: str, pattern: re.Pattern[str], place: str, key: str, allowed: str) -> None:
@@ -42,13 +50,6 @@ def _pattern(text: str, pattern: re.Pattern[str], place: str, key: str, allowed:
 def _between(value: float, low: float, high: float, where: str) -> None:
     if not low <= value <= high:
         raise CatalogueError(f"{where}: is {value:g}; allowed: {low:g} to {high:g}")
-
-
-def _reference(name: str, known: Collection[str], where: str, what: str) -> None:
-    if name not in known:
-        raise CatalogueError(
-            f"{where}: unknown {what} {name!r}{suggest(name, known)}; allowed: {', '.join(sorted(known)) or 'none'}"
-        )
 
 
 def _organisation(organisation: model.Organisation, place: str) -> None:
@@ -74,9 +75,9 @@ def _organisation(organisation: model.Organisation, place: str) -> None:
 
 
 def _kpi(kpi: model.Kpi, catalogue: model.Catalogue, place: str) -> None:
-    _reference(kpi.csf, catalogue.csfs, f"{place}: csf", "csf")
+    reference(kpi.csf, catalogue.csfs, f"{place}: csf", "csf")
     if kpi.goal is not None:
-        _reference(kpi.goal, catalogue.goals, f"{place}: goal", "goal")
+        reference(kpi.goal, catalogue.goals, f"{place}: goal", "goal")
     _between(kpi.decimals, 0, 6, f"{place}: decimals")
     _between(kpi.weight, 0, 100, f"{place}: weight")
     _between(kpi.version, 1, 1_000_000, f"{place}: version")
@@ -157,7 +158,7 @@ def _hours(hours: model.Hours, where: str) -> None:
 def _targets(catalogue: model.Catalogue, places: Places) -> None:
     for i, target in enumerate(catalogue.targets):
         place = places["target", str(i)]
-        _reference(target.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
+        reference(target.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
         _pattern(target.scope, _SCOPE, place, "scope", "org, team:ID or service:ID")
         _possible_target(catalogue.kpis[target.kpi], target.value, f"{place}: value")
         if target.valid_from and target.valid_to and target.valid_to < target.valid_from:

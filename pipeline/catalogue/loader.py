@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +23,9 @@ BUILT_IN = Path(__file__).parent
 _FILES = ("organisation.yaml", "csfs.yaml", "services.yaml", "targets.yaml", "goals.yaml")
 _CURRENCY = "$currency"
 
+#: Folders of lists that may be spread over any number of files.
+_FOLDERS = ("kpis", "insights")
+
 Entry = TypeVar("Entry", model.Csf, model.Service, model.Goal)
 
 
@@ -36,6 +39,7 @@ class Found:
     services: dict[str, model.Service] = field(default_factory=dict)
     targets: list[model.Target] = field(default_factory=list)
     goals: dict[str, model.Goal] = field(default_factory=dict)
+    insights: dict[str, model.Insight] = field(default_factory=dict)
     #: (file, id) to a place such as ``kpis/reliability.yaml: kpi 'mttr'``
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -81,27 +85,40 @@ def _take_targets(found: Found, path: Path, shown: str) -> None:
         found.targets.append(typed(entry, model.Target, place))
 
 
-def _take_kpis(found: Found, directory: Path) -> None:
+def _folder(directory: Path, folder: str, what: str) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield id, entry and place of every entry in the files of a folder; raises for an id that is there twice."""
     seen: dict[str, str] = {}
-    for path in sorted((directory / "kpis").glob("*.yaml")):
+    for path in sorted((directory / folder).glob("*.yaml")):
         shown = _shown(directory, path)
-        for i, entry in enumerate(entries(read_yaml(path), shown, "kpi"), 1):
-            name = _id(entry, shown, "kpi", i)
+        for i, entry in enumerate(entries(read_yaml(path), shown, what), 1):
+            name = _id(entry, shown, what, i)
             if name in seen:
                 other = "" if seen[name] == shown else f" (also in {seen[name]})"
-                raise CatalogueError(f"{shown}: the kpi id '{name}' is there twice{other}; remove or rename one")
+                raise CatalogueError(f"{shown}: the {what} id '{name}' is there twice{other}; remove or rename one")
             seen[name] = shown
-            found.kpis[name] = entry
-            found.places["kpi", name] = f"{shown}: kpi '{name}'"
+            yield name, entry, f"{shown}: {what} '{name}'"
+
+
+def _take_kpis(found: Found, directory: Path) -> None:
+    for name, entry, place in _folder(directory, "kpis", "kpi"):
+        found.kpis[name] = entry
+        found.places["kpi", name] = place
+
+
+def _take_insights(found: Found, directory: Path) -> None:
+    for name, entry, place in _folder(directory, "insights", "insight"):
+        found.insights[name] = typed(entry, model.Insight, place)
+        found.places["insight", name] = place
 
 
 def _refuse_near_misses(directory: Path) -> None:
     """Raise for a file whose name is nearly one of ours: it would be overlooked silently."""
-    for path in sorted(p for p in directory.iterdir() if p.name not in {*_FILES, "kpis"}):
-        near = difflib.get_close_matches(path.name, [*_FILES, "kpis"], n=1, cutoff=0.85)
+    ours = [*_FILES, *_FOLDERS]
+    for path in sorted(p for p in directory.iterdir() if p.name not in ours):
+        near = difflib.get_close_matches(path.name, ours, n=1, cutoff=0.85)
         if near:
             raise CatalogueError(f"{path}: is not read; did you mean '{near[0]}'? Rename it")
-    for path in sorted((directory / "kpis").glob("*.yml")):
+    for path in sorted(p for folder in _FOLDERS for p in (directory / folder).glob("*.yml")):
         raise CatalogueError(f"{path}: is not read; rename it to '{path.stem}.yaml'")
 
 
@@ -121,6 +138,7 @@ def _read(found: Found, directory: Path) -> None:
         if path.exists():
             reader(path, _shown(directory, path))
     _take_kpis(found, directory)
+    _take_insights(found, directory)
 
 
 def _with_currency(measure: object, currency: str) -> object:
@@ -168,6 +186,8 @@ def load_catalogue(*directories: Path | None) -> model.Catalogue:
                 raise CatalogueError(f"{at}: breakdown: gives the id '{each.id}', which another KPI has")
             kpis[each.id] = each
             found.places.setdefault(("kpi", each.id), at)
-    catalogue = model.Catalogue(organisation, found.csfs, kpis, found.services, found.targets, found.goals)
+    catalogue = model.Catalogue(
+        organisation, found.csfs, kpis, found.services, found.targets, found.goals, found.insights
+    )
     check(catalogue, found.places)
     return msgspec.structs.replace(catalogue, digest=_digest(catalogue))

@@ -36,6 +36,7 @@ SCALE_SECONDS: dict[str, float] = {
     "days": 86400.0,
 }
 Activity = Literal["engage", "plan", "design_and_transition", "obtain_build", "deliver_and_support", "improve"]
+Tone = Literal["good", "bad", "mixed", "neutral", "unknown"]
 
 
 class Measure(msgspec.Struct, tag_field="kind", frozen=True, forbid_unknown_fields=True):
@@ -275,6 +276,37 @@ class Goal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str = ""
 
 
+class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An insight rule: a condition over a month's KPIs, and what the report then says.
+
+    Conditions and the placeholders of texts are those of ``pipeline.catalogue.insight_language``.
+
+    Attributes:
+        csf: where it is said; None for a rule that is tried for each KPI (``each``), which is said at the KPI's CSF.
+        when: the condition.
+        sentence: what the data says, with its figures as placeholders such as ``{csat.value}``.
+        concern: what that may mean; needed where the tone is bad or mixed.
+        suggestions: what to do, most urgent first.
+        activity, goal: of a concern; those of the sentence's first KPI where absent.
+        priority: findings of greater priority come first; then bad ones before good ones.
+        supersedes: ids of more general rules that are not said beside this one.
+        each: try it for every KPI that no other finding names, under the name ``kpi``; the first that holds is said.
+    """
+
+    id: str
+    when: str
+    tone: Tone
+    sentence: str
+    csf: str | None = None
+    concern: str | None = None
+    suggestions: list[str] = []
+    activity: Activity | None = None
+    goal: str | None = None
+    priority: int = 0
+    supersedes: list[str] = []
+    each: bool = False
+
+
 class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What holds for the whole organisation."""
 
@@ -307,6 +339,7 @@ class Catalogue(msgspec.Struct, frozen=True):
     services: dict[str, Service]
     targets: list[Target]
     goals: dict[str, Goal]
+    insights: dict[str, Insight] = {}
     digest: str = ""
 
     def target_for(self, kpi_id: str, scope: str, team: str | None, day: date) -> float | None:

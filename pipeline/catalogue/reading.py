@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -169,3 +169,11 @@ def unique(ids: Iterable[str], where: str, what: str) -> None:
         if each in seen:
             raise CatalogueError(f"{where}: the {what} '{each}' is there twice; remove or rename one")
         seen.add(each)
+
+
+def reference(name: str, known: Collection[str], where: str, what: str) -> None:
+    """Raise where a name is none of those known."""
+    if name not in known:
+        raise CatalogueError(
+            f"{where}: unknown {what} {name!r}{suggest(name, known)}; allowed: {', '.join(sorted(known)) or 'none'}"
+        )

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.catalogue.model import Kpi, Organisation
+from pipeline.catalogue.model import Direction, Kpi, Organisation
 from pipeline.values import CsfState, Status
 
 _AMBER_SCORE = 60.0
 
 
-def badness(kpi: Kpi, number: float) -> float:
-    """Return a number that grows as the value gets worse."""
-    if kpi.direction == "up":
+def badness_by(direction: Direction, number: float) -> float:
+    """Return a number that grows as a value of a KPI with that direction gets worse."""
+    if direction == "up":
         return -number
-    return abs(number) if kpi.direction == "zero" else number
+    return abs(number) if direction == "zero" else number
+
+
+def badness(kpi: Kpi, number: float) -> float:
+    """Return a number that grows as the KPI's value gets worse."""
+    return badness_by(kpi.direction, number)
 
 
 def judge(kpi: Kpi, value: float | None, count: int, target: float | None) -> tuple[Status, float | None]:

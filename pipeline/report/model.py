@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.catalogue.model import Tone
 from pipeline.values import CsfState, Status
 
 #: Version of the JSON form of ``Report``; raised when a field changes its meaning or goes.
@@ -19,7 +20,6 @@ MONTHS = 13
 
 Movement = Literal["improved", "worsened", "steady", "unknown"]
 TargetState = Literal["on_track", "off_track", "too_early_to_track", "met", "not_met", "no_target", "unknown"]
-Tone = Literal["good", "bad", "mixed", "neutral", "unknown"]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

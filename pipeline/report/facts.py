@@ -1,0 +1,204 @@
+"""What insight rules ask of the month's KPIs and CSFs, and the figures their texts carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipeline.catalogue.insight_language import EACH, NUMBERS, TRUTHS, split
+from pipeline.evaluate.judge import badness_by
+from pipeline.report import words
+from pipeline.report.contributors import dominant
+from pipeline.report.model import KpiReport
+from pipeline.report.verdict import Standing
+
+#: Other months there must be for a record.
+RECORD_MONTHS = 8
+#: Signals that a change against the month before shows, so that "rose from" says it.
+_AGAINST_BEFORE = {"outside_limits", "two_sample"}
+
+
+class Facts:
+    """Answers the names of a condition, such as ``csat__better``, as attributes.
+
+    Args:
+        kpis: the KPI reports of one scope by id.
+        csfs: how every CSF stands.
+        subject: the KPI that a rule with ``each`` is tried for.
+    """
+
+    def __init__(
+        self, kpis: Mapping[str, KpiReport], csfs: Mapping[str, Standing], subject: KpiReport | None = None
+    ) -> None:
+        self._kpis = kpis
+        self._csfs = csfs
+        self._subject = subject
+
+    def kpi(self, name: str) -> KpiReport | None:
+        """Return the report of a KPI, None where the scope has none."""
+        return self._subject if name == EACH and self._subject is not None else self._kpis.get(name)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the answer to one name of a condition."""
+        of, asked = split(name)
+        standing = self._csfs.get(of)
+        if standing is not None:
+            return standing.score if asked == "score" else _stands(standing, asked)
+        return ask(self.kpi(of), asked)
+
+    def figure(self, of: str, what: str) -> str:
+        """Return a figure or name of a KPI or CSF as a text carries it."""
+        standing = self._csfs.get(of)
+        if standing is not None:
+            return words.number(standing.score)
+        report = self.kpi(of)
+        return _FIGURES[what](report) if report is not None else words.UNKNOWN
+
+
+def _stands(standing: Standing, asked: str) -> bool:
+    return standing.state != "unknown" if asked == "known" else standing.state == asked
+
+
+def ask(report: KpiReport | None, asked: str) -> Any:
+    """Return what a condition asks of a KPI; of none: false, ``unknown``, or no number."""
+    if report is None:
+        return False if asked in TRUTHS else None if asked in NUMBERS else "unknown"
+    answer = _ANSWERS.get(asked)
+    return answer(report) if answer else getattr(report, asked)
+
+
+def _rank(report: KpiReport) -> int:
+    """Return 1 for the best month of the trend line, -1 for the worst, 0 for neither or too few months."""
+    others = [
+        badness_by(report.direction, p.value)
+        for p in report.history[:-1]
+        if p.value is not None and p.definition_version == report.definition_version
+    ]
+    if report.value is None or report.state == "to_date" or len(others) < RECORD_MONTHS:
+        return 0
+    mine = badness_by(report.direction, report.value)
+    return 1 if mine < min(others) else -1 if mine > max(others) else 0
+
+
+def _limits(report: KpiReport) -> str:
+    within, value = report.natural_limits, report.value
+    if within is None or value is None:
+        return "unknown"
+    return "above" if value > within.upper else "below" if value < within.lower else "inside"
+
+
+def _year(report: KpiReport) -> str:
+    """Compare with the same month a year before: another value only if they differ by more than months do."""
+    within, value, before = report.natural_limits, report.value, report.previous_year
+    if within is None or value is None or before is None:
+        return "unknown"
+    reach = max(within.upper - within.centre, within.centre - within.lower)
+    if abs(value - before) <= reach:
+        return "same"
+    return "better" if badness_by(report.direction, value) < badness_by(report.direction, before) else "worse"
+
+
+def _gain(report: KpiReport) -> float | None:
+    """Return the change in percent, positive for the better."""
+    if report.value is None or report.previous is None or not report.previous:
+        return None
+    now, before = badness_by(report.direction, report.value), badness_by(report.direction, report.previous)
+    return 100 * (before - now) / abs(report.previous)
+
+
+_ANSWERS: dict[str, Callable[[KpiReport], Any]] = {
+    "better": lambda k: k.movement == "improved",
+    "worse": lambda k: k.movement == "worsened",
+    "steady": lambda k: k.movement == "steady",
+    "known": lambda k: k.value is not None,
+    "few": lambda k: k.value is not None and k.status == "unknown",
+    "met": lambda k: k.target_state in {"met", "on_track"},
+    "missed": lambda k: k.target_state in {"not_met", "off_track"},
+    "climbing": lambda k: k.trend.direction == "improving",
+    "sliding": lambda k: k.trend.direction == "worsening",
+    "best": lambda k: _rank(k) > 0,
+    "worst": lambda k: _rank(k) < 0,
+    "dominated": lambda k: dominant(k.contributors) is not None,
+    "trend": lambda k: k.trend.direction,
+    "limits": _limits,
+    "year": _year,
+    "gain_pct": _gain,
+    "months": lambda k: sum(p.value is not None for p in k.history),
+    "top_share": lambda k: k.contributors[0].share if k.contributors else None,
+}
+
+
+# -- figures ---------------------------------------------------------------------------------------------------------
+
+
+def _quantity(report: KpiReport, value: float | None) -> str:
+    return words.quantity(value, report.unit, report.decimals)
+
+
+def _from_to(report: KpiReport, before: float | None, value: float | None) -> str:
+    """Return ``from 81.0% to 87.2%``: the unit once."""
+    return f"from {words.figure(before, report.unit, report.decimals)} to {_quantity(report, value)}"
+
+
+def move(report: KpiReport) -> str:
+    """Return what the value did, in words that its movement bears out."""
+    value, before, within = report.value, report.previous, report.natural_limits
+    if value is None:
+        return "is unknown"
+    now = _quantity(report, value)
+    if report.movement in {"improved", "worsened"}:
+        kind = report.signals[0].kind if report.signals else "two_sample"
+        usual = within.centre if within else before
+        along = before is not None and usual is not None and (value - before) * (value - usual) > 0
+        if along and kind in _AGAINST_BEFORE:
+            return f"{'rose' if value > (before or 0.0) else 'fell'} {_from_to(report, before, value)}"
+        return f"stands at {now}" + (f", usually {_quantity(report, usual)}" if usual is not None else "")
+    return f"holds at {now}" if report.movement == "steady" else f"is at {now}"
+
+
+def _gap(report: KpiReport) -> str:
+    if report.value is None or report.target is None:
+        return words.UNKNOWN
+    off = abs(report.value) - report.target if report.direction == "zero" else report.value - report.target
+    return words.difference(abs(off), report.unit, report.decimals).removeprefix("+")
+
+
+def limits_text(report: KpiReport) -> str:
+    """Return a KPI's natural process limits, ``81.0 to 90.5%``."""
+    within = report.natural_limits
+    return words.between(within.lower, within.upper, report.unit, report.decimals) if within else words.UNKNOWN
+
+
+def _top_move(report: KpiReport) -> str:
+    if not report.contributors:
+        return words.UNKNOWN
+    top = report.contributors[0]
+    return f"{top.name} ({_from_to(report, top.previous, top.value)})"
+
+
+def _inside(name: str) -> str:
+    """Return a KPI's name as it stands inside a sentence: lower case, unless its first word is an abbreviation."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+
+
+_FIGURES: dict[str, Callable[[KpiReport], str]] = {
+    "value": lambda k: _quantity(k, k.value),
+    "previous": lambda k: _quantity(k, k.previous),
+    "previous_year": lambda k: _quantity(k, k.previous_year),
+    "target": lambda k: words.bound(k.target, k.unit, k.decimals),
+    "change": lambda k: words.difference(k.change, k.unit, k.decimals),
+    "change_pct": lambda k: words.percent(k.change_pct, signed=True),
+    "change_year_pct": lambda k: words.percent(k.change_year_pct, signed=True),
+    "gap": _gap,
+    "move": move,
+    "usual": lambda k: _quantity(k, k.natural_limits.centre if k.natural_limits else None),
+    "limits": limits_text,
+    "slope": lambda k: words.difference(k.trend.slope, k.unit, max(k.decimals, 1)),
+    "coverage": lambda k: words.share(k.coverage),
+    "count": lambda k: words.number(k.count),
+    "months": lambda k: words.number(sum(p.value is not None for p in k.history)),
+    "top_share": lambda k: words.share(k.contributors[0].share if k.contributors else None),
+    "top_move": _top_move,
+    "top": lambda k: k.contributors[0].name if k.contributors else words.UNKNOWN,
+    "name": lambda k: _inside(k.name),
+}

@@ -1,0 +1,166 @@
+"""The alignment verdict: a CSF's status from targets, with what its movements and findings add to it.
+
+A verdict is never better than the status: a target missed is not mended by a good month. It is worse where
+
+* an *aligned* CSF has a weighty KPI that is red, or a finding of bad tone over a weighty KPI that worsened or misses its
+  target: **at risk**;
+* an *at risk* CSF has worsened in KPIs of a third of its known weight, and of more than improved: **concern**.
+
+A KPI is *weighty* from 15 % of its CSF's weight. Unknown below half the weight, as the status is. Of the CSFs with a
+verdict, a quarter at concern makes the whole a concern; any that is not aligned puts it at risk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pipeline.catalogue.model import Catalogue
+from pipeline.evaluate.judge import judge_csf
+from pipeline.report import words
+from pipeline.report.model import Finding, KpiReport
+from pipeline.values import CsfState
+
+#: Share of a CSF's weight from which a KPI alone decides.
+WEIGHTY = 0.15
+#: Share of the known weight that must have worsened to turn "at risk" into a concern.
+MUCH = 1 / 3
+#: Share of the CSFs with a verdict that must be a concern for the whole to be one.
+MANY = 0.25
+_NAMED = 3
+
+
+class Verdict(NamedTuple):
+    """A verdict and the sentence that says why."""
+
+    state: CsfState
+    reason: str
+
+
+class Standing(NamedTuple):
+    """How a CSF stands before findings: its state, its score of 100, and the share of its weight that has one."""
+
+    state: CsfState
+    score: float | None
+    known: float
+
+
+def _own(catalogue: Catalogue, csf: str, kpis: Mapping[str, KpiReport]) -> list[KpiReport]:
+    """Return the KPIs that count for a CSF, weightiest first."""
+    own = [kpis[k.id] for k in catalogue.kpis.values() if k.csf == csf and k.weight > 0 and k.id in kpis]
+    return sorted(own, key=lambda k: -k.weight)
+
+
+def _total(catalogue: Catalogue, csf: str) -> float:
+    return sum(k.weight for k in catalogue.kpis.values() if k.csf == csf)
+
+
+def standing(catalogue: Catalogue, csf: str, kpis: Mapping[str, KpiReport]) -> Standing:
+    """Return how a CSF stands by its KPIs' scores and movements, before any finding."""
+    scores = [(kpis[k.id].score if k.id in kpis else None, k.weight) for k in catalogue.kpis.values() if k.csf == csf]
+    state, score, known, total = judge_csf(scores, catalogue.organisation)
+    verdict = _verdict(catalogue, csf, state, kpis, [])
+    return Standing(verdict.state, score, known / total if total else 0.0)
+
+
+def judge_verdicts(
+    catalogue: Catalogue,
+    statuses: Mapping[str, CsfState],
+    kpis: Mapping[str, KpiReport],
+    findings: Mapping[str, Sequence[Finding]],
+) -> dict[str, Verdict]:
+    """Return the verdict of every CSF of the catalogue, with its reason.
+
+    Args:
+        catalogue: gives CSFs, weights and score limits.
+        statuses: of each CSF by its targets; one that is missing is unknown.
+        kpis: the KPI reports of one scope by id.
+        findings: of each CSF (``pipeline.report.insights.interpret``).
+    """
+    return {
+        csf: _verdict(catalogue, csf, statuses.get(csf, "unknown"), kpis, findings.get(csf, []))
+        for csf in catalogue.csfs
+    }
+
+
+def _names(kpis: Iterable[KpiReport]) -> str:
+    """Return the names of KPIs in a sentence, three at most."""
+    named = list(kpis)
+    more = len(named) - _NAMED
+    shown = [k.name for k in named[:_NAMED]]
+    return words.listing([*shown, f"{more} more"] if more > 0 else shown)
+
+
+def _verdict(
+    catalogue: Catalogue, csf: str, status: CsfState, kpis: Mapping[str, KpiReport], findings: Sequence[Finding]
+) -> Verdict:
+    own, total = _own(catalogue, csf, kpis), _total(catalogue, csf)
+    judged = [k for k in own if k.score is not None]
+    known = sum(k.weight for k in judged)
+    if status == "unknown":
+        part = words.share(known / total if total else 0.0)
+        return Verdict("unknown", f"KPIs of only {part} of its weight can be judged; half is needed.")
+    score = sum((k.score or 0.0) * k.weight for k in judged) / known if known else None
+    scored = f"the score is {words.number(score)} of 100" if score is not None else "no score is known"
+    missed = [k for k in judged if k.status in {"amber", "red"}]
+    worse = [k for k in own if k.movement == "worsened"]
+    if status == "concern":
+        red = [k for k in missed if k.status == "red"] or missed
+        below = f"; {'red' if red[0].status == 'red' else 'amber'}: {_names(red)}" if red else ""
+        return Verdict("concern", f"{_cap(scored)}{below}.")
+    if status == "at_risk":
+        lost, won = (sum(k.weight for k in own if k.movement == way) for way in ("worsened", "improved"))
+        if known and lost >= MUCH * known and lost > won:
+            part = words.share(min(1.0, lost / known))
+            return Verdict("concern", f"{_cap(scored)}, and KPIs of {part} of its weight worsened: {_names(worse)}.")
+        return Verdict("at_risk", f"{_cap(scored)}" + (f"; off target: {_names(missed)}." if missed else "."))
+    reason = _against(own, total, findings)
+    if reason:
+        return Verdict("at_risk", f"{_cap(scored)}, but {reason}.")
+    met = len(judged) - len(missed)
+    moved = f"; worsened: {_names(worse)}" if worse else ""
+    return Verdict("aligned", f"{_cap(scored)}; {met} of {words.count(len(judged), 'KPI')} on target{moved}.")
+
+
+def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]) -> str:
+    """Return what speaks against calling an aligned CSF aligned, or nothing."""
+    weighty = {k.id: k for k in own if total and k.weight / total >= WEIGHTY}
+    red = [k for k in weighty.values() if k.status == "red"]
+    if red:
+        return f"{_names(red)} {'is' if len(red) == 1 else 'are'} red"
+    for finding in findings:
+        if finding.tone != "bad":
+            continue
+        for kpi in (weighty[name] for name in finding.kpis if name in weighty):
+            if kpi.movement == "worsened":
+                return f"{kpi.name} worsened"
+            if kpi.target_state in {"not_met", "off_track"}:
+                return f"{kpi.name} misses its target"
+    return ""
+
+
+def _cap(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def overall(catalogue: Catalogue, verdicts: Mapping[str, Verdict]) -> Verdict:
+    """Return the verdict over all CSFs, and a headline that says it."""
+    by_state: dict[CsfState, list[str]] = {"aligned": [], "at_risk": [], "concern": [], "unknown": []}
+    for csf, verdict in verdicts.items():
+        by_state[verdict.state].append(catalogue.csfs[csf].name if csf in catalogue.csfs else csf)
+    known = len(verdicts) - len(by_state["unknown"])
+    if known * 2 < len(verdicts) or not known:
+        few = f"only {words.number(known)} of {words.number(len(verdicts))} success factors can be judged"
+        return Verdict("unknown", f"Too little is known: {few}.")
+    if len(by_state["concern"]) >= MANY * known:
+        state: CsfState = "concern"
+    else:
+        state = "at_risk" if by_state["concern"] or by_state["at_risk"] else "aligned"
+    parts = [f"{words.number(len(by_state['aligned']))} of {words.number(len(verdicts))} success factors are aligned"]
+    lower: tuple[tuple[CsfState, str], ...] = (
+        ("concern", "of concern"),
+        ("at_risk", "at risk"),
+        ("unknown", "unknown"),
+    )
+    parts += [f"{said}: {words.listing(by_state[key])}" for key, said in lower if by_state[key]]
+    return Verdict(state, f"{'; '.join(parts)}.")
