@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "import": ("cli.imports", "import_file", "Import a file of events by a mapping."),
     "simulate": ("cli.simulate", "simulate", "Simulate an organisation."),
     "kpis": ("cli.kpis", "kpis", "Print KPI values."),
+    "report": ("cli.report", "report", "The Monthly Operating Report: build, issue, compare, deliver."),
     "catalogue": ("cli.catalogue", "catalogue", "Check, list and document the KPI catalogue."),
     "dashboards": ("cli.dashboards", "dashboards", "Build, provision and push Grafana boards."),
     "month": ("cli.month", "month", "Close months."),

@@ -9,6 +9,7 @@
     ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
     │   └── StoreUnavailable     ... the KPI store
     ├── EntryConflict            somebody else changed the same thing of the register in the meantime
+    ├── ReportRefused            an issued report was written by a newer program, or is damaged
     ├── StoreRejected            the KPI store refuses what was written; trying again will not help
     └── StateRefused             the durable state is none this program may go on from
         ├── StateTooNew          ... a newer program wrote it
@@ -77,6 +78,10 @@ class StoreUnavailable(ServiceUnavailable):
 
 class StoreRejected(CsfError):
     """The KPI store refuses what was written; trying again will not help."""
+
+
+class ReportRefused(CsfError):
+    """An issued report was written by a newer program, or its data file is damaged."""
 
 
 class StateRefused(CsfError):

@@ -95,6 +95,32 @@ class KpiRevision(msgspec.Struct, kw_only=True):
     replaced_by: float | None = None
 
 
+#: The ``csf`` of the text that a report says of all CSFs together.
+SUMMARY = "summary"
+
+
+class ReportText(msgspec.Struct, kw_only=True):
+    """What an issued report says of one CSF (or, by ``SUMMARY``, of all) in a scope's month, for dashboards.
+
+    Attributes:
+        verdict: of the report: status, movements and findings together.
+        insight: what the data says, one paragraph; of the summary its headline.
+        concerns, suggestions: one a line, most pressing first; of the summary what changed most, and what needs a
+            decision.
+        issue: number of the report's issue.
+    """
+
+    csf: str
+    scope: str
+    period: str
+    start: int
+    verdict: CsfState
+    insight: str
+    concerns: str
+    suggestions: str
+    issue: int
+
+
 class Exits(msgspec.Struct, kw_only=True):
     """How many events of one source partition ended in each of the five exits (in = sum of the five)."""
 

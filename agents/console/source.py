@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from agents.console.board import Board, Facts, read_facts, read_revisions, read_services
-from agents.console.exits import clock_of, totals
 from agents.console.history import History, live_history, period_history, ttl
 from agents.console.reader import StoreReader
 from agents.console.selection import Selection
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue
+from pipeline.evaluate.exits import clock_of, totals
 from pipeline.time.calendar import Calendar
 from pipeline.values import Exits
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -59,6 +59,16 @@ class Entity:
         mine = (-1 if self.sequence is None else self.sequence, self.updated_ms, self.t_ms)
         other = (-1 if sequence is None else sequence, updated_ms, t_ms)
         return other > mine or (other == mine and _json.encode(data) > _json.encode(self.data))
+
+
+class HeldEntity(NamedTuple):
+    """An entity as it stands, for who asks which entities a figure was made of."""
+
+    type: str
+    source: str
+    id: str
+    data: Any
+    contributions: records.Contributions
 
 
 class Entities:
@@ -123,6 +133,11 @@ class Entities:
         )
         entity.held = records.replace(self._cells, self._bases, entity.held, new, clock_ms)
         self._dirty.add(entity.chunk)
+
+    def each(self) -> Iterator[HeldEntity]:
+        """Yield every entity with what it contributes now."""
+        for (event_type, source, name), e in self._all.items():
+            yield HeldEntity(event_type, source, name, e.data, e.held)
 
     def restore(self, _key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""

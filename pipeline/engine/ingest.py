@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from operator import itemgetter
@@ -24,7 +24,7 @@ from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.direct import DirectPath, Item
-from pipeline.engine.entities import Entities, entity_id
+from pipeline.engine.entities import Entities, HeldEntity, entity_id
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
 from pipeline.engine.seen import SeenIds
@@ -93,6 +93,10 @@ class IngestPartition:
         self._partials: list[tuple[str, bytes, bytes]] = []
         self._outbox = Outbox()
         self._dead: list[tuple[bytes, bytes]] = []
+
+    def entities(self) -> Iterator[HeldEntity]:
+        """Yield the entities of this partition with what each contributes now."""
+        return self._entities.each()
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
         """Take recovered state: all chunks as of ``position``."""

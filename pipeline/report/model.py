@@ -339,7 +339,8 @@ class Quality(msgspec.Struct, kw_only=True):
     Attributes:
         coverage: the mean over KPIs that have one; low: KPIs below ``enough`` with their coverage.
         unknown: KPIs without a value, each with the reason in words.
-        late: events that came after their month was closed; truncated: what source limits hid.
+        late: values of closed months, of the scope and its services, that events changed which came after the closing
+            (the store counts no events a month); truncated: what source limits hid.
         exits: events by exit (all partitions, all time).
         restatements: of this month and of the months in its trend lines.
     """

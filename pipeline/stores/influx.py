@@ -14,8 +14,8 @@ from influxdb_client import BucketRetentionRules
 from pipeline.errors import StoreRejected
 from pipeline.stores import common, influx_databases, influx_flux, influx_lines
 from pipeline.stores.influx_http import InfluxConnection
-from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, Row
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, TEXT, Row
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _T = TypeVar("_T")
 
@@ -95,6 +95,10 @@ class InfluxStore:
         common.require_finite_records(revisions)
         self._write(self._history, map(influx_lines.revision_line, revisions))
 
+    def write_report_texts(self, texts: Sequence[ReportText]) -> None:
+        """Keep what issued reports say; see the port."""
+        self._write(self._history, map(influx_lines.text_line, texts))
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
@@ -169,14 +173,36 @@ class InfluxStore:
         statuses = sorted(self._decode(bucket, influx_lines.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
         return common.latest_statuses(statuses) if latest else statuses
 
-    def revisions(self, *, period: str, kpi: str | None = None, start: int | None = None) -> list[KpiRevision]:
+    def revisions(
+        self,
+        *,
+        period: str,
+        kpi: str | None = None,
+        start: int | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[KpiRevision]:
         """Return superseded values; see the port."""
+        if start is not None:
+            start_from = start_to = start
         filters = {"period": [period], "kpi": None if kpi is None else [kpi]}
-        rows = self._points(self._history, REVISION, filters, start, start)
+        rows = self._points(self._history, REVISION, filters, start_from, start_to)
         return sorted(
             self._decode(self._history, influx_lines.row_revision, rows),
             key=lambda r: (r.start, r.kpi, r.scope, r.revision, r.csf),
         )
+
+    def report_texts(
+        self,
+        *,
+        period: str,
+        scopes: Sequence[str] | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[ReportText]:
+        """Return what issued reports say; see the port."""
+        rows = self._points(self._history, TEXT, {"period": [period], "scope": scopes}, start_from, start_to)
+        return sorted(self._decode(self._history, influx_lines.row_text, rows), key=lambda t: (t.start, t.csf, t.scope))
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""
@@ -225,7 +251,9 @@ class InfluxStore:
             if names is not None and len(names) > influx_flux.FILTER_NAMES
         }
         # A row without the field that every point has is a field that the newest point does not have.
-        always = {STATUS: "total_weight", EXITS: "clock", REVISION: "known_fields"}.get(measurement, "known_fields")
+        always = {STATUS: "total_weight", EXITS: "clock", REVISION: "known_fields", TEXT: "issue"}.get(
+            measurement, "known_fields"
+        )
         return [row for row in rows if row.get(always) and all(row[key] in names for key, names in wanted.items())]
 
     # -- upkeep --------------------------------------------------------------------------------------------

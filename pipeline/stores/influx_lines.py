@@ -21,10 +21,10 @@ import msgspec
 
 from pipeline.report.register import Entry, entry_bytes
 from pipeline.stores.common import OPTIONAL_FIELDS
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 LIVE, PERIOD, REVISION, STATUS, EXITS = "kpi_live", "kpi_period", "kpi_revision", "csf_status", "pipeline_exits"
-REGISTER = "register"
+REGISTER, TEXT = "register", "report_text"
 #: Exit counts are a present state, not a history: each partition has one point, at the epoch.
 EXITS_TIME = 0
 
@@ -173,6 +173,19 @@ def revision_line(revision: KpiRevision) -> str:
     return _line(head, fields, revision.start)
 
 
+def text_line(text: ReportText) -> str:
+    """Return the point of what a report says of a CSF; a later issue takes its place."""
+    fields: dict[str, float | str | None] = {
+        "verdict": text.verdict,
+        "insight": text.insight,
+        "concerns": text.concerns,
+        "suggestions": text.suggestions,
+        "issue": text.issue,
+    }
+    head = _head(TEXT, ("csf", text.csf), ("period", text.period), ("scope", text.scope))
+    return _line(head, fields, text.start)
+
+
 def exits_line(exits: Exits) -> str:
     """Return the point of a partition's exit counts."""
     fields: dict[str, float | str | None] = {
@@ -253,6 +266,21 @@ def row_revision(row: Row) -> KpiRevision:
         revision=int(row["revision"]),
         reason=unarmour(row["reason"], "\\"),
         **cast("Any", _numbers(row, _REVISION_FIELDS)),
+    )
+
+
+def row_text(row: Row) -> ReportText:
+    """Return what a report says, of a row."""
+    return ReportText(
+        csf=tag_text(row["csf"]),
+        scope=tag_text(row["scope"]),
+        period=tag_text(row["period"]),
+        start=epoch(row["_time"]),
+        verdict=cast("Any", row["verdict"]),
+        insight=unarmour(row["insight"], "\\"),
+        concerns=unarmour(row["concerns"], "\\"),
+        suggestions=unarmour(row["suggestions"], "\\"),
+        issue=int(float(row["issue"])),
     )
 
 

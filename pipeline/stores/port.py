@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 
 class KpiStore(Protocol):
@@ -28,6 +28,9 @@ class KpiStore(Protocol):
 
     def write_revisions(self, revisions: Sequence[KpiRevision]) -> None:
         """Keep superseded values of closed periods."""
+
+    def write_report_texts(self, texts: Sequence[ReportText]) -> None:
+        """Keep what the newest issue of a report says of each CSF, scope and period."""
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
@@ -64,8 +67,26 @@ class KpiStore(Protocol):
     ) -> list[CsfStatus]:
         """Return CSF statuses; ``latest`` gives only the newest a (csf, scope)."""
 
-    def revisions(self, *, period: str, kpi: str | None = None, start: int | None = None) -> list[KpiRevision]:
-        """Return superseded values ordered by (start, kpi, scope, revision)."""
+    def revisions(
+        self,
+        *,
+        period: str,
+        kpi: str | None = None,
+        start: int | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[KpiRevision]:
+        """Return superseded values ordered by (start, kpi, scope, revision); ``start`` is both ends of the range."""
+
+    def report_texts(
+        self,
+        *,
+        period: str,
+        scopes: Sequence[str] | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[ReportText]:
+        """Return what issued reports say, ordered by (start, csf, scope)."""
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition."""

@@ -29,7 +29,7 @@ from pipeline.stores.sqlite_query import (
 )
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import file_version
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _KIND_LIVE, _KIND_STATUS = 0, 1
 #: Rows that one write removes at most of what is older than the retention: old days go in small steps.
@@ -215,6 +215,27 @@ class SqliteStore:
                     ],
                 )
 
+    def write_report_texts(self, texts: Sequence[ReportText]) -> None:
+        """Keep what issued reports say; see the port."""
+        if texts:
+            with self._writing() as connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO report_text VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [
+                        (
+                            self._names.label(t.period),
+                            t.start,
+                            self._names.series("", t.scope, t.csf, NO_DEFINITION),
+                            self._names.label(t.verdict),
+                            t.insight,
+                            t.concerns,
+                            t.suggestions,
+                            t.issue,
+                        )
+                        for t in texts
+                    ],
+                )
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
@@ -317,14 +338,24 @@ class SqliteStore:
         ]
         return common.latest_statuses(statuses) if latest else statuses
 
-    def revisions(self, *, period: str, kpi: str | None = None, start: int | None = None) -> list[KpiRevision]:
+    def revisions(
+        self,
+        *,
+        period: str,
+        kpi: str | None = None,
+        start: int | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[KpiRevision]:
         """Return superseded values; see the port."""
+        if start is not None:
+            start_from = start_to = start
         kpis = None if kpi is None else [kpi]
         with self._file.reader() as connection:
             query = range_query("kpi_revision", "v.starts, v.revision, v.value, v.reason, v.replaced_by", kpis, None)
             found = connection.execute(
                 f"{query} ORDER BY v.starts, s.kpi, s.scope, v.revision, s.csf",
-                range_arguments(period, kpis, None, start, start),
+                range_arguments(period, kpis, None, start_from, start_to),
             ).fetchall()
         return [
             KpiRevision(
@@ -337,6 +368,37 @@ class SqliteStore:
                 value=row[6],
                 reason=row[7],
                 replaced_by=row[8],
+            )
+            for row in found
+        ]
+
+    def report_texts(
+        self,
+        *,
+        period: str,
+        scopes: Sequence[str] | None = None,
+        start_from: int | None = None,
+        start_to: int | None = None,
+    ) -> list[ReportText]:
+        """Return what issued reports say; see the port."""
+        columns = "v.starts, v.verdict, v.insight, v.concerns, v.suggestions, v.issue"
+        with self._file.reader() as connection:
+            found = connection.execute(
+                f"{range_query('report_text', columns, None, scopes)} ORDER BY v.starts, s.csf, s.scope",
+                range_arguments(period, None, scopes, start_from, start_to),
+            ).fetchall()
+            labels = label_texts(connection)
+        return [
+            ReportText(
+                csf=row[2],
+                scope=row[1],
+                period=period,
+                start=row[4],
+                verdict=labels[row[5]],
+                insight=row[6],
+                concerns=row[7],
+                suggestions=row[8],
+                issue=row[9],
             )
             for row in found
         ]

@@ -17,7 +17,13 @@ VALUE_COLUMNS = (
     " v.state, v.revision, v.reported, v.previous, v.unit, v.reason"
 )
 #: The column of the time in each table's key.
-_TIME = {"kpi_live": "ends", "kpi_period": "starts", "csf_status": "starts", "kpi_revision": "starts"}
+_TIME = {
+    "kpi_live": "ends",
+    "kpi_period": "starts",
+    "csf_status": "starts",
+    "kpi_revision": "starts",
+    "report_text": "starts",
+}
 #: Order within one time.
 ORDER = "s.kpi, s.scope, s.csf, s.definition"
 

@@ -61,6 +61,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         _view("period_values", "kpi_period"),
         _view("live_values", "kpi_live"),
     ),
+    (
+        "CREATE TABLE report_text (period INTEGER NOT NULL, starts INTEGER NOT NULL, series INTEGER NOT NULL,"
+        " verdict INTEGER NOT NULL, insight TEXT NOT NULL, concerns TEXT NOT NULL, suggestions TEXT NOT NULL,"
+        " issue INTEGER NOT NULL, PRIMARY KEY (period, starts, series)) WITHOUT ROWID",
+    ),
 )
 
 KPI_SCHEMA = Schema(

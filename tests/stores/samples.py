@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue, ReportText
 
 MAY = 1462060800
 DAY = 86400
@@ -74,3 +74,19 @@ def revision(number: int, **changed: Any) -> KpiRevision:
         "replaced_by": 3.25 * (number + 1),
     }
     return KpiRevision(**{**fields, **changed})
+
+
+def report_text(**changed: Any) -> ReportText:
+    """Return what a report says of a CSF."""
+    fields: dict[str, Any] = {
+        "csf": "reliability",
+        "scope": "org",
+        "period": "month",
+        "start": MAY,
+        "verdict": "at_risk",
+        "insight": "Uptime held at 99.93%, but incidents took 6.1\u00a0h to resolve.",
+        "concerns": "Resolution is slower than in any month before.",
+        "suggestions": "Look at the hand-over between first and second line.",
+        "issue": 3,
+    }
+    return ReportText(**{**fields, **changed})

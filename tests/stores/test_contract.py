@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.errors import StoreRejected
 from pipeline.stores.common import LIVE_RETENTION_S, OPTIONAL_FIELDS
-from pipeline.values import Exits
+from pipeline.values import SUMMARY, Exits
 from tests.stores.conftest import NOW
-from tests.stores.samples import DAY, MAY, live_value, period_value, revision, status
+from tests.stores.samples import DAY, MAY, live_value, period_value, report_text, revision, status
 
 HOSTILE = [
     "service:a b,c=d",
@@ -269,12 +269,37 @@ class TestRevisions:
         assert store.revisions(period="month") == everything
         assert store.revisions(period="month", kpi="mttr", start=MAY) == [*kept, more[0]]
         assert store.revisions(period="month", start=MAY + 31 * DAY) == [more[1]]
+        assert store.revisions(period="month", start_from=MAY + 1) == [more[1]]
+        assert store.revisions(period="month", start_from=MAY, start_to=MAY) == [
+            r for r in everything if r.start == MAY
+        ]
         assert store.revisions(period="day") == []
 
     def test_a_revision_may_lose_its_numbers(self, store):
         store.write_revisions([revision(1)])
         store.write_revisions([revision(1, value=None, replaced_by=None)])
         assert store.revisions(period="month") == [revision(1, value=None, replaced_by=None)]
+
+
+class TestReportTexts:
+    def test_a_later_issue_takes_the_place_of_an_earlier_one_of_the_same_month_scope_and_csf(self, store):
+        first = report_text(issue=1, concerns="One.\nTwo.")
+        others = [report_text(scope="team:a"), report_text(start=MAY + 31 * DAY), report_text(csf=SUMMARY)]
+        later = report_text(issue=2, concerns="", suggestions="", verdict="aligned")
+        store.write_report_texts([first, *others])
+        store.write_report_texts([later])
+        everything = sorted([later, *others], key=lambda t: (t.start, t.csf, t.scope))
+        assert store.report_texts(period="month") == everything
+        assert store.report_texts(period="month", scopes=["org"], start_to=MAY) == [later, others[2]]
+        assert store.report_texts(period="month", start_from=MAY + 1) == [others[1]]
+        assert store.report_texts(period="month", scopes=[]) == []
+        assert store.report_texts(period="day") == []
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_texts_come_back_as_they_were(self, store, text):
+        odd = report_text(csf=text, scope=text, insight=text, concerns=text, suggestions=text)
+        store.write_report_texts([odd])
+        assert store.report_texts(period="month", scopes=[text]) == [odd]
 
 
 class TestExits:

@@ -1,0 +1,169 @@
+"""``csf report``: the Monthly Operating Report of a month and a scope, as a draft or as a numbered issue."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from cli.options import config_option, data_dir_option
+from cli.output import say
+from cli.settings import Settings, load_settings
+from pipeline.catalogue.model import Catalogue
+from pipeline.errors import ConfigError
+from pipeline.report.build import build_report
+from pipeline.report.model import Report
+from pipeline.stores.port import KpiStore
+from reports.evidence import with_evidence
+from reports.reading import LATEST, ReportReader
+from reports.rendering import FORMATS, file_name, render
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_DRAFT = "draft"
+
+
+class ReportGroup(click.Group):
+    """A group whose first word may be a month: ``csf report 2026-10`` is ``csf report draft 2026-10``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the command's name before a month or its options."""
+        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+            args = [_DRAFT, *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ReportGroup, subcommand_metavar="MONTH | COMMAND [ARGS]...")
+def report() -> None:
+    """The Monthly Operating Report: csf report MONTH [--scope ...] [--format ...] [--out FILE].
+
+    MONTH is written like 2026-10; latest is the newest one that is over. Options: csf report draft --help.
+    """
+
+
+def scope_option(command: _F) -> _F:
+    """Add --scope."""
+    return click.option("--scope", default="org", show_default=True, help="org, team:ID or service:ID.")(command)
+
+
+def demo_option(command: _F) -> _F:
+    """Add --demo."""
+    return click.option("--demo", is_flag=True, help="Of the demonstration's values.")(command)
+
+
+def render_options(command: _F) -> _F:
+    """Add --format and --out."""
+    command = click.option(
+        "--out", type=click.Path(path_type=Path), help="File [default: printed; html and pdf: report-MONTH-SCOPE]."
+    )(command)
+    return click.option(
+        "--format", "fmt", type=click.Choice(list(FORMATS)), default="json", show_default=True, help="In which form."
+    )(command)
+
+
+def evidence_options(command: _F) -> _F:
+    """Add --evidence."""
+    command = click.option(
+        "--no-evidence", is_flag=True, help="Do not look for incident and change numbers in the event archive."
+    )(command)
+    return click.option(
+        "--evidence", "asked", multiple=True, metavar="KPI", help="List all numbers behind this KPI; may be repeated."
+    )(command)
+
+
+@report.command(_DRAFT)
+@click.argument("month")
+@config_option
+@data_dir_option
+@scope_option
+@render_options
+@evidence_options
+@demo_option
+def draft(
+    month: str, config: Path | None, data_dir: Path | None, scope: str, fmt: str, out: Path | None,
+    asked: tuple[str, ...], no_evidence: bool, demo: bool,
+) -> None:  # fmt: skip
+    """Show a month's report as of now, without issuing it."""
+    settings = report_settings(config, data_dir, demo=demo)
+    with opened(settings) as reading:
+        found = reading.build(month, scope, asked, evidence=not no_evidence)
+    put(found, fmt, out)
+
+
+def report_settings(config: Path | None, data_dir: Path | None, *, demo: bool) -> Settings:
+    """Return the settings, of the demonstration where it is asked for."""
+    settings = load_settings(config, data_dir=data_dir)
+    return replace(settings, data_dir=settings.data_dir / "demo", demo=True) if demo else settings
+
+
+class Reading:
+    """An open store, and what reports are built from besides it."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, store: KpiStore) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.store = store
+        self.reader = ReportReader(store, catalogue, time.time())
+
+    def build(self, month: str, scope: str, asked: tuple[str, ...] = (), *, evidence: bool = True) -> Report:
+        """Return the report of a month (or ``latest``) and a scope.
+
+        Args:
+            month: see ``ReportReader.month``.
+            scope: ``org``, ``team:ID`` or ``service:ID``.
+            asked: KPIs of which all entities are wanted.
+            evidence: whether entities are looked for at all.
+
+        Raises:
+            ConfigError: month, scope or KPI are wrong.
+        """
+        for kpi in asked:
+            if kpi not in self.catalogue.kpis:
+                raise ConfigError(f"--evidence {kpi}: is not in the catalogue; `csf catalogue list` names them")
+        self.reader.check_scope(scope)
+        inputs = self.reader.read(self.reader.month(month, scope), scope)
+        if evidence:
+            archive = self.settings.data_dir / "archive" if self.settings.archive else None
+            inputs = with_evidence(inputs, self.catalogue, archive, asked)
+        return build_report(self.catalogue, inputs)
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Reading]:
+    """Open the store for reading.
+
+    Raises:
+        ConfigError: there is nothing in it yet.
+    """
+    if settings.store == "sqlite" and not settings.store_path.exists():
+        raise ConfigError(f"there are no values in {settings.data_dir} yet: import something, or run `csf up`")
+    store = settings.open_store(read_only=True)
+    try:
+        yield Reading(settings, settings.load_catalogue(), store)
+    finally:
+        store.close()
+
+
+def put(found: Report, fmt: str, out: Path | None) -> None:
+    """Render a report and write it to a file, or print it where its form is text and no file is named.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    data = render(found, fmt)
+    if str(out) == "-" or (out is None and FORMATS[fmt].on_screen):
+        click.echo(data, nl=False)
+        return
+    path = out or Path(file_name(found, fmt))
+    try:
+        path.write_bytes(data)
+    except OSError as e:
+        raise ConfigError(f"{path} cannot be written: {e.strerror}; name another file with --out") from None
+    say(f"{path} is written: {found.scope_name}, {found.month}, {len(data):,} bytes")
+
+
+__all__ = ["LATEST", "Reading", "draft", "opened", "put", "report", "report_settings"]

@@ -1,0 +1,68 @@
+"""The entities behind a report's figures, from the event archive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from pipeline.archive import ArchiveReader
+from pipeline.archive.errors import ArchiveDamaged
+from pipeline.archive.files import list_files
+from pipeline.catalogue.directory import Directory
+from pipeline.catalogue.model import Catalogue
+from pipeline.engine.plan import build_plan
+from pipeline.report.evidence import NAMED, EvidenceFold, has_evidence, topics
+from pipeline.report.inputs import ReportInputs
+from pipeline.time.calendar import Calendar
+
+#: Without being asked, no more of the archive than this is folded for a report, bytes as they lie on the disk.
+UNASKED_BYTES = 16 * 2**20
+#: How many entities are named of a KPI that was asked for.
+NAMED_ASKED = 1_000
+
+
+def with_evidence(
+    inputs: ReportInputs, catalogue: Catalogue, archive: Path | None, asked: Sequence[str] = ()
+) -> ReportInputs:
+    """Return inputs with the incident, change and vulnerability numbers behind the figures, or with why there are none.
+
+    Args:
+        inputs: of a month and scope.
+        catalogue: whose measures decide.
+        archive: its folder; None where it is off.
+        asked: KPIs of which a long list is wanted, however large the archive is; empty: a short one of every KPI that is
+            made of entities, from an archive of moderate size.
+    """
+    plan = build_plan(catalogue)
+    kpis = [k for k in (asked or catalogue.kpis) if has_evidence(plan, k)]
+    wanted = topics(plan, kpis)
+    files = [] if archive is None else list_files(archive, wanted)
+    size = sum(f.size for f in files)
+    reason = ""
+    if archive is None:
+        reason = "The numbers behind this figure are not listed: the event archive is off (setting archive)."
+    elif not files:
+        reason = "The numbers behind this figure are not listed: the event archive holds no events of its kind."
+    elif size > UNASKED_BYTES and not asked:
+        reason = "The numbers behind this figure are not listed, the archive is large; `--evidence KPI` lists them."
+    known = {v.kpi for v in inputs.values if v.value is not None and not v.reported}
+    if reason:
+        absent = {k: reason for k in kpis if k in known}
+        return msgspec.structs.replace(inputs, evidence_absent=absent)
+    damaged: list[ArchiveDamaged] = []
+    fold = EvidenceFold(plan)
+    for record in ArchiveReader(archive or Path(), damaged.append).records(wanted):
+        fold.add(record.topic, record.partition, record.offset, record.arrival_ms, record.value)
+    calendar = Calendar(catalogue.organisation.zone)
+    start = calendar.parse_month(inputs.month)
+    scopes = {inputs.scope, *Directory(catalogue, inputs.stored).services(inputs.scope)}
+    services = frozenset(s.removeprefix("service:") for s in scopes) if inputs.scope != "org" else None
+    found = fold.of_month(
+        kpis, start, calendar.next_month(start), services, NAMED_ASKED if asked else NAMED
+    )  # fmt: skip
+    incomplete = "Numbers of some events are missing below: a part of the archive is damaged (`csf doctor`)."
+    return msgspec.structs.replace(
+        inputs, evidence=found, evidence_absent=dict.fromkeys(found, incomplete) if damaged else {}
+    )
