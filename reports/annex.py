@@ -1,0 +1,194 @@
+"""The report's last parts in words: data quality, the numbers, provenance, definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.report import words
+from pipeline.report.model import CsfReport, KpiReport, Report
+from reports.figures import service
+from reports.view import Definition, Provenance, Quality, Table
+
+#: services and entity numbers that the annex lists for a KPI; the report's data file holds them all
+SERVICES, EVIDENCE = 12, 24
+
+_DIRECTIONS = {"up": "more is better", "down": "less is better", "zero": "the nearer to zero, the better"}
+_EXITS = {
+    "kpi": "in a KPI", "dead_letter": "dead letter", "duplicate": "duplicate", "unmapped": "unmapped", "ignored": "ignored",
+}  # fmt: skip
+
+
+def _kpis(report: Report) -> Iterator[KpiReport]:
+    for csf in report.csfs:
+        yield from csf.kpis
+
+
+def _plain(value: float | None) -> str:
+    """A numerator, denominator or limit: as many decimals as it needs, at most two."""
+    if value is None:
+        return words.UNKNOWN
+    text = words.number(value, 2)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def quality(report: Report) -> Quality:
+    """Return how far the figures can be trusted."""
+    found = report.quality
+    names = {kpi.id: kpi.name for kpi in _kpis(report)}
+    coverage = (
+        "How much of the month the sources delivered is unknown."
+        if found.coverage is None
+        else f"The sources delivered for {words.share(found.coverage)} of the month on average; "
+        f"below {words.share(found.enough)} a figure is not enough to judge by."
+    )
+    late = "No event came after its month was closed."
+    if found.late:
+        late = f"{words.count(found.late, 'event')} came after their month was closed and restated it."
+    cut = "No source cut off what it delivered."
+    if found.truncated:
+        cut = f"Limits of the sources hid {words.count(found.truncated, 'record')}; coverage is lowered for them."
+    tables = [
+        Table(
+            caption="KPIs whose sources delivered too little",
+            columns=["KPI", "Coverage"], text=[True, False], lead=list(found.low),
+            rows=[[names.get(kpi, kpi), words.share(share)] for kpi, share in found.low.items()],
+        ),
+        Table(
+            caption="KPIs that are unknown, and why",
+            columns=["KPI", "Reason"], text=[True, True], lead=list(found.unknown),
+            rows=[[names.get(kpi, kpi), reason] for kpi, reason in found.unknown.items()],
+        ),
+        Table(
+            caption="Values of closed months that changed afterwards",
+            columns=["KPI", "Scope", "Month", "Revision", "Before", "After", "Reason"],
+            text=[True, True, True, False, False, False, True], lead=[r.kpi for r in found.restatements],
+            rows=[
+                [names.get(r.kpi, r.kpi), r.scope, words.short_month(r.month), str(r.revision),
+                 _value(report, r.kpi, r.old), _value(report, r.kpi, r.new), r.reason]
+                for r in found.restatements
+            ],
+        ),
+        Table(
+            caption="Where all events ended, since the beginning",
+            columns=["Exit", "Events"], text=[True, False],
+            rows=[[_EXITS.get(name, name.replace("_", " ")), words.number(count)] for name, count in found.exits.items()],
+        ),
+    ]  # fmt: skip
+    return Quality(sentences=[coverage, late, cut, *found.notes], tables=[table for table in tables if table.rows])
+
+
+def _value(report: Report, kpi_id: str, value: float | None) -> str:
+    kpi = next((kpi for kpi in _kpis(report) if kpi.id == kpi_id), None)
+    return _plain(value) if kpi is None else words.quantity(value, kpi.unit, kpi.decimals)
+
+
+def differences(report: Report) -> Table | None:
+    """Return what differs from the issue before; None where nothing does."""
+    if report.issue is None or not report.issue.differences:
+        return None
+    return Table(
+        caption="What differs from the issue before",
+        columns=["What", "Before", "Now", "Reason"], text=[True, False, False, True],
+        rows=[[d.what, d.old, d.new, d.reason or "not given"] for d in report.issue.differences],
+    )  # fmt: skip
+
+
+def numbers(report: Report) -> list[Table]:
+    """Return, for each CSF, what its KPIs' values are made of and what their movements are judged by."""
+    return [_numbers(csf) for csf in report.csfs if csf.kpis]
+
+
+def _numbers(csf: CsfReport) -> Table:
+    rows = []
+    for kpi in csf.kpis:
+        limits, trend = kpi.natural_limits, kpi.trend
+        span = "too few months" if limits is None else f"{_limit(kpi, limits.lower)} to {_limit(kpi, limits.upper)}"
+        slope = (
+            "too few months" if trend.slope is None else words.difference(trend.slope, kpi.unit, max(2, kpi.decimals))
+        )
+        chance = "" if trend.p_value is None else f" (p {trend.p_value:.3f})"
+        state = {"to_date": "to date", "closed": "closed", "restated": f"restated, rev. {kpi.revision}"}[kpi.state]
+        rows.append([
+            kpi.name, words.quantity(kpi.value, kpi.unit, kpi.decimals), _plain(kpi.numerator), _plain(kpi.denominator),
+            words.number(kpi.count), span, slope + chance, state + (", reported" if kpi.reported else ""),
+        ])  # fmt: skip
+    return Table(
+        caption=csf.name,
+        columns=["KPI", "Value", "Numerator", "Denominator", "Sample", "Natural limits", "Slope a month", "State"],
+        text=[True, False, False, False, False, False, False, True],
+        rows=rows,
+        lead=[kpi.id for kpi in csf.kpis],
+    )
+
+
+def _limit(kpi: KpiReport, value: float) -> str:
+    return words.number(value, kpi.decimals)
+
+
+def months(report: Report) -> list[Table]:
+    """Return, for each CSF, the months behind its trend lines."""
+    return [_months(csf) for csf in report.csfs if any(kpi.history for kpi in csf.kpis)]
+
+
+def _months(csf: CsfReport) -> Table:
+    span = next(kpi.history for kpi in csf.kpis if kpi.history)
+    rows = [
+        [
+            kpi.name,
+            *(words.figure(p.value, kpi.unit, kpi.decimals) if p.value is not None else "?" for p in kpi.history),
+        ]
+        for kpi in csf.kpis
+    ]
+    return Table(
+        caption=csf.name,
+        columns=["KPI", *(words.short_month(point.month) for point in span)],
+        text=[True, *(False for _ in span)],
+        rows=rows,
+        lead=[kpi.id for kpi in csf.kpis],
+        after="A question mark stands for a month that is unknown.",
+    )
+
+
+def provenance(report: Report) -> list[Provenance]:
+    """Return what stands behind each KPI that has services below its scope, or entity numbers."""
+    return [_provenance(kpi) for kpi in _kpis(report) if kpi.services or kpi.evidence]
+
+
+def _provenance(kpi: KpiReport) -> Provenance:
+    left = len(kpi.services) - SERVICES
+    total = max(kpi.evidence_total, len(kpi.evidence))
+    shown = kpi.evidence[:EVIDENCE]
+    rest = total - len(shown)
+    return Provenance(
+        kpi=kpi.id,
+        name=kpi.name,
+        services=[service(found, kpi) for found in kpi.services[:SERVICES]],
+        services_left=f"{words.count(left, 'more service')} in the data file." if left > 0 else "",
+        evidence=[(found.number, found.service) for found in shown],
+        evidence_left=f"{words.number(rest)} more." if rest > 0 and shown else "",
+    )
+
+
+def provenance_left(report: Report) -> str:
+    """Return where the services are that the annex leaves out; empty where it leaves out none."""
+    most = max((len(kpi.services) for kpi in _kpis(report)), default=0)
+    if most <= SERVICES:
+        return ""
+    return (
+        f"For each KPI the first {SERVICES} of up to {words.count(most, 'service')} are listed, those that matter most for it "
+        f"first. All of them are in the report's data file: csf report {report.month} --scope {report.scope} --format json."
+    )
+
+
+def definitions(report: Report) -> list[Definition]:
+    """Return what the KPIs mean; those of a breakdown are told with the whole."""
+    return [
+        Definition(
+            kpi=kpi.id,
+            name=kpi.name,
+            text=kpi.definition,
+            facts=f"{_DIRECTIONS[kpi.direction]}; unit {kpi.unit}; definition version {kpi.definition_version}; owner {kpi.owner}",
+        )
+        for kpi in _kpis(report)
+        if kpi.breakdown_of is None
+    ]
