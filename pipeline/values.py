@@ -121,6 +121,34 @@ class ReportText(msgspec.Struct, kw_only=True):
     issue: int
 
 
+class AlertChange(msgspec.Struct, kw_only=True):
+    """An alert of one rule and scope changed its state.
+
+    Attributes:
+        kpi: empty for rules about a CSF.
+        state: ``firing`` or ``resolved``; ``unknown`` where what fires can't be judged any more, ``known`` where it can again.
+        at: when, epoch seconds of the data clock; since: when what fires began to fire.
+        value, threshold, unit: what was compared; None where unknown.
+        count, coverage: sample size, and share 0-1 that sources delivered.
+        note: what value and threshold are, or why nothing is known.
+    """
+
+    rule: str
+    kpi: str
+    csf: str
+    scope: str
+    severity: Literal["critical", "warning", "info"]
+    state: Literal["firing", "resolved", "unknown", "known"]
+    at: int
+    since: int
+    value: float | None = None
+    threshold: float | None = None
+    unit: str = ""
+    count: int = 0
+    coverage: float | None = None
+    note: str = ""
+
+
 class Exits(msgspec.Struct, kw_only=True):
     """How many events of one source partition ended in each of the five exits (in = sum of the five)."""
 

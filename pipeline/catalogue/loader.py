@@ -11,22 +11,26 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pipeline.catalogue import model
+from pipeline.catalogue import alerts, model
 from pipeline.catalogue.breakdowns import expand
 from pipeline.catalogue.check import check
-from pipeline.catalogue.reading import entries, read_yaml, typed, unique
+from pipeline.catalogue.check_alerts import check_alerts
+from pipeline.catalogue.derived_alerts import derived_rules
+from pipeline.catalogue.reading import entries, read_yaml, rule_kind, typed, unique
 from pipeline.errors import CatalogueError
 
 #: The catalogue that comes with the program.
 BUILT_IN = Path(__file__).parent
 
-_FILES = ("organisation.yaml", "csfs.yaml", "services.yaml", "targets.yaml", "goals.yaml")
+_FILES = (
+    "organisation.yaml", "csfs.yaml", "services.yaml", "targets.yaml", "goals.yaml", "channels.yaml", "routes.yaml",
+)  # fmt: skip
 _CURRENCY = "$currency"
 
 #: Folders of lists that may be spread over any number of files.
-_FOLDERS = ("kpis", "insights")
+_FOLDERS = ("kpis", "insights", "alerts")
 
-Entry = TypeVar("Entry", model.Csf, model.Service, model.Goal)
+Entry = TypeVar("Entry", model.Csf, model.Service, model.Goal, alerts.Channel, alerts.Route)
 
 
 @dataclass
@@ -40,6 +44,10 @@ class Found:
     targets: list[model.Target] = field(default_factory=list)
     goals: dict[str, model.Goal] = field(default_factory=dict)
     insights: dict[str, model.Insight] = field(default_factory=dict)
+    rules: dict[str, alerts.AnyRule] = field(default_factory=dict)
+    channels: dict[str, alerts.Channel] = field(default_factory=dict)
+    #: in the order in which they are tried: those of a later directory before those of an earlier one
+    routes: dict[str, alerts.Route] = field(default_factory=dict)
     #: (file, id) to a place such as ``kpis/reliability.yaml: kpi 'mttr'``
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -111,6 +119,20 @@ def _take_insights(found: Found, directory: Path) -> None:
         found.places["insight", name] = place
 
 
+def _take_rules(found: Found, directory: Path) -> None:
+    for name, entry, place in _folder(directory, "alerts", "rule"):
+        rule = found.rules[name] = typed(entry, rule_kind(entry, place), place)
+        found.places["rule", name] = place
+        if rule.derived:
+            raise CatalogueError(f"{place}: derived: is set by the loader; remove it")
+
+
+def _take_routes(found: Found, path: Path, shown: str) -> None:
+    taken: dict[str, alerts.Route] = {}
+    _take(taken, found.places, path, shown, "route", alerts.Route)
+    found.routes = {**taken, **{name: route for name, route in found.routes.items() if name not in taken}}
+
+
 def _refuse_near_misses(directory: Path) -> None:
     """Raise for a file whose name is nearly one of ours: it would be overlooked silently."""
     ours = [*_FILES, *_FOLDERS]
@@ -132,6 +154,8 @@ def _read(found: Found, directory: Path) -> None:
         "services.yaml": lambda p, s: _take(found.services, found.places, p, s, "service", model.Service),
         "goals.yaml": lambda p, s: _take(found.goals, found.places, p, s, "goal", model.Goal),
         "targets.yaml": lambda p, s: _take_targets(found, p, s),
+        "channels.yaml": lambda p, s: _take(found.channels, found.places, p, s, "channel", alerts.Channel),
+        "routes.yaml": lambda p, s: _take_routes(found, p, s),
     }
     for name, reader in readers.items():
         path = directory / name
@@ -139,6 +163,7 @@ def _read(found: Found, directory: Path) -> None:
             reader(path, _shown(directory, path))
     _take_kpis(found, directory)
     _take_insights(found, directory)
+    _take_rules(found, directory)
 
 
 def _with_currency(measure: object, currency: str) -> object:
@@ -190,4 +215,16 @@ def load_catalogue(*directories: Path | None) -> model.Catalogue:
         organisation, found.csfs, kpis, found.services, found.targets, found.goals, found.insights
     )
     check(catalogue, found.places)
+    catalogue = _with_alerts(catalogue, found)
     return msgspec.structs.replace(catalogue, digest=_digest(catalogue))
+
+
+def _with_alerts(catalogue: model.Catalogue, found: Found) -> model.Catalogue:
+    """Return the catalogue with what alerts: rules that follow from it, in whose place own ones of the same id are."""
+    derived = derived_rules(catalogue) if catalogue.organisation.derived_alerts else ()
+    rules: dict[str, alerts.AnyRule] = {rule.id: rule for rule in derived} | found.rules
+    whole = msgspec.structs.replace(
+        catalogue, alerts=rules, channels=found.channels, routes=list(found.routes.values())
+    )
+    check_alerts(whole, found.places)
+    return msgspec.structs.replace(whole, alerts={name: rule for name, rule in rules.items() if rule.enabled})

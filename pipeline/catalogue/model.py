@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from pipeline.catalogue.alerts import AnyRule, Channel, Route
+
 CSF_IDS = (
     "user_centric_design",
     "user_friendly_interface",
@@ -328,6 +330,10 @@ class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     #: score limits: at or above aligned, at or above at_risk, below: concern
     aligned_score: float = 80.0
     at_risk_score: float = 60.0
+    #: rules follow from thresholds, targets and CSFs; without it only own rules alert
+    derived_alerts: bool = True
+    #: address of a board for alerts' links; ``{csf}``, ``{kpi}`` and ``{scope}`` stand for the alert's own
+    board_url: str | None = None
 
 
 class Catalogue(msgspec.Struct, frozen=True):
@@ -340,6 +346,10 @@ class Catalogue(msgspec.Struct, frozen=True):
     targets: list[Target]
     goals: dict[str, Goal]
     insights: dict[str, Insight] = {}
+    #: rules that alert by id, own and derived ones; those switched off are left out
+    alerts: dict[str, AnyRule] = {}
+    channels: dict[str, Channel] = {}
+    routes: list[Route] = []
     digest: str = ""
 
     def target_for(self, kpi_id: str, scope: str, team: str | None, day: date) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 import yaml
 
-from pipeline.catalogue import model
+from pipeline.catalogue import alerts, model
 from pipeline.catalogue.expressions import suggest
 from pipeline.errors import CatalogueError
 
@@ -25,6 +25,8 @@ _MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
 MEASURES: dict[str, type[model.Measure]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(model.AnyMeasure)
 }
+#: The kinds of alert rules by name.
+RULES: dict[str, type[alerts.AnyRule]] = {str(kind.__struct_config__.tag): kind for kind in get_args(alerts.AnyRule)}
 
 
 class _Loader(yaml.SafeLoader):
@@ -87,7 +89,9 @@ def _name(value: object) -> str:
 
 
 def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    return get_type_hints(kind)
+    """Return the type hints of a struct by the keys that a file uses."""
+    hints = get_type_hints(kind)
+    return {key: hints[name] for name, key in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)}
 
 
 def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
@@ -99,20 +103,26 @@ def _struct_in(hint: Any) -> type[msgspec.Struct] | None:
     return known[0] if len(known) == 1 else None
 
 
-def _measure_kind(value: object, where: str) -> type[msgspec.Struct]:
-    allowed = ", ".join(MEASURES)
+def _kind_of(value: object, kinds: Mapping[str, type[T]], where: str, what: str) -> type[T]:
+    """Return the struct that the key ``kind`` names."""
+    allowed = ", ".join(kinds)
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str):
         raise CatalogueError(f"{where}: needs a mapping with the key 'kind'; allowed kinds: {allowed}")
-    if kind not in MEASURES:
-        raise CatalogueError(f"{where}.kind: unknown measure {kind!r}{suggest(kind, MEASURES)}; allowed: {allowed}")
-    return MEASURES[kind]
+    if kind not in kinds:
+        raise CatalogueError(f"{where}.kind: unknown {what} {kind!r}{suggest(kind, kinds)}; allowed: {allowed}")
+    return kinds[kind]
+
+
+def rule_kind(entry: dict[str, Any], where: str) -> type[alerts.AnyRule]:
+    """Return the kind of an alert rule; raises CatalogueError naming the allowed ones."""
+    return _kind_of(entry, RULES, where, "rule")
 
 
 def _check_keys(entry: dict[str, Any], kind: type[msgspec.Struct], where: str, path: str = "") -> None:
     """Raise where an entry, or one inside it, has a key that is not known."""
     hints = _hints(kind)
-    allowed = {*hints, "kind"} if issubclass(kind, model.Measure) else set(hints)
+    allowed = {*hints, "kind"} if issubclass(kind, model.Measure | alerts.Rule) else set(hints)
     for key, value in entry.items():
         here = f"{path}.{key}" if path else str(key)
         if key not in allowed:
@@ -120,7 +130,7 @@ def _check_keys(entry: dict[str, Any], kind: type[msgspec.Struct], where: str, p
                 f"{where}: unknown key '{here}'{suggest(str(key), allowed)}; allowed: {', '.join(sorted(allowed))}"
             )
         if key == "measure" and kind is model.Kpi:
-            _check_keys(value, _measure_kind(value, f"{where}: measure"), where, here)
+            _check_keys(value, _kind_of(value, MEASURES, f"{where}: measure", "measure"), where, here)
             continue
         inner = _struct_in(hints.get(key))
         if inner is not None and isinstance(value, dict):

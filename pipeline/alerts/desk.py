@@ -1,0 +1,211 @@
+"""Who is told of what: raises, reminders and clears, grouped by route; what holds a raise back.
+
+A silence, planned maintenance, a rule that says more, flapping, or values that are old hold back the raise, never the
+clear of what was told. What is held back is told when the reason is gone, if it still fires then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from pipeline.alerts.book import AlertBook, Key
+from pipeline.alerts.inputs import Silence
+from pipeline.catalogue.alerts import AnyRule, Match, Route, duration_s
+from pipeline.catalogue.model import Catalogue
+
+#: What was judged by a data clock older than this is not raised: it is read again, or its sources lag behind.
+MAX_AGE_S = 900.0
+
+Group = tuple[str, tuple[str, ...]]
+"""Route and what its alerts agree in."""
+
+
+class Open(msgspec.Struct, array_like=True):
+    """What people know of an alert that is not over for them.
+
+    Attributes:
+        since: since when what they were told of has been firing; None: they were not told.
+        told_at: when they were told last, epoch seconds.
+        acked_by: who took it on, empty while nobody did.
+        route: the route by which they were told.
+    """
+
+    since: int | None = None
+    told_at: float = 0.0
+    acked_by: str = ""
+    route: str = ""
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One alert of a notification."""
+
+    rule: str
+    scope: str
+    kind: Literal["raise", "remind", "clear"]
+    since: int
+
+
+class Notification(msgspec.Struct, frozen=True, array_like=True):
+    """What one group of alerts is told by one route at one instant; ``id`` is the same if it is decided again."""
+
+    id: str
+    route: str
+    labels: tuple[tuple[str, str], ...]
+    at: float
+    items: tuple[Item, ...]
+
+
+class Desk:
+    """Decides, for an instant, what is to be told."""
+
+    def __init__(self, catalogue: Catalogue, book: AlertBook) -> None:
+        self._catalogue, self._book = catalogue, book
+        self._routes = {route.id: route for route in catalogue.routes}
+        self.open: dict[Key, Open] = {}
+        self.silences: dict[str, Silence] = {}
+        self.maintenance: dict[str, list[tuple[int, int]]] = {}
+        #: when a group was told of raises last
+        self.told: dict[Group, float] = {}
+        #: since when a group has had something to be told
+        self._waits: dict[Group, float] = {}
+        self.dirty_open: set[Key] = set()
+
+    # --- what is heard ---
+
+    def note(self, key: Key) -> None:
+        """Note that an alert fires or is over."""
+        if key not in self.open:
+            self.open[key] = Open()
+            self.dirty_open.add(key)
+
+    def acknowledge(self, key: Key, by: str) -> bool:
+        """Take an alert on; return whether there is one."""
+        if (known := self.open.get(key)) is None:
+            return False
+        known.acked_by = by
+        self.dirty_open.add(key)
+        return True
+
+    # --- what holds back ---
+
+    def held_by(self, key: Key, now: float) -> str:
+        """Return why an alert that fires is not raised, empty where nothing holds it back."""
+        rule, scope = self._book.rules[key[0]], key[1]
+        clock = self._book.clock_of(key)
+        if now - clock > MAX_AGE_S:
+            return "its values are old"
+        for other in rule.quiet_while:
+            known = self._book.instances.get((other, scope))
+            if known is not None and known.state == "firing":
+                return f"{other} says more"
+        if any(start <= clock < end for start, end in self.maintenance.get(scope.removeprefix("service:"), ())):
+            return "planned maintenance"
+        for silence in self.silences.values():
+            if silence.start <= now < silence.end and self.matches(silence.match, rule, scope):
+                return f"silenced by {silence.by}"
+        return "flapping" if self._book.instances[key].flaps(clock) else ""
+
+    def matches(self, match: Match, rule: AnyRule, scope: str) -> bool:
+        """Return whether an alert is one that a route or silence names."""
+        kind, _, name = scope.partition(":")
+        service = self._catalogue.services.get(name) if kind == "service" else None
+        team = name if kind == "team" else service.team if service else None
+        tier = service.tier if service else None
+        return (
+            (match.severity is None or rule.severity in match.severity)
+            and (match.tier is None or tier in match.tier)
+            and (match.team is None or team in match.team)
+            and (match.csf is None or self._book.csf_of(rule) in match.csf)
+            and (match.rule is None or rule.id in match.rule)
+            and (match.scope is None or scope in match.scope or f"{kind}:*" in match.scope)
+        )
+
+    def route_of(self, key: Key) -> Route | None:
+        """Return the route of an alert: the first that matches; None where none does."""
+        rule = self._book.rules[key[0]]
+        return next((r for r in self._catalogue.routes if self.matches(r.match, rule, key[1])), None)
+
+    def labels(self, key: Key) -> dict[str, str]:
+        """Return what alerts are grouped by."""
+        rule, scope = self._book.rules[key[0]], key[1]
+        service = self._catalogue.services.get(scope.removeprefix("service:"))
+        team = scope.removeprefix("team:") if scope.startswith("team:") else service.team if service else ""
+        return {
+            "rule": rule.id, "kpi": getattr(rule, "kpi", ""), "csf": self._book.csf_of(rule), "scope": scope,
+            "team": team, "severity": rule.severity,
+        }  # fmt: skip
+
+    # --- deciding ---
+
+    def decide(self, now: float) -> list[Notification]:
+        """Return what is to be told now, and note that it is told."""
+        wanted: dict[Group, list[tuple[Key, Item]]] = defaultdict(list)
+        for key in list(self.open):
+            known = self.open[key]
+            item = self._item(key, known, now)
+            # what was raised is cleared the way it was raised, whatever the routes say meanwhile
+            route = self._routes.get(known.route) if known.route else self.route_of(key)
+            if item is not None and route is not None:
+                labels = self.labels(key)
+                wanted[route.id, tuple(labels[name] for name in route.group_by)].append((key, item))
+            elif item is not None and item.kind == "clear":
+                self._forget(key)
+        for group in self._waits.keys() - wanted.keys():
+            del self._waits[group]
+        return [self._tell(group, found, now) for group, found in wanted.items() if self._is_due(group, found, now)]
+
+    def _item(self, key: Key, known: Open, now: float) -> Item | None:
+        instance = self._book.instances.get(key)
+        firing = instance is not None and instance.state == "firing"
+        if known.since is not None and (not firing or (instance is not None and instance.since != known.since)):
+            return Item(*key, "clear", known.since)
+        if not firing:
+            self._forget(key)
+            return None
+        assert instance is not None
+        if known.since is None:
+            return None if self.held_by(key, now) else Item(*key, "raise", instance.since)
+        route = self._routes.get(known.route)
+        repeat = (duration_s(route.repeat) or 0) if route else 0
+        due = repeat and now - known.told_at >= repeat and not known.acked_by
+        return Item(*key, "remind", known.since) if due and not self.held_by(key, now) else None
+
+    def _is_due(self, group: Group, found: Iterable[tuple[Key, Item]], now: float) -> bool:
+        route = self._routes[group[0]]
+        since = self._waits.setdefault(group, now)
+        if now - since < (duration_s(route.group_wait) or 0):
+            return False
+        clears = any(item.kind == "clear" for _, item in found)
+        return clears or now - self.told.get(group, 0.0) >= (duration_s(route.group_interval) or 0)
+
+    def _tell(self, group: Group, found: list[tuple[Key, Item]], now: float) -> Notification:
+        route = self._routes[group[0]]
+        for key, item in found:
+            if item.kind == "clear":
+                self._forget(key)
+                instance = self._book.instances.get(key)
+                if instance is not None and instance.state == "firing":  # it fires again since
+                    self.note(key)
+            else:
+                known = self.open[key]
+                self.open[key] = Open(item.since, now, known.acked_by, route.id)
+                self.dirty_open.add(key)
+        self._waits.pop(group, None)
+        if any(item.kind != "clear" for _, item in found):
+            self.told[group] = now
+        items = tuple(sorted((item for _, item in found), key=lambda i: (i.kind, i.rule, i.scope)))
+        if not route.resolved:
+            items = tuple(item for item in items if item.kind != "clear")
+        said = msgspec.json.encode([group, items, now if any(i.kind == "remind" for i in items) else 0])
+        name = hashlib.blake2b(said, digest_size=10).hexdigest()
+        labels = tuple(zip(route.group_by, group[1], strict=True))
+        return Notification(name, route.id, labels, now, items)
+
+    def _forget(self, key: Key) -> None:
+        self.open.pop(key, None)
+        self.dirty_open.add(key)

@@ -1,0 +1,215 @@
+"""Alerting as a state machine over positions in its log: what it hears changes alerts, what time passes tells of them.
+
+Like ingest and rollup it knows nothing of Kafka or of the time of day. ``fold`` takes messages of ``csf.alert-inputs``
+once each (those at or below ``position`` change nothing), ``advance`` decides what is to be told at an instant, and
+``take_chunks`` gives what changed of the durable state. What is to be told and written stays in the state until
+``settle`` says that it is done: a crash before says it again, a crash after does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from pipeline.alerts import inputs as i
+from pipeline.alerts.book import AlertBook, Key, Series
+from pipeline.alerts.desk import Desk, Notification, Open
+from pipeline.alerts.machine import Instance
+from pipeline.catalogue.model import Catalogue
+from pipeline.values import AlertChange, CsfStatus, KpiValue
+
+_pack = msgspec.msgpack.encode
+_SEPARATOR = b"\x1f"
+_CLOCKS, _TOLD, _NUMBER = b"clocks", b"told", b"number"
+
+
+def _chunk(kind: bytes, *parts: str) -> bytes:
+    return kind + _SEPARATOR.join(part.encode() for part in parts)
+
+
+class Delivery(msgspec.Struct, frozen=True, array_like=True):
+    """A notification on its way to one channel.
+
+    Attributes:
+        number: deliveries of a channel go out in this order.
+    """
+
+    number: int
+    channel: str
+    notification: Notification
+
+
+class AlertEngine:
+    """All alerting of an installation: one log, one machine."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        #: last offset folded, -1 before the first
+        self.position = -1
+        self.book = AlertBook(catalogue)
+        self.desk = Desk(catalogue, self.book)
+        self._routes = {route.id: route for route in catalogue.routes}
+        #: changes not yet written, by number
+        self.changes: dict[int, AlertChange] = {}
+        #: deliveries not yet made, by number
+        self.deliveries: dict[int, Delivery] = {}
+        self._number = 0
+        self._dirty: set[bytes] = set()
+
+    # --- hearing ---
+
+    def fold(self, records: Iterable[tuple[int, int, bytes]]) -> int:
+        """Take messages (offset, arrival in epoch ms, value); return how many could not be read."""
+        bad = 0
+        for offset, _arrival_ms, value in records:
+            if offset <= self.position:
+                continue
+            try:
+                self.hear(i.decode(value))
+            except msgspec.DecodeError:
+                bad += 1
+            self.position = offset
+        return bad
+
+    def hear(self, message: i.AnyInput) -> None:
+        """Take one message."""
+        match message:
+            case i.ValueTold() | i.StatusTold():
+                self._note(self.book.take(message))
+                self._dirty.add(_CLOCKS)
+            case i.ClockTold():
+                self._note(self.book.pass_time(message.csfs, message.clock))
+                self._dirty.add(_CLOCKS)
+            case i.MaintenanceTold():
+                self.desk.maintenance[message.service] = message.windows
+                self._dirty.add(_chunk(b"m|", message.service))
+            case i.Silence():
+                self.desk.silences[message.id] = message
+                self._dirty.add(_chunk(b"q|", message.id))
+            case i.Acknowledgement():
+                self.desk.acknowledge((message.rule, message.scope), message.by)
+
+    def _note(self, changes: Iterable[AlertChange]) -> None:
+        for change in changes:
+            number = self._next()
+            self.changes[number] = change
+            self._dirty.add(_chunk(b"t|", str(number)))
+            if change.state in {"firing", "resolved"}:
+                self.desk.note((change.rule, change.scope))
+
+    def _next(self) -> int:
+        self._number += 1
+        self._dirty.add(_NUMBER)
+        return self._number
+
+    # --- telling ---
+
+    def advance(self, now: float) -> None:
+        """Decide what is to be told at an instant, epoch seconds; forget silences that ended a day ago."""
+        for name in [n for n, s in self.desk.silences.items() if s.end < now - 86_400]:
+            del self.desk.silences[name]
+            self._dirty.add(_chunk(b"q|", name))
+        for notification in self.desk.decide(now):
+            self._dirty.add(_TOLD)
+            for channel in self._routes[notification.route].channels if notification.items else ():
+                number = self._next()
+                self.deliveries[number] = Delivery(number, channel, notification)
+                self._dirty.add(_chunk(b"o|", str(number)))
+
+    def settle(self, *, changes: Iterable[int] = (), deliveries: Iterable[int] = ()) -> None:
+        """Note that changes are written, and that deliveries were made or given up."""
+        for number in changes:
+            self.changes.pop(number, None)
+            self._dirty.add(_chunk(b"t|", str(number)))
+        for number in deliveries:
+            self.deliveries.pop(number, None)
+            self._dirty.add(_chunk(b"o|", str(number)))
+
+    # --- durable state ---
+
+    def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
+        """Return the durable state that changed since the last call; None: gone."""
+        book, desk = self.book, self.desk
+        self._dirty |= {_chunk(b"s|", *series) for series in book.dirty_series}
+        self._dirty |= {_chunk(b"i|", *key) for key in book.dirty_instances}
+        self._dirty |= {_chunk(b"n|", *key) for key in desk.dirty_open}
+        for dirty in (book.dirty_series, book.dirty_instances, desk.dirty_open):
+            dirty.clear()
+        chunks = [(chunk, self._packed(chunk)) for chunk in sorted(self._dirty)]
+        self._dirty.clear()
+        return chunks
+
+    def _packed(self, chunk: bytes) -> bytes | None:
+        if chunk == _CLOCKS:
+            return _pack(self.book.clocks)
+        if chunk == _NUMBER:
+            return _pack(self._number)
+        if chunk == _TOLD:
+            return _pack([[route, list(labels), at] for (route, labels), at in self.desk.told.items()])
+        kind, parts = chunk[:2], tuple(part.decode() for part in chunk[2:].split(_SEPARATOR))
+        held: object | None
+        match kind:
+            case b"s|":
+                found = self.book.series.get((parts[0], parts[1], parts[2]))
+                held = None if found is None else [isinstance(found, KpiValue), found]
+            case b"i|":
+                held = self.book.instances.get((parts[0], parts[1]))
+            case b"n|":
+                held = self.desk.open.get((parts[0], parts[1]))
+            case b"m|":
+                held = self.desk.maintenance.get(parts[0])
+            case b"q|":
+                held = self.desk.silences.get(parts[0])
+            case b"t|":
+                held = self.changes.get(int(parts[0]))
+            case _:
+                held = self.deliveries.get(int(parts[0]))
+        return None if held is None else _pack(held)
+
+    def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
+        """Take recovered state; what belongs to rules, channels or routes that are gone is dropped."""
+        self.position = position
+        for chunk, value in chunks:
+            if chunk == _CLOCKS:
+                self.book.clocks = msgspec.msgpack.decode(value, type=dict[str, float])
+            elif chunk == _NUMBER:
+                self._number = msgspec.msgpack.decode(value, type=int)
+            elif chunk == _TOLD:
+                told = msgspec.msgpack.decode(value, type=list[tuple[str, tuple[str, ...], float]])
+                self.desk.told = {(route, labels): at for route, labels, at in told}
+            else:
+                self._restore(chunk[:2], chunk, value)
+
+    def _restore(self, kind: bytes, chunk: bytes, value: bytes) -> None:
+        parts = [part.decode() for part in chunk[2:].split(_SEPARATOR)]
+        decode = msgspec.msgpack.decode
+        match kind:
+            case b"s|":
+                is_value, raw = decode(value)
+                series: Series = (parts[0], parts[1], parts[2])
+                if self.book.watches(parts[0], parts[1]):
+                    self.book.series[series] = (
+                        msgspec.convert(raw, KpiValue) if is_value else msgspec.convert(raw, CsfStatus)
+                    )
+                    return
+            case b"i|" | b"n|":
+                key: Key = (parts[0], parts[1])
+                if key[0] in self.book.rules:
+                    if kind == b"i|":
+                        self.book.instances[key] = decode(value, type=Instance)
+                    else:
+                        self.desk.open[key] = decode(value, type=Open)
+                    return
+            case b"m|":
+                self.desk.maintenance[parts[0]] = decode(value, type=list[tuple[int, int]])
+                return
+            case b"q|":
+                self.desk.silences[parts[0]] = decode(value, type=i.Silence)
+                return
+            case b"t|":
+                self.changes[int(parts[0])] = decode(value, type=AlertChange)
+                return
+            case b"o|":
+                self.deliveries[int(parts[0])] = decode(value, type=Delivery)
+                return
+        self._dirty.add(chunk)

@@ -1,0 +1,129 @@
+"""Rules that follow from the catalogue itself: thresholds, targets and CSF states, without a line of YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import ceil
+
+import msgspec
+
+from pipeline.catalogue.alerts import (
+    AbsenceRule,
+    AnyRule,
+    BurnRateRule,
+    ForecastRule,
+    Severity,
+    StatusRule,
+    ThresholdRule,
+)
+from pipeline.catalogue.model import Availability, Catalogue, Csf, Kpi, Ratio, Share
+from pipeline.evaluate.words import grows
+
+#: Length of the error budget, seconds (rolling 30 days).
+BUDGET_S = 30 * 86_400
+#: (id, long, short, burn rate, severity): The Site Reliability Workbook, chapter 5, table of recommended parameters:
+#: 2 % of a 30-day budget in an hour, 5 % in six hours, 10 % in three days.
+_BURNS: tuple[tuple[str, str, str, float, Severity], ...] = (
+    ("fast", "1h", "5m", 14.4, "critical"),
+    ("slow", "6h", "30m", 6.0, "critical"),
+    ("ticket", "3d", "6h", 1.0, "warning"),
+)
+#: Rolling window of a threshold rule by the smallest period the KPI is offered for.
+_WINDOW = {"live": "24h", "hour": "24h", "6h": "24h", "day": "24h", "week": "7d"}
+#: The clear limit lies so far from the limit on the way to the next better one.
+_HYSTERESIS = 0.25
+
+
+def derived_rules(catalogue: Catalogue) -> Iterator[AnyRule]:
+    """Yield the rules of every KPI that counts (weight above 0) and has thresholds or an objective, and of every CSF."""
+    for kpi in catalogue.kpis.values():
+        if kpi.weight > 0:
+            yield from _of_kpi(kpi)
+    for csf in catalogue.csfs.values():
+        yield _of_csf(csf)
+
+
+def _of_kpi(kpi: Kpi) -> Iterator[AnyRule]:
+    if kpi.thresholds is not None:
+        yield from _thresholds(kpi, kpi.thresholds.amber, kpi.thresholds.red)
+    if (allowed := allowed_share(kpi, kpi.target)) is not None and kpi.smallest == "live":
+        yield from _burns(kpi, allowed)
+        if isinstance(kpi.measure, Availability):
+            yield AbsenceRule(
+                id=f"{kpi.id}_absent", name=f"{kpi.name}: sources are silent", kpi=kpi.id, severity="critical",
+                scopes=("service:*",), derived=True,
+            )  # fmt: skip
+    if kpi.target is not None:
+        yield ForecastRule(
+            id=f"{kpi.id}_forecast", name=f"{kpi.name}: the month will miss its target", kpi=kpi.id, scopes=("org",),
+            severity="info", hold="6h", derived=True,
+        )  # fmt: skip
+
+
+def _thresholds(kpi: Kpi, amber: float, red: float) -> Iterator[AnyRule]:
+    # a limit that counts over a month is one over 30 days; what is an average is looked at over a day
+    window = "30d" if grows(kpi) else _WINDOW[kpi.smallest]
+    good = amber if kpi.target is None else kpi.target
+    rule = ThresholdRule(
+        id=f"{kpi.id}_red", name=f"{kpi.name} is red", kpi=kpi.id, window=window, limit=red, severity="critical",
+        clear=red + _HYSTERESIS * (amber - red), hold="5m", derived=True,
+    )  # fmt: skip
+    yield rule
+    if amber != red:
+        yield msgspec.structs.replace(
+            rule, id=f"{kpi.id}_amber", name=f"{kpi.name} is amber", limit=amber, severity="warning",
+            clear=amber + _HYSTERESIS * (good - amber), quiet_while=(f"{kpi.id}_red",),
+        )  # fmt: skip
+
+
+def _burns(kpi: Kpi, allowed: float) -> Iterator[AnyRule]:
+    quicker: list[str] = []
+    # of fewer events than this a single failure is more than is allowed; availability is time, not events
+    least = None if isinstance(kpi.measure, Availability) else max(kpi.min_sample, ceil(1 / allowed))
+    for name, long, short, factor, severity in _BURNS:
+        if factor * allowed < 1:  # a burn rate above 1 / (1 - target) is never reached
+            yield BurnRateRule(
+                id=f"{kpi.id}_burn_{name}", name=f"{kpi.name}: error budget burns at {factor:g} times its rate",
+                kpi=kpi.id, long=long, short=short, factor=factor, severity=severity, quiet_while=tuple(quicker), min_sample=least,
+                derived=True,
+            )  # fmt: skip
+            quicker.append(f"{kpi.id}_burn_{name}")
+
+
+def _of_csf(csf: Csf) -> AnyRule:
+    return StatusRule(
+        id=f"{csf.id}_concern", name=f"{csf.name} is a concern", csf=csf.id, scopes=("org",), severity="critical",
+        hold="5m", derived=True,
+    )  # fmt: skip
+
+
+def is_share(kpi: Kpi) -> bool:
+    """Return whether a KPI can only be 0 to 100 percent."""
+    measure = kpi.measure
+    return isinstance(measure, Share) or (isinstance(measure, Availability) and measure.stat == "availability")
+
+
+def allowed_share(kpi: Kpi, target: float | None) -> float | None:
+    """Return the share (0-1) of bad events that a ratio objective allows; None where the KPI is none.
+
+    A ratio objective is an availability or a share in percent with a target strictly between 0 and 100. A ratio of sums
+    counts as a share where its thresholds lie between 0 and 100 too.
+    """
+    limits = () if kpi.thresholds is None else (kpi.thresholds.amber, kpi.thresholds.red)
+    ratio = isinstance(kpi.measure, Ratio) and kpi.measure.factor == 100 and kpi.unit == "%" and bool(limits)
+    if not (is_share(kpi) or (ratio and all(0 <= limit <= 100 for limit in limits))):
+        return None
+    if target is None or not 0 < target < 100 or kpi.direction == "zero":
+        return None
+    return (100 - target) / 100 if kpi.direction == "up" else target / 100
+
+
+def absence_delay_s(rule: AbsenceRule, allowed: float | None) -> int:
+    """Return for how long sources may be silent before it is raised.
+
+    That is ``for`` where it is given, else the time in which a silent source would burn ``budget_share`` percent of the
+    30-day error budget if all it does not say were failures; a minute at least.
+    """
+    if rule.hold_s or allowed is None:
+        return rule.hold_s
+    return max(60, round(rule.budget_share / 100 * allowed * BUDGET_S))
