@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,19 +21,36 @@ from pipeline.report.build import build_report
 from pipeline.report.model import Report
 from pipeline.stores.port import KpiStore
 from reports.evidence import with_evidence
-from reports.reading import LATEST, ReportReader
+from reports.reading import ReportReader
 from reports.rendering import FORMATS, file_name, render
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DRAFT = "draft"
 
 
+#: Commands of other modules, which are imported when they are used.
+_ELSEWHERE = {
+    "issue": "cli.report_issues", "list": "cli.report_issues", "show": "cli.report_issues",
+    "compare": "cli.report_issues", "deliver": "cli.report_delivery", "due": "cli.report_delivery",
+}  # fmt: skip
+
+
 class ReportGroup(click.Group):
     """A group whose first word may be a month: ``csf report 2026-10`` is ``csf report draft 2026-10``."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of use."""
+        return [_DRAFT, *_ELSEWHERE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
+        if cmd_name in _ELSEWHERE:
+            importlib.import_module(_ELSEWHERE[cmd_name])
+        return super().get_command(ctx, cmd_name)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the command's name before a month or its options."""
-        if args and args[0] not in self.commands and args[0] not in {"-h", "--help"}:
+        if args and args[0] not in self.list_commands(ctx) and args[0] not in {"-h", "--help"}:
             args = [_DRAFT, *args]
         return super().parse_args(ctx, args)
 
@@ -164,6 +182,3 @@ def put(found: Report, fmt: str, out: Path | None) -> None:
     except OSError as e:
         raise ConfigError(f"{path} cannot be written: {e.strerror}; name another file with --out") from None
     say(f"{path} is written: {found.scope_name}, {found.month}, {len(data):,} bytes")
-
-
-__all__ = ["LATEST", "Reading", "draft", "opened", "put", "report", "report_settings"]

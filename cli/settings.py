@@ -22,10 +22,11 @@ from pipeline.stores.port import KpiStore
 from pipeline.stores.register import Register
 
 #: settings whose values are never shown
-SECRETS = frozenset({"influx_token", "http_token", "kafka_password"})
+SECRETS = frozenset({"influx_token", "http_token", "kafka_password", "smtp_password", "report_webhook_secret"})
 _CHOICES = {
     "store": ("sqlite", "influx"),
     "kafka_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "smtp_security": ("starttls", "tls", "none"),
     "kafka_mechanism": ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
 }
 
@@ -58,6 +59,12 @@ class Settings:
         tick_s: seconds between clock ticks.
         kafka_port: port of the embedded Kafka; 0: one that is free, kept for the data directory.
         retention_hours: how long the embedded Kafka keeps events.
+        reports_dir: issued reports; None: ``reports`` of the data directory.
+        report_schedule: day of the month and local time at which the month before is issued (``3 08:00``); empty: never.
+        report_scopes: scopes of scheduled reports, joined by commas.
+        report_mail_to, report_mail_from: addresses of recipients, joined by commas, and of the sender.
+        report_webhook: addresses that are told of an issue, joined by commas; report_webhook_secret: signs it.
+        smtp_*: the mail server; ``smtp_security`` is starttls, tls or none, ``smtp_ca_file`` an authority of your own.
         demo: this is the demonstration.
     """
 
@@ -88,6 +95,19 @@ class Settings:
     tick_s: float = 5.0
     kafka_port: int = 0
     retention_hours: int = 168
+    reports_dir: Path | None = None
+    report_schedule: str = ""
+    report_scopes: str = "org"
+    report_mail_to: str = ""
+    report_mail_from: str = ""
+    report_webhook: str = ""
+    report_webhook_secret: str | None = field(default=None, repr=False)
+    smtp_host: str = ""
+    smtp_port: int = 587
+    smtp_security: str = "starttls"
+    smtp_username: str | None = None
+    smtp_password: str | None = field(default=None, repr=False)
+    smtp_ca_file: Path | None = None
     demo: bool = False
 
     @property
@@ -99,6 +119,11 @@ class Settings:
     def register_path(self) -> Path:
         """The SQLite register's file."""
         return self.data_dir / "register.db"
+
+    @property
+    def issues_path(self) -> Path:
+        """The folder of issued reports."""
+        return self.reports_dir or self.data_dir / "reports"
 
     @property
     def embedded(self) -> bool:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,10 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import ConfigError, ReportRefused
+from pipeline.plain import OBEYED
 from pipeline.report.differences import differences
 from pipeline.report.model import SCHEMA_VERSION, Issue, Report
+from reports.files import create_file
 
 _NAME = re.compile(r"issue-(\d{4,9})\.json")
 #: Documents of older schemas: version → what makes of such a document one of the next version.
@@ -121,38 +121,18 @@ class Issues:
                 issued = msgspec.structs.replace(
                     report, issue=Issue(number=number, at=at, by=by, differences=found)
                 )  # fmt: skip
-                if self._put(number, encode(issued)):
+                if create_file(self.path(number), encode(issued)):
                     return issued, True
         except OSError as e:
             raise ConfigError(f"{self.folder} cannot be written: {e.strerror}; name another by reports_dir") from None
         raise ConfigError(f"{self.folder} holds too many issues")
 
-    def _put(self, number: int, data: bytes) -> bool:
-        """Write a data file whole or not at all; return False where the number was taken meanwhile."""
-        handle, name = tempfile.mkstemp(dir=self.folder, prefix=".issue-", suffix=".new")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            Path(name).chmod(0o440)
-            try:
-                os.link(name, self.path(number))
-            except FileExistsError:
-                return False
-        finally:
-            os.unlink(name)
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-        return True
-
 
 def encode(report: Report) -> bytes:
-    """Return a report as its JSON document; the same report gives the same bytes."""
-    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+    """Return a report as its JSON document; the same report gives the same bytes, none of which a terminal obeys."""
+    text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
+    # still the same JSON: but for the line breaks between its parts, these stand in its strings only
+    return (OBEYED.sub(lambda f: f[0] if f[0] == "\n" else f"\\u{ord(f[0]):04x}", text) + "\n").encode()
 
 
 def decode(raw: bytes, where: str) -> Report:
