@@ -6,17 +6,15 @@ import asyncio
 import logging
 import time
 from datetime import UTC, date, datetime
-from datetime import time as clock_time
-from zoneinfo import ZoneInfo
 
 from faust.types import TP
 
 from agents.context import Context
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment
-from pipeline.catalogue.model import Organisation
 from pipeline.events.envelope import OutEvent, encode
 from pipeline.events.families import EVENT_TOPICS, MonthClosed, event_topic
+from pipeline.time.due import months_after, newest_due
 
 _log = logging.getLogger(__name__)
 
@@ -41,21 +39,6 @@ def barrier(month: str, zone: str, barriers: int, at: float) -> bytes:
     )
 
 
-def newest_due(organisation: Organisation, now: datetime) -> date:
-    """Return the first day of the newest month whose closing is due by the organisation's schedule."""
-    local = now.astimezone(ZoneInfo(organisation.zone))
-    due = (organisation.close_day, clock_time.fromisoformat(organisation.close_time))
-    back = 1 if (local.day, local.time()) >= due else 2
-    months = local.year * 12 + local.month - 1 - back
-    return date(months // 12, months % 12 + 1, 1)
-
-
-def months_after(last: date, until: date) -> list[date]:
-    """Return the first days of the months after ``last`` up to ``until``."""
-    first, end = last.year * 12 + last.month, until.year * 12 + until.month - 1
-    return [date(n // 12, n % 12 + 1, 1) for n in range(first, end + 1)]
-
-
 async def run(ctx: Context) -> None:
     """Close what is due, for ever; done by the worker that owns partition 0 of the control topic.
 
@@ -73,7 +56,7 @@ async def run(ctx: Context) -> None:
                     since = ctx.table.since(0)
                     _, chunks = ctx.table.recovered(_STATE, 0)
                     last = next((date.fromisoformat(v.decode()) for k, v in chunks if k == _CHUNK), None)
-                due = newest_due(organisation, datetime.now(UTC))
+                due = newest_due(organisation.zone, organisation.close_day, organisation.close_time, datetime.now(UTC))
                 for month in [due] if last is None else months_after(last, due):
                     if last is not None:
                         await _close(ctx, month)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from cli.options import config_option, data_dir_option
 from cli.output import say
@@ -20,6 +21,7 @@ from pipeline.errors import ConfigError
 from pipeline.report.build import build_report
 from pipeline.report.model import Report
 from pipeline.stores.port import KpiStore
+from reports.closing import closed_at
 from reports.evidence import with_evidence
 from reports.reading import ReportReader
 from reports.rendering import FORMATS, file_name, render
@@ -144,8 +146,12 @@ class Reading:
                 raise ConfigError(f"--evidence {kpi}: is not in the catalogue; `csf catalogue list` names them")
         self.reader.check_scope(scope)
         inputs = self.reader.read(self.reader.month(month, scope), scope)
+        archive = self.settings.data_dir / "archive" if self.settings.archive else None
+        if any(v.revision == 1 for v in inputs.values):
+            inputs = msgspec.structs.replace(
+                inputs, closed_at=closed_at(archive, inputs.month, self.reader.end(inputs))
+            )
         if evidence:
-            archive = self.settings.data_dir / "archive" if self.settings.archive else None
             inputs = with_evidence(inputs, self.catalogue, archive, asked)
         return build_report(self.catalogue, inputs)
 

@@ -10,9 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
-import msgspec
 
-from agents.closing import newest_due
 from cli.options import config_option, data_dir_option
 from cli.output import OneLineFormatter, say
 from cli.report import Reading, opened, report, report_settings
@@ -22,6 +20,7 @@ from pipeline.catalogue.model import Organisation
 from pipeline.errors import ConfigError, CsfError
 from pipeline.report.model import Report
 from pipeline.time.calendar import Calendar
+from pipeline.time.due import newest_due
 from reports.delivery import Deliveries, Outcome, deliver
 from reports.issues import Issues
 from reports.targets import Mailbox, MailServer, Target, Webhook, check_webhook
@@ -102,12 +101,7 @@ def _said(outcome: Outcome) -> str:
 def due(config: Path | None, data_dir: Path | None, watch: int | None) -> int:
     """Issue what report_schedule says is due, and deliver what was not delivered yet; doing it again changes nothing."""
     settings = report_settings(config, data_dir, demo=False)
-    schedule = _SCHEDULE.fullmatch(settings.report_schedule)
-    if schedule is None:
-        raise ConfigError(
-            f"report_schedule is '{settings.report_schedule}'; write day (1 to 28) and local time, like '3 08:00'"
-        )
-    targets = targets_of(settings)
+    targets = check_due(settings)
     if watch is None:
         return 1 if _due(settings, targets) else 0
     _log_plainly()
@@ -121,6 +115,19 @@ def due(config: Path | None, data_dir: Path | None, watch: int | None) -> int:
             say(f"csf: {e}", err=True)
         stop.wait(watch)
     return 0
+
+
+def check_due(settings: Settings) -> list[Target]:
+    """Return where scheduled issues go.
+
+    Raises:
+        ConfigError: the schedule, or a setting of delivery, is wrong or missing.
+    """
+    if not _SCHEDULE.fullmatch(settings.report_schedule):
+        raise ConfigError(
+            f"report_schedule is '{settings.report_schedule}'; write day (1 to 28) and local time, like '3 08:00'"
+        )
+    return targets_of(settings)
 
 
 def _log_plainly() -> None:
@@ -145,8 +152,7 @@ def _due(settings: Settings, targets: list[Target]) -> int:
 def due_month(organisation: Organisation, schedule: str, now: datetime) -> str:
     """Return the newest month whose report is due at a time."""
     day, _, at = schedule.partition(" ")
-    due_by = msgspec.structs.replace(organisation, close_day=int(day), close_time=at)
-    return f"{newest_due(due_by, now):%Y-%m}"
+    return f"{newest_due(organisation.zone, int(day), at, now):%Y-%m}"
 
 
 def _issue_once(reading: Reading, month: str, scope: str) -> None:

@@ -15,6 +15,8 @@ from cli.settings import Settings, load_settings
 from pipeline.errors import ConfigError
 
 _PROBER = "prober.yaml"
+#: The child that issues and delivers reports, where a schedule is set.
+_DUE = ["report", "due", "--watch", "300"]
 
 
 @click.command()
@@ -46,6 +48,10 @@ def up(
         settings = replace(settings, data_dir=settings.data_dir / "demo", demo=True)
         _own_service(settings.data_dir)
     settings.load_catalogue()  # a mistake there is told before anything starts
+    if settings.report_schedule:
+        from cli.report_delivery import check_due  # noqa: PLC0415 - only where reports are scheduled
+
+        check_due(settings)
     with supervised(settings, say) as supervisor:
         say(f"starting in {settings.data_dir} ...")
         instance = supervisor.start()
@@ -54,6 +60,8 @@ def up(
             _demo(supervisor, instance, settings)
         elif (settings.data_dir / _PROBER).exists():
             supervisor.add(_prober(settings, instance))
+        if settings.report_schedule:
+            supervisor.add(_reports(settings, config))
         say("stop with Ctrl-C; it goes on where it was at the next start")
         supervisor.watch()
 
@@ -104,6 +112,14 @@ def _prober(settings: Settings, instance: Instance) -> Child:
     arguments = ["connector", "run", "prober", "--config", str(settings.data_dir / _PROBER)]
     arguments += ["--bootstrap", instance.bootstrap]
     return Child("prober", arguments, settings.data_dir, {})
+
+
+def _reports(settings: Settings, config: Path | None) -> Child:
+    """Return what issues and delivers reports by schedule."""
+    arguments = [*_DUE, "--data-dir", str(settings.data_dir)]
+    if config is not None:
+        arguments += ["--config", str(config.absolute())]
+    return Child("reports", arguments, settings.data_dir, {})
 
 
 def _pause() -> None:

@@ -43,7 +43,9 @@ def quality(report: Report) -> Quality:
     )
     late = "No event came after its month was closed."
     if found.late:
-        late = f"{words.count(found.late, 'value')} of closed months changed through events that came after the closing."
+        late = (
+            f"{words.count(found.late, 'value')} of closed months changed through events that came after the closing."
+        )
     cut = "No source cut off what it delivered."
     if found.truncated:
         cut = f"Limits of the sources hid {words.count(found.truncated, 'record')}; coverage is lowered for them."

@@ -80,6 +80,10 @@ class ReportReader:
             named = ", ".join(there[:20]) + (" ..." if len(there) > 20 else "")
             raise ConfigError(f"--scope {scope}: there is no such {kind}; there are: {named or 'none'}")
 
+    def end(self, inputs: ReportInputs) -> int:
+        """Return the end of the month that was read, epoch seconds."""
+        return self._calendar.next_month(self._calendar.parse_month(inputs.month))
+
     def read(self, month: str, scope: str) -> ReportInputs:
         """Return what the store says of a month and a scope.
 

@@ -4,11 +4,12 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from agents.closing import barrier, months_after, newest_due
+from agents.closing import barrier
 from agents.ticker import tick
 from pipeline.catalogue.model import Organisation
 from pipeline.events.families import EVENT_TOPICS, event_topic
 from pipeline.events.validate import decode_data, decode_envelope
+from pipeline.time.due import months_after, newest_due
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from pipeline.events.validate import decode_data, decode_envelope
 )
 def test_a_month_is_due_on_the_third_day_at_six_local(now, zone, due):
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    assert newest_due(Organisation(zone=zone), at) == due
+    assert newest_due(zone, Organisation().close_day, Organisation().close_time, at) == due
 
 
 def test_months_missed_while_nothing_ran_are_closed_in_order():
