@@ -659,7 +659,8 @@ class RollupPartition:
             for kpi in self._plan.kpis_of_csf[csf]:
                 self._live_known |= {(kpi.id, scope, window) for window in WINDOWS}
         for level, start, service, bases in self._facts.after(told_at):
-            for csf in {csf for key in bases if key in self._plan.bases for csf in self._plan.bases[key].shards}:
+            shards = {csf for key in bases if key in self._plan.bases for csf in self._plan.bases[key].shards}
+            for csf in shards & self._csfs:  # a base may be read by CSFs of other partitions too
                 self._mark(csf, service, level, start, stock=False)
         self._running_at = self._now
         self._ask_running(told_at)

@@ -7,8 +7,11 @@ from typing import Any
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.core.bench_world import NOW, World
+from pipeline.catalogue.model import CSF_IDS
+from pipeline.engine.plan import build_plan
+from tests.core.bench_world import NOW, World, catalogue
 from tests.core.test_engine import check, incident, polled, view
+from tests.properties.harness import Cluster
 
 H = timedelta(hours=1)
 
@@ -85,3 +88,21 @@ def test_cuts_crashes_and_replays_change_no_number(seed: int, data: st.DataObjec
     assert {k: (e.received, e.reasons) for k, e in tangled.exits.items()} == {
         k: (e.received, e.reasons) for k, e in straight.exits.items()
     }
+
+
+def test_a_recovered_partition_speaks_only_of_its_own_csfs() -> None:
+    """Two CSFs read the same visitors, each in a partition of its own: neither may be judged from what the other one holds."""
+    world, cluster = World(), Cluster(build_plan(catalogue()), rollups=2)
+    for number, arrival in enumerate((NOW - timedelta(minutes=1), NOW + timedelta(minutes=1))):
+        view(world, f"u{number}", arrival, arrival=arrival)
+    (place, messages), *_ = world.log.items()
+    for _offset, arrival_ms, value in messages:
+        cluster.put(place, arrival_ms, value)
+        cluster.fetch(place, len(cluster.log[place]))
+        for number in range(2):  # what the second hour brought is flushed, and not worked out
+            cluster.consume(number, evaluate=len(cluster.log[place]) == 1)
+    for number in range(2):
+        spoken = cluster.rollup(number).evaluate(10**6)
+        own = {csf for index, csf in enumerate(CSF_IDS) if index % 2 == number}
+        assert {v.csf for v in spoken.values} | {s.csf for s in spoken.statuses} <= own
+        assert spoken.statuses
