@@ -151,8 +151,8 @@ class PartitionLog:
         self.expected: Record | None = None
         #: only the place is known, not the chunks before it
         self.bare = False
-        #: reading began with a copy
-        self.copied = False
+        #: where the copy ends that reading began with; None without one
+        self.copied_to: int | None = None
 
     def apply(self, offset: int, key: bytes | None, value: bytes | None) -> None:
         """Take the next record; one at or below ``last_offset`` was taken already (recovery began anew).

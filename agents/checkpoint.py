@@ -24,7 +24,8 @@ _log = logging.getLogger(__name__)
 
 #: A copy older than this is not used: the broker forgets removals after a day.
 OLDEST_S = 12 * 3_600.0
-_VERSION = 1
+#: 1: before it was asked whether what is saved follows what is there
+_VERSION = 2
 _SCHEMA = """
 PRAGMA page_size = 16384;
 PRAGMA journal_mode = WAL;
@@ -63,6 +64,8 @@ class Gathered:
     generation: int = 0
     #: these are all chunks there are: what the file has of the partition is of no use
     anew: bool = False
+    #: where the copy ends that these follow, unless they are all
+    after: int = -1
 
 
 class Checkpoint:
@@ -137,7 +140,7 @@ class Checkpoint:
                 log = PartitionLog()
                 log.generation, log.last_offset = standing.generation, standing.offset
                 log.expected = (standing.last_key, standing.last_value)
-                log.copied, log.bare = True, bare
+                log.copied_to, log.bare = log.last_offset, bare
                 if bare:
                     return log
                 for topic, (position, flush, version, disturbed) in standing.sources.items():
@@ -153,6 +156,8 @@ class Checkpoint:
     def save(self, partition: int, gathered: Gathered, repairs: Mapping[str, list[bytes]]) -> None:
         """Bring a copy up to what was gathered, all or nothing. May be called from any thread, one at a time.
 
+        A copy that does not end where the gathered begins lacks something, and is removed.
+
         Args:
             partition: of the changelog.
             gathered: what changed since it was saved last.
@@ -166,7 +171,12 @@ class Checkpoint:
                 self.forget(partition)
             connection.execute("BEGIN IMMEDIATE")
             row = connection.execute("SELECT topic_id, standing FROM copy WHERE partition = ?", (partition,)).fetchone()
-            known = msgspec.msgpack.decode(row[1], type=Standing).sources if row and row[0] == self._topic_id else {}
+            held = msgspec.msgpack.decode(row[1], type=Standing) if row and row[0] == self._topic_id else None
+            if not gathered.anew and (held is None or held.offset != gathered.after):
+                connection.execute("ROLLBACK")
+                self.forget(partition)
+                return
+            known = held.sources if held else {}
             for topic, (position, flush, version) in gathered.sources.items():
                 known[topic] = (position, flush, version, [])
             sources = {t: (*s[:3], repairs.get(t, [])) for t, s in known.items()}

@@ -228,6 +228,9 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 )
             elif self._left.get(partition) == log.last_offset + 1 and partition in self._since and not ahead:
                 kept.add(partition)  # nobody wrote since it was revoked: what is in memory is the state
+                if log.copied_to is None:  # the copy was of no use: it is made anew
+                    log.finish()
+                    self._gather_from(partition, log)
             else:
                 self._forget(partition)
                 if log.bare:  # nobody wrote, but what is in memory went ahead of it
@@ -260,20 +263,25 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             self.ready.set()
 
     def _take_over(self, partition: int, log: PartitionLog) -> None:
-        """Take the state of a partition from its log, and note what its copy on this machine lacks."""
-        gathered = self._gathered[partition] = Gathered(
-            last=log.last_record, offset=log.last_offset, generation=log.generation, anew=not log.copied
-        )
+        """Take the state of a partition from its log."""
         for topic, state in log.finish().items():
             self._recovered[(topic, partition)] = state
             self._flushes[(topic, partition)] = state.flush
             self._positions[(topic, partition)] = state.position
-            if self.checkpoint is not None:
-                prefix = b"k|" + topic.encode() + b"|"
-                names = state.changed if log.copied else state.held.keys()
-                gathered.chunks |= {prefix + name: state.held.get(name) for name in names}
-                gathered.sources[topic] = (state.position, state.flush, state.version)
+        self._gather_from(partition, log)
         self._since[partition] = self.epoch + 1
+
+    def _gather_from(self, partition: int, log: PartitionLog) -> None:
+        """Note what the copy of a partition on this machine lacks of its log."""
+        gathered = self._gathered[partition] = Gathered(
+            last=log.last_record, offset=log.last_offset, generation=log.generation,
+            anew=log.copied_to is None, after=-1 if log.copied_to is None else log.copied_to,
+        )  # fmt: skip
+        for topic, state in log.topics.items() if self.checkpoint is not None else ():
+            prefix = b"k|" + topic.encode() + b"|"
+            names = state.held.keys() if gathered.anew else state.changed
+            gathered.chunks |= {prefix + name: state.held.get(name) for name in names}
+            gathered.sources[topic] = (state.position, state.flush, state.version)
 
     def _forget(self, partition: int) -> None:
         """Forget what was in memory of a partition."""
@@ -310,13 +318,15 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._ahead.discard((topic, partition))
 
     async def copy(self) -> None:
-        """Bring the copies on this machine up to what was flushed."""
+        """Bring the copies on this machine up to what was flushed; of what was not read whole none is made."""
         async with self._copying:
+            if self._failed is not None:
+                return
             for partition in list(self._gathered):
                 gathered = self._gathered.get(partition)
                 if self.checkpoint is None or gathered is None or gathered.last is None:
                     continue
-                self._gathered[partition] = Gathered()
+                self._gathered[partition] = Gathered(after=gathered.offset)
                 repairs = self._owed(partition)
                 await asyncio.to_thread(self.checkpoint.save, partition, gathered, repairs)
 

@@ -10,10 +10,10 @@ import faust
 import msgspec
 import pytest
 
-from agents.changelog import PartitionLog, chunk_records, claim_record, commit_record, tombstone_record
+from agents.changelog import PartitionLog, StateError, chunk_records, claim_record, commit_record, tombstone_record
 from agents.checkpoint import OLDEST_S, Checkpoint, Gathered
 from agents.fence import Pulse
-from agents.tables import StateTable
+from agents.tables import ForkedState, StateTable
 from agents.topics import changelog_topic
 from tests.agents.harness import USAGE, expected, read_topic, totals, until
 from tests.crashes.world import Broker
@@ -50,7 +50,8 @@ def says(log):
 
 def gathered(log, *, anew):
     """Return what a table gathers of a log that it took over."""
-    result = Gathered(last=log.last_record, offset=log.last_offset, generation=log.generation, anew=anew)
+    after = -1 if log.copied_to is None else log.copied_to
+    result = Gathered(last=log.last_record, offset=log.last_offset, generation=log.generation, anew=anew, after=after)
     for topic, state in log.topics.items():
         names = state.held.keys() if anew else state.changed
         result.chunks |= {b"k|" + topic.encode() + b"|" + name: state.held.get(name) for name in names}
@@ -142,6 +143,111 @@ def test_what_a_revoked_batch_went_ahead_of_is_taken_from_the_copy(tmp_path):
         return table.recovered(USAGE, 0)
 
     assert asyncio.run(live()) == (7, [(b"c", b"held")])
+
+
+def test_what_follows_a_copy_that_is_gone_makes_no_copy(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "state.db", "T")
+    flushes = history(1)
+    checkpoint.save(0, gathered(read(flushes[:20]), anew=True), {})
+    log = read(flushes, checkpoint.load(0))
+    checkpoint.forget(0)  # another worker wrote into the log, the clock went back, a record was damaged
+    checkpoint.save(0, gathered(log, anew=False), {})
+    assert checkpoint.load(0) is None
+    checkpoint.save(0, gathered(read(flushes[:10]), anew=True), {})
+    checkpoint.save(0, gathered(log, anew=False), {})  # it follows another copy than this
+    assert checkpoint.load(0) is None
+
+
+class Life:
+    """A state table on a log in memory, with a copy on this machine."""
+
+    def __init__(self, path, broker=None):
+        self.broker = broker or Broker()
+        app = faust.App("copy", broker="kafka://127.0.0.1:1")
+        self.table = StateTable(app, group="csf", partitions=1, pulse=Pulse(3600.0), timed=print)
+        self.table.app = SimpleNamespace(
+            producer=SimpleNamespace(_ensure_producer=lambda: self.broker), consumer_generation_id=1
+        )
+        self.table.checkpoint = Checkpoint(path, "T")
+
+    def log(self):
+        return [(o, k, v) for o, (k, v) in enumerate(self.broker.log[(changelog_topic("csf"), 0)])]
+
+    def recover(self):
+        """Read the log from where the copy ends, as Faust does, and take it over."""
+        begins = self.table.recovery_begins(0)
+        records = [r for r in self.log() if r[0] >= begins]
+        if records:
+            batch = SimpleNamespace(records=records)
+            message = SimpleNamespace(partition=0, offset=records[-1][0], value=batch)
+            self.table.recover([SimpleNamespace(message=message)])
+        self.table.recovery_completed({0})
+        return begins
+
+    async def flush(self, chunk, position):
+        self.table.folding(USAGE, 0)
+        await self.table.flush(USAGE, 0, [(chunk, chunk)], position, self.table.epoch)
+
+
+def test_a_copy_that_was_dropped_while_its_partition_was_kept_is_made_anew(tmp_path, monkeypatch):
+    """The clock goes back, so the copy is of the future and not used; what is in memory is kept, as nobody else wrote."""
+
+    async def live():
+        life = Life(tmp_path / "state.db")
+        life.recover()
+        assert life.table.recovered(USAGE, 0) == (-1, [])
+        await life.flush(b"old", 1)
+        await life.table.revoke()
+        monkeypatch.setattr("agents.checkpoint.time.time", lambda: 1e9)
+        assert life.recover() == -1
+        await life.flush(b"new", 2)
+        await life.table.copy()
+        log = PartitionLog()
+        for offset, key, value in life.log():
+            log.apply(offset, key, value)
+        return life.table.checkpoint.load(0), log
+
+    copy, log = asyncio.run(live())
+    assert says(copy) == says(log)
+    assert dict(log.topics[USAGE].chunks()) == {b"old": b"old", b"new": b"new"}
+
+
+def test_a_worker_that_found_another_writer_leaves_no_copy(tmp_path):
+    async def live():
+        life = Life(tmp_path / "state.db")
+        life.recover()
+        await life.flush(b"old", 1)
+        await life.table.copy()
+        await life.flush(b"new", 2)
+        life.broker.log[(changelog_topic("csf"), 0)].append(claim_record(9))
+        with pytest.raises(ForkedState):
+            await life.flush(b"newer", 3)
+        await life.table.revoke()  # as at the end of the process
+        return life.table.checkpoint.load(0)
+
+    assert asyncio.run(live()) is None
+
+
+@pytest.mark.parametrize("fault", ["overtaken", "damaged"])
+def test_a_log_that_was_not_read_whole_leaves_no_copy(tmp_path, fault):
+    async def live():
+        life = Life(tmp_path / "one.db")
+        life.recover()
+        await life.flush(b"old", 1)
+        await life.flush(b"new", 2)
+        log = life.broker.log[(changelog_topic("csf"), 0)]
+        following = Life(tmp_path / "two.db", life.broker)
+        if fault == "overtaken":
+            following.table.distrust("a rebalance overtook the recovery of state")
+        else:
+            log.append((b"?", b"no record of ours"))
+        following.recover()
+        with pytest.raises(StateError):
+            following.table.recovered(USAGE, 0)
+        await following.table.revoke()  # as at the end of the process
+        return following.table.checkpoint.load(0)
+
+    assert asyncio.run(live()) is None
 
 
 @pytest.mark.kafka
