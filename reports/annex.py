@@ -12,7 +12,7 @@ from reports.view import Definition, Provenance, Quality, Table
 #: services and entity numbers that the annex lists for a KPI; the report's data file holds them all
 SERVICES, EVIDENCE = 12, 24
 
-_DIRECTIONS = {"up": "more is better", "down": "less is better", "zero": "the nearer to zero, the better"}
+_DIRECTIONS = {"up": "More is better", "down": "Less is better", "zero": "The nearer to zero, the better"}
 _EXITS = {
     "kpi": "in a KPI", "dead_letter": "dead letter", "duplicate": "duplicate", "unmapped": "unmapped", "ignored": "ignored",
 }  # fmt: skip
@@ -108,7 +108,9 @@ def _numbers(csf: CsfReport) -> Table:
         slope = (
             "too few months" if trend.slope is None else words.difference(trend.slope, kpi.unit, max(2, kpi.decimals))
         )
-        chance = "" if trend.p_value is None else f" (p {trend.p_value:.3f})"
+        chance = (
+            "" if trend.p_value is None else " (p < 0.001)" if trend.p_value < 0.001 else f" (p {trend.p_value:.3f})"
+        )
         state = {"to_date": "to date", "closed": "closed", "restated": f"restated, rev. {kpi.revision}"}[kpi.state]
         rows.append([
             kpi.name, words.quantity(kpi.value, kpi.unit, kpi.decimals), _plain(kpi.numerator), _plain(kpi.denominator),

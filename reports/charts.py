@@ -35,8 +35,8 @@ class Size:
     axes: bool = False
 
 
-ROW = Size(width=184, height=46, left=4, right=54, top=7, bottom=7)
-LARGE = Size(width=460, height=170, left=52, right=66, top=14, bottom=28, axes=True)
+ROW = Size(width=160, height=44, left=4, right=52, top=7, bottom=7)
+LARGE = Size(width=350, height=128, left=48, right=56, top=12, bottom=28, axes=True)
 SCORE = Size(width=220, height=64, left=4, right=34, top=8, bottom=8)
 
 

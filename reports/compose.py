@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ LONGEST = 120
 _NAMES = frozenset({
     "name", "scope", "scope_name", "organisation", "kpi_name", "service", "number", "title", "owner", "author", "unit", "by",
 })  # fmt: skip
+#: what becomes a heading, which must say something
+_HEADINGS = frozenset({"name", "scope_name", "organisation", "title"})
 
 _VERDICT: Final[dict[CsfState, Tone]] = {"aligned": "good", "at_risk": "warn", "concern": "bad", "unknown": "none"}
 _TARGET: Final[dict[TargetState, Tone]] = {
@@ -88,7 +91,8 @@ def compose(report: Report, *, standalone: bool = False) -> View:
         footer=f"{report.organisation} \u00b7 Monthly Operating Report \u00b7 {month}",
         verdict=verdict(summary.verdict),
         headline=summary.headline,
-        tallies=[Tally(verdict(state), [(csf, names.get(csf, csf)) for csf in ids]) for state, ids in tallies],  # type: ignore[arg-type] # literals
+        standing=_standing(report),
+        tallies=[Tally(verdict(state), [(csf, names[csf]) for csf in ids if csf in names]) for state, ids in tallies],  # type: ignore[arg-type] # literals
         changes=[
             Headline(kpi=c.kpi, csf=names.get(c.csf, c.csf), mark=_good(c.good), text=c.sentence) for c in summary.changes
         ],
@@ -115,6 +119,8 @@ def harmless(report: Report) -> Report:
     def mended(value: Any, name: str = "") -> Any:
         if isinstance(value, str):
             text = printable(value, keep="\n" if name == "text" else "")
+            if name in _HEADINGS and not text.strip():
+                return "no name"
             return text if len(text) <= LONGEST or name not in _NAMES else text[: LONGEST - 1] + "\u2026"
         if isinstance(value, list):
             return [mended(item, name) for item in value]
@@ -135,6 +141,18 @@ def _scope_kind(scope: str) -> str:
 
 def _good(good: bool | None) -> Mark:
     return Mark("none", "changed") if good is None else Mark("good", "better") if good else Mark("bad", "worse")
+
+
+def _standing(report: Report) -> str:
+    """Return how many KPIs met their target and moved; those of a breakdown are part of others and not counted."""
+    kpis = [kpi for csf in report.csfs for kpi in csf.kpis if kpi.breakdown_of is None]
+    if not kpis:
+        return "No KPI is measured."
+    judged = Counter(words.TARGET_STATES[kpi.target_state] for kpi in kpis)
+    moved = Counter(words.MOVEMENTS[kpi.movement] for kpi in kpis)
+    targets = words.listing([f"{judged[word]} {word}" for word in words.TARGET_STATES.values() if judged[word]])
+    movements = words.listing([f"{moved[word]} {word}" for word in words.MOVEMENTS.values() if moved[word]])
+    return f"Targets of {words.count(len(kpis), 'KPI')}: {targets}. Movements: {movements}."
 
 
 def _state(report: Report) -> str:
@@ -274,7 +292,8 @@ def _move(kpi: KpiReport) -> Move:
 def _drivers(csf: CsfReport) -> Iterator[Drivers]:
     """Yield the key contributors of the KPIs that moved; where none moved, of those that weigh most."""
     driven = [kpi for kpi in csf.kpis if kpi.contributors and kpi.breakdown_of is None]
-    driven.sort(key=lambda kpi: (kpi.movement not in {"improved", "worsened"}, -kpi.weight))
+    moved = [kpi for kpi in driven if kpi.movement in {"improved", "worsened"}]
+    driven = sorted(moved or driven, key=lambda kpi: -kpi.weight)
     for kpi in driven[:DRIVEN]:
         change = words.difference(kpi.change, kpi.unit, kpi.decimals)
         yield Drivers(

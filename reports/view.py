@@ -244,6 +244,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     footer: str
     verdict: Mark
     headline: str
+    standing: str
     tallies: list[Tally]
     changes: list[Headline]
     decisions: list[str]
