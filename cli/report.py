@@ -129,7 +129,9 @@ class Reading:
         self.store = store
         self.reader = ReportReader(store, catalogue, time.time())
 
-    def build(self, month: str, scope: str, asked: tuple[str, ...] = (), *, evidence: bool = True) -> Report:
+    def build(
+        self, month: str, scope: str, asked: tuple[str, ...] = (), *, evidence: bool = True, whole: bool = False
+    ) -> Report:
         """Return the report of a month (or ``latest``) and a scope.
 
         Args:
@@ -137,6 +139,7 @@ class Reading:
             scope: ``org``, ``team:ID`` or ``service:ID``.
             asked: KPIs of which all entities are wanted.
             evidence: whether entities are looked for at all.
+            whole: look for them however large the archive is, for a report that is kept.
 
         Raises:
             ConfigError: month, scope or KPI are wrong.
@@ -152,7 +155,7 @@ class Reading:
                 inputs, closed_at=closed_at(archive, inputs.month, self.reader.end(inputs))
             )
         if evidence:
-            inputs = with_evidence(inputs, self.catalogue, archive, asked)
+            inputs = with_evidence(inputs, self.catalogue, archive, asked, whole=whole)
         return build_report(self.catalogue, inputs)
 
 

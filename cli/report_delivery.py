@@ -160,7 +160,7 @@ def _issue_once(reading: Reading, month: str, scope: str) -> None:
     issues = Issues(reading.settings.issues_path)
     if any((e.month, e.scope, e.issue.by) == (month, scope, SCHEDULE) for e in issues.entries()):
         return
-    found = reading.build(month, scope)
+    found = reading.build(month, scope, whole=True)
     if found.state == "to_date":
         say(f"{month} of {scope} is due, but not closed yet: it waits for that (`csf month close {month}`)")
         return

@@ -77,7 +77,7 @@ def issue(
     """
     settings = report_settings(config, data_dir, demo=demo)
     with opened(settings) as reading:
-        draft = reading.build(month, scope, asked, evidence=not no_evidence)
+        draft = reading.build(month, scope, asked, evidence=not no_evidence, whole=True)
         issued, new = issue_month(reading, draft, by or getpass.getuser(), force=force)
     assert issued.issue is not None
     number = issued.issue.number

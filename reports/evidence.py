@@ -17,14 +17,15 @@ from pipeline.report.evidence import NAMED, EvidenceFold, has_evidence, topics
 from pipeline.report.inputs import ReportInputs
 from pipeline.time.calendar import Calendar
 
-#: Without being asked, no more of the archive than this is folded for a report, bytes as they lie on the disk.
-UNASKED_BYTES = 16 * 2**20
+#: Without being asked, no more of the archive than this is folded for a report, bytes as they lie on the disk: about a
+#: second's work.
+UNASKED_BYTES = 2**20
 #: How many entities are named of a KPI that was asked for.
 NAMED_ASKED = 1_000
 
 
 def with_evidence(
-    inputs: ReportInputs, catalogue: Catalogue, archive: Path | None, asked: Sequence[str] = ()
+    inputs: ReportInputs, catalogue: Catalogue, archive: Path | None, asked: Sequence[str] = (), *, whole: bool = False
 ) -> ReportInputs:
     """Return inputs with the incident, change and vulnerability numbers behind the figures, or with why there are none.
 
@@ -33,7 +34,8 @@ def with_evidence(
         catalogue: whose measures decide.
         archive: its folder; None where it is off.
         asked: KPIs of which a long list is wanted, however large the archive is; empty: a short one of every KPI that is
-            made of entities, from an archive of moderate size.
+            made of entities, from a small archive.
+        whole: a short list of every KPI, however large the archive is.
     """
     plan = build_plan(catalogue)
     kpis = [k for k in (asked or catalogue.kpis) if has_evidence(plan, k)]
@@ -45,8 +47,8 @@ def with_evidence(
         reason = "The numbers behind this figure are not listed: the event archive is off (setting archive)."
     elif not files:
         reason = "The numbers behind this figure are not listed: the event archive holds no events of its kind."
-    elif size > UNASKED_BYTES and not asked:
-        reason = "The numbers behind this figure are not listed, the archive is large; `--evidence KPI` lists them."
+    elif size > UNASKED_BYTES and not asked and not whole:
+        reason = "The numbers behind this figure are not listed, the archive is large; `csf report --evidence KPI` lists them."
     known = {v.kpi for v in inputs.values if v.value is not None and not v.reported}
     if reason:
         absent = {k: reason for k in kpis if k in known}

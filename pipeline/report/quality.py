@@ -48,6 +48,13 @@ def _notes(
     silent = [c.name for c in catalogue.csfs.values() if all(k.value is None for k in counted if k.csf == c.id)]
     if len(silent) == len(catalogue.csfs):
         return [f"There are no values of {month}: nothing was imported or measured for it."]
+    if any(k.state == "to_date" and k.value is not None for k in counted):
+        over = figures.is_over(figures.start)
+        notes.append(
+            f"{month} is over but not closed: events that still arrive change its figures."
+            if over
+            else f"{month} is still running: these are its figures to date."
+        )
     if silent:
         notes.append(f"No source says anything of {words.listing(silent)}.")
     reported = [k for k in counted if k.reported]

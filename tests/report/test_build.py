@@ -70,8 +70,11 @@ def test_a_month_is_closed_restated_or_to_date_as_its_values_are() -> None:
     assert (closed.state, closed.revision) == ("closed", 1)
     restated = built(value("mttr", 6.0, state="restated", revision=3), value("csat", 80.0))
     assert (restated.state, restated.revision) == ("restated", 3)
-    running = built(value("mttr", 6.0, state="to_date", revision=0), value("csat", 80.0))
-    assert (running.state, running.revision) == ("to_date", 0)
+    late = built(value("mttr", 6.0, state="to_date", revision=0), value("csat", 80.0))
+    assert (late.state, late.revision) == ("to_date", 0)
+    assert late.quality.notes[0].startswith("October 2026 is over but not closed:")
+    running = built(value("mttr", 6.0, state="to_date", revision=0), clock=OCTOBER + 86_400)
+    assert running.quality.notes[0].startswith("October 2026 is still running:")
 
 
 def test_a_reported_value_is_final_when_its_month_is_over_and_a_computed_one_when_it_is_closed() -> None:
