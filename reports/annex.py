@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from pipeline.report import words
 from pipeline.report.model import CsfReport, KpiReport, Report
-from reports.figures import service
+from reports.figures import scope_words, service
 from reports.view import Definition, Provenance, Quality, Table
 
 #: services and entity numbers that the annex lists for a KPI; the report's data file holds them all
@@ -65,7 +67,7 @@ def quality(report: Report) -> Quality:
             columns=["KPI", "Scope", "Month", "Revision", "Before", "After", "Reason"],
             text=[True, True, True, False, False, False, True], lead=[r.kpi for r in found.restatements],
             rows=[
-                [names.get(r.kpi, r.kpi), r.scope, words.short_month(r.month), str(r.revision),
+                [names.get(r.kpi, r.kpi), scope_words(r.scope, report), words.short_month(r.month), str(r.revision),
                  _value(report, r.kpi, r.old), _value(report, r.kpi, r.new), r.reason]
                 for r in found.restatements
             ],
@@ -153,29 +155,42 @@ def _months(csf: CsfReport) -> Table:
     )
 
 
-def provenance(report: Report) -> list[Provenance]:
-    """Return what stands behind each KPI that has services below its scope, or entity numbers."""
-    return [_provenance(kpi) for kpi in _kpis(report) if kpi.services or kpi.evidence]
+def bounded(report: Report) -> Report:
+    """Return a report with no more services and numbers than are shown: there are hundreds of services a KPI."""
+
+    def cut(kpi: KpiReport) -> KpiReport:
+        total = max(kpi.evidence_total, len(kpi.evidence))
+        return replace(kpi, services=kpi.services[:SERVICES], evidence=kpi.evidence[:EVIDENCE], evidence_total=total)
+
+    return replace(report, csfs=[replace(csf, kpis=[cut(kpi) for kpi in csf.kpis]) for csf in report.csfs])
 
 
-def _provenance(kpi: KpiReport) -> Provenance:
-    left = len(kpi.services) - SERVICES
-    total = max(kpi.evidence_total, len(kpi.evidence))
-    shown = kpi.evidence[:EVIDENCE]
-    rest = total - len(shown)
+def provenance(report: Report, behind: dict[str, int]) -> list[Provenance]:
+    """Return what stands behind each KPI that has services below its scope, or entity numbers.
+
+    Args:
+        report: ``bounded``.
+        behind: how many services each KPI had before that.
+    """
+    return [_provenance(kpi, behind[kpi.id]) for kpi in _kpis(report) if kpi.services or kpi.evidence]
+
+
+def _provenance(kpi: KpiReport, behind: int) -> Provenance:
+    left = behind - SERVICES
+    rest = kpi.evidence_total - len(kpi.evidence)
     return Provenance(
         kpi=kpi.id,
         name=kpi.name,
-        services=[service(found, kpi) for found in kpi.services[:SERVICES]],
+        services=[service(found, kpi) for found in kpi.services],
         services_left=f"{words.count(left, 'more service')} in the data file." if left > 0 else "",
-        evidence=[(found.number, found.service) for found in shown],
-        evidence_left=f"{words.number(rest)} more." if rest > 0 and shown else "",
+        evidence=[(found.number, found.service) for found in kpi.evidence],
+        evidence_left=f"{words.number(rest)} more." if rest > 0 and kpi.evidence else "",
     )
 
 
-def provenance_left(report: Report) -> str:
+def provenance_left(report: Report, behind: dict[str, int]) -> str:
     """Return where the services are that the annex leaves out; empty where it leaves out none."""
-    most = max((len(kpi.services) for kpi in _kpis(report)), default=0)
+    most = max(behind.values(), default=0)
     if most <= SERVICES:
         return ""
     return (

@@ -90,16 +90,15 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
 def _svg(size: Size, label: str, body: str, kind: str) -> str:
     return (
         f'<svg class="chart {kind}" viewBox="0 0 {size.width} {size.height}" width="{size.width}" '
-        f'height="{size.height}" role="img" aria-label="{escape(label, quote=True)}" '
-        f'xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+        f'height="{size.height}" role="img" aria-label="{escape(label, quote=True)}">{body}</svg>'
     )
 
 
 def standalone(svg: str) -> str:
-    """Return a chart with the style sheet of print inside it."""
+    """Return a chart as a file of its own, with the style sheet of print inside it."""
     style = resources.files(__package__).joinpath("chart.css").read_text(encoding="utf-8")
     head, closing, body = svg.partition(">")
-    return f"{head}{closing}<style>{style}</style>{body}"
+    return f'{head} xmlns="http://www.w3.org/2000/svg"{closing}<style>{style}</style>{body}'
 
 
 def label_of(svg: str) -> str:

@@ -13,7 +13,7 @@ from pipeline.report import words
 from pipeline.report.model import CsfReport, Finding, KpiReport, Movement, Report, SipReport, TargetState
 from pipeline.values import CsfState
 from reports import annex, charts
-from reports.figures import change_from, service
+from reports.figures import change_from, scope_words, service
 from reports.view import (
     Activity,
     Chart,
@@ -35,6 +35,7 @@ from reports.view import (
 
 #: services named beside a KPI as those that drive its change; KPIs of a CSF for which they are named
 DRIVERS, DRIVEN = 4, 4
+WHOLE = "Whole organisation"
 #: characters of a name; the data file has all of them
 LONGEST = 120
 _NAMES = frozenset({
@@ -67,7 +68,8 @@ def compose(report: Report, *, standalone: bool = False) -> View:
         report: the data.
         standalone: give every chart its own style (print); a page has one style sheet for all.
     """
-    report = harmless(report)
+    behind = {kpi.id: len(kpi.services) for csf in report.csfs for kpi in csf.kpis}
+    report = harmless(annex.bounded(report))
     draw: Draw = charts.standalone if standalone else str
     goals = {goal.id: goal.name for goal in report.goals}
     names = {csf.id: csf.name for csf in report.csfs}
@@ -80,7 +82,7 @@ def compose(report: Report, *, standalone: bool = False) -> View:
     return View(
         title="Monthly Operating Report",
         organisation=report.organisation,
-        scope=report.scope_name,
+        scope=WHOLE if report.scope == "org" else report.scope_name,
         scope_kind=_scope_kind(report.scope),
         month=month,
         month_before=words.short_month(history[-2].month) if len(history) > 1 else "the month before",
@@ -107,8 +109,8 @@ def compose(report: Report, *, standalone: bool = False) -> View:
         differences=annex.differences(report),
         numbers=annex.numbers(report),
         months=annex.months(report),
-        provenance=annex.provenance(report),
-        provenance_left=annex.provenance_left(report),
+        provenance=annex.provenance(report, behind),
+        provenance_left=annex.provenance_left(report, behind),
         definitions=annex.definitions(report),
     )  # fmt: skip
 
@@ -136,7 +138,7 @@ def _year_before(month: str) -> str:
 
 
 def _scope_kind(scope: str) -> str:
-    return {"org": "Whole organisation", "team": "Team", "service": "Service"}.get(scope.partition(":")[0], scope)
+    return {"org": WHOLE, "team": "Team", "service": "Service"}.get(scope.partition(":")[0], scope)
 
 
 def _good(good: bool | None) -> Mark:
@@ -150,7 +152,10 @@ def _standing(report: Report) -> str:
         return "No KPI is measured."
     judged = Counter(words.TARGET_STATES[kpi.target_state] for kpi in kpis)
     moved = Counter(words.MOVEMENTS[kpi.movement] for kpi in kpis)
-    targets = words.listing([f"{judged[word]} {word}" for word in words.TARGET_STATES.values() if judged[word]])
+    judged["without target"] = judged.pop(words.TARGET_STATES["no_target"], 0)
+    targets = words.listing(
+        [f"{judged[word]} {word}" for word in (*words.TARGET_STATES.values(), "without target") if judged[word]]
+    )
     movements = words.listing([f"{moved[word]} {word}" for word in words.MOVEMENTS.values() if moved[word]])
     return f"Targets of {words.count(len(kpis), 'KPI')}: {targets}. Movements: {movements}."
 
@@ -170,7 +175,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         issue = f"no. {report.issue.number}, {words.moment(report.issue.at)}"
     return [
         ("State", _state(report)), ("Data up to", f"{cut_off} ({report.zone})"), ("Issue", issue),
-        ("Currency", report.currency), ("Definitions", f"catalogue {report.catalogue}"),
+        ("Currency", report.currency), ("Definitions", f"catalogue {report.catalogue[:12]}"),
     ]  # fmt: skip
 
 
@@ -272,7 +277,7 @@ def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
         month_before=change_from(kpi, kpi.previous, kpi.change_pct),
         year_before=change_from(kpi, kpi.previous_year, kpi.change_year_pct),
         movement=_move(kpi),
-        reason=kpi.movement_reason,
+        reason=_reason(kpi),
         trend=_chart(charts.trend(charts.Series.of(kpi), kpi.name), draw),
         sample=words.number(kpi.count),
         coverage=words.share(kpi.coverage),
@@ -289,12 +294,21 @@ def _move(kpi: KpiReport) -> Move:
     return Move("flat" if kpi.movement == "steady" else arrow, _MOVED[kpi.movement], word)
 
 
+def _reason(kpi: KpiReport) -> str:
+    """Return why a movement is named or not, without the word that stands above it."""
+    for word in ("No clear change", "Better", "Worse", "Unknown"):
+        if kpi.movement_reason.startswith(f"{word}: "):
+            rest = kpi.movement_reason[len(word) + 2 :]
+            return rest[:1].upper() + rest[1:]
+    return kpi.movement_reason
+
+
 def _drivers(csf: CsfReport) -> Iterator[Drivers]:
-    """Yield the key contributors of the KPIs that moved; where none moved, of those that weigh most."""
+    """Yield the key contributors of the KPIs that moved; where none moved, of two that miss their target."""
     driven = [kpi for kpi in csf.kpis if kpi.contributors and kpi.breakdown_of is None]
-    moved = [kpi for kpi in driven if kpi.movement in {"improved", "worsened"}]
-    driven = sorted(moved or driven, key=lambda kpi: -kpi.weight)
-    for kpi in driven[:DRIVEN]:
+    shown = [kpi for kpi in driven if kpi.movement in {"improved", "worsened"}][:DRIVEN]
+    shown = shown or [kpi for kpi in driven if kpi.target_state in {"not_met", "off_track"}][:2]
+    for kpi in sorted(shown, key=lambda kpi: -kpi.weight):
         change = words.difference(kpi.change, kpi.unit, kpi.decimals)
         yield Drivers(
             kpi=kpi.id, name=kpi.name, change=change, services=[service(c, kpi) for c in kpi.contributors[:DRIVERS]]
@@ -340,7 +354,7 @@ def _sip(sip: SipReport, report: Report, draw: Draw) -> Sip:
         title=sip.title,
         kpi=sip.kpi if kpi is not None else "",
         kpi_name=sip.kpi_name,
-        scope=sip.scope,
+        scope=scope_words(sip.scope, report),
         owner=sip.owner,
         status=words.SIP_STATUSES[sip.status],
         opened=words.moment(sip.opened),

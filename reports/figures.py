@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pipeline.report import words
-from pipeline.report.model import Contributor, KpiReport
+from pipeline.report.model import Contributor, KpiReport, Report
 from reports.view import Change, Service
 
 
 def change_from(kpi: KpiReport, before: float | None, change_pct: float | None) -> Change:
     """Return the way from a value before to this month's: in points for percentages, else relative where it can be."""
     if before is None or kpi.value is None:
-        return Change(words.quantity(before, kpi.unit, kpi.decimals), "not comparable", known=False)
+        said = "" if before is None else words.quantity(before, kpi.unit, kpi.decimals)
+        return Change(said, "not known" if before is None else "not comparable", known=False)
     delta = kpi.value - before
     said = words.quantity(before, kpi.unit, kpi.decimals)
     if words.number(delta, kpi.decimals).strip("0.,") == "":
@@ -30,3 +31,11 @@ def service(found: Contributor, kpi: KpiReport) -> Service:
         share="" if found.share is None else words.percent(100 * found.share),
         sample=words.number(found.count),
     )
+
+
+def scope_words(scope: str, report: Report) -> str:
+    """Return a scope's name: the report's own as it calls it, others by kind and id."""
+    if scope == report.scope:
+        return report.scope_name
+    kind, _, name = scope.partition(":")
+    return f"{kind} {name}" if name else "whole organisation"

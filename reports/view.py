@@ -43,7 +43,10 @@ class Chart(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """A value before and the way from it to this month's, in words; ``known`` False: words say why there is none."""
+    """A value before and the way from it to this month's, in words; ``known`` False: words say why there is none.
+
+    ``before`` is empty where it is unknown.
+    """
 
     before: str
     text: str
