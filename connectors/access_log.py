@@ -21,8 +21,9 @@ import msgspec
 
 from connectors.files import open_unpacked
 from connectors.following import LONGEST_LINE, Chunk, Place, follow
+from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import KEPT, BadRow, fingerprint
-from connectors.mapping.run import MappedEvent, Summary
+from connectors.mapping.run import Summary
 from connectors.producer import EventProducer
 from pipeline.engine.services import service_id
 from pipeline.errors import ConfigError, ServiceUnavailable

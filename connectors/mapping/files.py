@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import msgspec
 
 from connectors.files import open_unpacked
+from connectors.mapping.fields import field_at, picked
 from connectors.mapping.load import columns_of
 from connectors.mapping.model import Mapping
 from connectors.mapping.values import Row
@@ -169,27 +170,6 @@ def _has_columns(found: dict[str, None], columns: _Columns, mapping: Mapping, pa
         )
 
 
-def _picked(record: dict[str, Any], columns: _Columns) -> Row:
-    return {name: _at(record, name) for name in columns.all}
-
-
-def _at(record: Any, name: str) -> Any:
-    """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
-
-    A field whose name has the dot in it comes first.
-    """
-    if name in record:
-        return record[name]
-    for step in name.split("."):
-        if isinstance(record, dict):
-            record = record.get(step)
-        elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
-            record = record[int(step)]
-        else:
-            return None
-    return record
-
-
 def _json_lines(
     f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
 ) -> Iterator[tuple[int, Row]]:
@@ -202,7 +182,7 @@ def _json_lines(
         record = _object(line.decode("utf-8-sig", errors="replace"), number, on_bad)
         if record is None:
             continue
-        row = _picked(record, columns)
+        row = picked(record, columns.all)
         if checked:
             yield number, row
             continue
@@ -250,10 +230,10 @@ def _json_records(
     for record in document[:_LOOKED_AT]:
         if isinstance(record, dict):
             found.update(dict.fromkeys(record))
-            found.update({name: None for name in columns.all if _at(record, name) is not None})
+            found.update({name: None for name in columns.all if field_at(record, name) is not None})
     _has_columns(found, columns, mapping, path)
     for number, record in enumerate(document, start=1):
         if isinstance(record, dict):
-            yield number, _picked(record, columns)
+            yield number, picked(record, columns.all)
         else:
             on_bad(BadRow(number, "", str(record)[:80], f"record {number} is no JSON object", b""))

@@ -46,13 +46,22 @@ def load_mapping(name: str) -> Mapping:
         document = read_yaml(path)
     except CatalogueError as e:
         raise MappingError(str(e)) from None
+    return read_mapping(document, str(path))
+
+
+def read_mapping(document: object, where: str) -> Mapping:
+    """Return a mapping from what YAML holds, checked.
+
+    Raises:
+        MappingError: it is wrong; the message names ``where``, key and what is allowed.
+    """
     if not isinstance(document, dict):
-        raise MappingError(f"{path}: is no mapping; it must have the keys name, service and events")
+        raise MappingError(f"{where}: is no mapping; it must have the keys name, service and events")
     try:
         mapping = msgspec.convert(document, Mapping)
     except msgspec.ValidationError as e:
-        raise MappingError(f"{path}: {_sentence(e, document)}") from None
-    _check(mapping, str(path))
+        raise MappingError(f"{where}: {_sentence(e, document)}") from None
+    _check(mapping, where)
     return mapping
 
 

@@ -3,41 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import msgspec
 
-from connectors.mapping.conditions import condition
+from connectors.mapping.events import Check, CompiledEvent, MappedEvent, as_time, compile_event, fact_of, written
 from connectors.mapping.files import KEPT, BadRow, OnBad, fingerprint, rows_of
 from connectors.mapping.lookups import read_lookups
-from connectors.mapping.model import Event, FromFile, Mapping, Polled, Value
-from connectors.mapping.values import BadValue, Lookups, Read, Row, compile_value
+from connectors.mapping.model import FromFile, Mapping, Polled
+from connectors.mapping.values import BadValue, Row
 from pipeline.engine.services import service_id
 from pipeline.errors import MappingError
-from pipeline.events.families import TYPES, event_topic
+from pipeline.events.families import event_topic
 
 CONTROL = event_topic("control")
 _encode = msgspec.json.Encoder().encode
-Check = Callable[[str, dict[str, Any]], None]
 #: Rows that are sorted are held in memory: more than this are refused.
 MAX_SORTED_ROWS = 5_000_000
-
-
-@dataclass
-class MappedEvent:
-    """One event made from a row, ready to be sent."""
-
-    topic: str
-    key: str
-    raw: bytes
-    type: str
-    time: datetime
-    service: str
 
 
 @dataclass
@@ -73,19 +60,6 @@ class Summary:
         self.last = event.time if self.last is None else max(self.last, event.time)
         if event.topic != CONTROL:  # what is said of the pipeline itself is of no service
             self.services.add(event.service)
-
-
-@dataclass
-class _Compiled:
-    event: Event
-    topic: str
-    time: Read
-    service: Read
-    data: list[tuple[str, Read, bool]]
-    sequence: Read | None
-    counts: Callable[[Row], bool]
-    #: rows that count, where only the first of several does
-    chosen: set[int] | None = None
 
 
 def variables_for(path: Path, mapping: Mapping, given: dict[str, str] | None) -> dict[str, str]:
@@ -141,7 +115,7 @@ def map_file(
         on_bad(bad)
 
     lookups, prints = read_lookups(path, mapping, known, refuse)
-    compiled = [_compile(event, mapping, known, lookups, service) for event in mapping.events]
+    compiled = [compile_event(event, mapping, known, lookups, service) for event in mapping.events]
     ident = sha256("|".join([summary.fingerprint, summary.rules, *prints]).encode()).hexdigest()[:16]
     source = summary.source
 
@@ -161,7 +135,8 @@ def map_file(
                 continue
             said = True
             try:
-                event = _make(c, row, f"{ident}-{number}-{index}", source, mapping.team, check)
+                fact = fact_of(c, row, check)
+                event = written(fact, f"{ident}-{number}-{index}", source, mapping.team)
             except BadValue as e:
                 raw = _encode({k: str(v) for k, v in row.items()})[:KEPT]
                 refuse(BadRow(number, e.column, e.value, f"row {number}: {e}", raw))
@@ -183,72 +158,16 @@ def _describe(summary: Summary, mapping: Mapping, known: dict[str, str], service
     summary.types = sorted(set(polled.types) or {event.type for event in mapping.events})
     try:
         if polled.from_ is not None:
-            summary.polled_from = _as_time(polled.from_, mapping, known)({})
+            summary.polled_from = as_time(polled.from_, mapping, known)({})
         if polled.to is not None:
-            summary.polled_to = _as_time(polled.to, mapping, known)({})
+            summary.polled_to = as_time(polled.to, mapping, known)({})
     except BadValue as e:
         raise MappingError(f"mapping {mapping.name}: polled: {e}") from None
 
 
-def _compile(event: Event, mapping: Mapping, known: dict[str, str], lookups: Lookups, service: str | None) -> _Compiled:
-    struct = TYPES[event.type][1]
-    #: fields for which "nothing" is a statement of its own: the check whose outcome nobody knows any more
-    nullable = {f.encode_name for f in msgspec.structs.fields(struct) if f.required and _takes_none(f.type)}
-
-    wanted = event.service if event.service is not None else mapping.service
-    return _Compiled(
-        event,
-        event_topic(TYPES[event.type][0]),
-        _as_time(event.time, mapping, known),
-        (lambda _row: service) if service else compile_value(wanted, mapping, known),
-        [(name, compile_value(value, mapping, known, lookups), name in nullable) for name, value in event.data.items()],
-        compile_value(Value(column=event.sequence, kind="int"), mapping, known) if event.sequence else None,
-        condition(event.when, mapping),
-    )
-
-
-def _takes_none(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-def _as_time(value: str | Value, mapping: Mapping, known: dict[str, str]) -> Read:
-    spec = Value(column=value, kind="time") if isinstance(value, str) else msgspec.structs.replace(value, kind="time")
-    return compile_value(spec, mapping, known)
-
-
-def _make(c: _Compiled, row: Row, ident: str, source: str, team: str | None, check: Check) -> MappedEvent:
-    at = c.time(row)
-    if at is None:
-        raise BadValue("time", None, "an event needs a time")
-    subject = c.service(row)
-    if subject is None:
-        raise BadValue("service", None, "an event needs a service")
-    subject = str(subject)
-    data: dict[str, Any] = {}
-    for name, read, nullable in c.data:
-        found = read(row)
-        if found is not None or nullable:
-            data[name] = found
-    check(c.event.type, data)
-    event: dict[str, Any] = {
-        "specversion": "1.0", "id": ident, "source": source, "type": c.event.type, "time": at,
-        "subject": subject, "data": data,
-    }  # fmt: skip
-    if team:
-        event["csfteam"] = team
-    if c.sequence is not None:
-        event["sequence"] = c.sequence(row)
-    key = "|".join([subject, *(str(row[k]).strip() for k in c.event.key)])
-    try:
-        raw = _encode(event)
-    except (msgspec.EncodeError, UnicodeError, ValueError) as e:
-        raise BadValue("event", None, f"it cannot be written as JSON: {e}") from None
-    return MappedEvent(c.topic, key, raw, c.event.type, at, service_id(subject) or subject)
-
-
 def _sorted(rows: Iterator[tuple[int, Row]], mapping: Mapping, known: dict[str, str]) -> Iterator[tuple[int, Row]]:
     """Sort rows by the times of columns; one whose time cannot be read comes first and is refused in its turn."""
-    readers = [_as_time(column, mapping, known) for column in mapping.order_by]
+    readers = [as_time(column, mapping, known) for column in mapping.order_by]
     earliest = datetime.min.replace(tzinfo=UTC)
 
     def order(item: tuple[int, Row]) -> tuple[Any, ...]:
@@ -269,7 +188,7 @@ def _sorted(rows: Iterator[tuple[int, Row]], mapping: Mapping, known: dict[str, 
 
 
 def _firsts(
-    rows: Iterator[tuple[int, Row]], compiled: list[_Compiled], mapping: Mapping, known: dict[str, str]
+    rows: Iterator[tuple[int, Row]], compiled: list[CompiledEvent], mapping: Mapping, known: dict[str, str]
 ) -> Iterator[tuple[int, Row]]:
     """Find, for events of which only the first row of several counts, which row that is."""
     wanted = [c for c in compiled if c.event.first_by is not None]
@@ -282,11 +201,11 @@ def _firsts(
     yield from held
 
 
-def _chosen(held: list[tuple[int, Row]], c: _Compiled, mapping: Mapping, known: dict[str, str]) -> set[int]:
+def _chosen(held: list[tuple[int, Row]], c: CompiledEvent, mapping: Mapping, known: dict[str, str]) -> set[int]:
     first_by = c.event.first_by
     if first_by is None:
         return set()
-    read = _as_time(first_by.order, mapping, known)
+    read = as_time(first_by.order, mapping, known)
     best: dict[tuple[Any, ...], tuple[datetime, int]] = {}
     unreadable: set[int] = set()
     for number, row in held:

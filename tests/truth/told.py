@@ -10,8 +10,8 @@ from typing import Any
 from cli.imports import _polled
 from connectors.access_log import LogMapper, map_log
 from connectors.mapping import Summary, load_mapping, map_file
+from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import BadRow
-from connectors.mapping.run import MappedEvent
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.engine.plan import build_plan
 from pipeline.events.envelope import encode

@@ -1,0 +1,30 @@
+"""Fields of JSON records by their path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from connectors.mapping.values import Row
+
+
+def picked(record: dict[str, Any], columns: Iterable[str]) -> Row:
+    """Return the columns of a record; None where one is absent."""
+    return {name: field_at(record, name) for name in columns}
+
+
+def field_at(record: Any, name: str) -> Any:
+    """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
+
+    A field whose name has the dot in it comes first.
+    """
+    if name in record:
+        return record[name]
+    for step in name.split("."):
+        if isinstance(record, dict):
+            record = record.get(step)
+        elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
+            record = record[int(step)]
+        else:
+            return None
+    return record
