@@ -7,11 +7,13 @@ import signal
 import socket
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 import click
 
+from cli import pulling
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, data_dir_option, format_option
 from cli.output import print_rows, say
@@ -19,6 +21,7 @@ from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
 from connectors.cursors import read_cursors
+from connectors.engine.load import load_declaration, shipped
 from connectors.following import place_from
 from connectors.outbox import Outbox
 from connectors.producer import EventProducer
@@ -30,6 +33,10 @@ _KNOWN = {
     "prober": "checks HTTP and TCP endpoints: uptime.checked (--config FILE, a YAML list of url, service, interval ...)",
     "access-log": "follows an nginx or Apache log: page.viewed, request.measured (--path FILE --service ID)",
 }
+connectors_option = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration [default: connectors.yaml in the data directory]; prober: what to check.",
+)  # fmt: skip
 
 
 @click.group()
@@ -41,12 +48,35 @@ def connector() -> None:
 @format_option
 def list_connectors(fmt: str) -> None:
     """List the connectors."""
-    print_rows([{"name": n, "what": w} for n, w in _KNOWN.items()], ["name", "what"], fmt)
+    rows: list[dict[str, object]] = [{"name": n, "what": w, "tested": "peer"} for n, w in _KNOWN.items()]
+    for name in shipped():
+        declared = load_declaration(name)
+        rows.append({"name": name, "what": declared.what, "tested": declared.tested})
+    print_rows(rows, ["name", "what", "tested"], fmt)
 
 
 @connector.command()
-@click.argument("name", type=click.Choice(list(_KNOWN)))
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="The connector's settings.")
+@click.argument("name")
+@connectors_option
+@data_dir_option
+@bootstrap_option
+def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None) -> None:
+    """Try a connector of the configuration: address, credentials, rights, one event a stream. Nothing is sent."""
+    pulling.test(name, config, load_settings(None, data_dir=data_dir, bootstrap=bootstrap))
+
+
+@connector.command()
+@click.argument("name")
+@connectors_option
+@click.option("--once", is_flag=True, help="Pull connectors: read every stream once and end.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
+    help="Pull connectors: read from this time (UTC) on, also what was read before.",
+)
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65535), help="Pull connectors: serve /metrics on this port of 127.0.0.1."
+)
 @data_dir_option
 @bootstrap_option
 @click.option("--path", type=click.Path(path_type=Path), help="access-log: the log to follow.")
@@ -55,11 +85,14 @@ def list_connectors(fmt: str) -> None:
 @click.option("--name", "host", help="access-log: which machine's log it is [default: this machine's name].")
 @click.option("--bots/--no-bots", default=True, help="access-log: machines' page views count.")
 def run(
-    name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None, path: Path | None,
-    service: str | None, team: str | None, host: str | None, bots: bool,
+    name: str, config: Path | None, once: bool, since: datetime | None, metrics_port: int | None, data_dir: Path | None,
+    bootstrap: str | None, path: Path | None, service: str | None, team: str | None, host: str | None, bots: bool,
 ) -> None:  # fmt: skip
-    """Run a connector until it is stopped."""
+    """Run a connector until it is stopped: prober, access-log, or one that the configuration names."""
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
+    if name not in _KNOWN:
+        pulling.run(name, config, settings, pulling.How(once=once, since=since, metrics_port=metrics_port))
+        return
     if name == "prober":
         if config is None:
             raise ConfigError("the prober needs a list of what to check: --config FILE")

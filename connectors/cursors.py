@@ -39,6 +39,8 @@ def read_cursors(bootstrap: str, settings: dict[str, Any] | None = None) -> dict
                     for message in messages:
                         if message.key and message.value:
                             _take(found, message.key, message.value)
+                        elif message.key:
+                            found.pop(message.key.decode(errors="replace"), None)
         finally:
             consumer.close()
     except KafkaError as e:

@@ -172,10 +172,11 @@ class EventProducer:
         except KafkaError as e:
             raise self._unavailable(e) from None
 
-    def keep(self, cursor: str, value: dict[str, Any]) -> None:
-        """Write a cursor (see ``connectors.cursors``); call it only once what lies before it is flushed."""
+    def keep(self, cursor: str, value: dict[str, Any] | None) -> None:
+        """Write a cursor (see ``connectors.cursors``), None to end it; call it once what lies before it is flushed."""
+        written = None if value is None else json.dumps(value).encode()
         try:
-            sent = self._producer.send(CURSORS, json.dumps(value).encode(), key=cursor.encode())
+            sent = self._producer.send(CURSORS, written, key=cursor.encode())
         except KafkaError as e:
             raise self._unavailable(e) from None
         sent.add_errback(self._failed)

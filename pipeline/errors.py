@@ -10,6 +10,7 @@
     │   └── StoreUnavailable     ... the KPI store
     ├── EntryConflict            somebody else changed the same thing of the register in the meantime
     ├── ReportRefused            an issued report was written by a newer program, or is damaged
+    ├── SourceRefused            a source refuses what a connector asks (trying again will not help)
     ├── StoreRejected            the KPI store refuses what was written; trying again will not help
     └── StateRefused             the durable state is none this program may go on from
         ├── StateTooNew          ... a newer program wrote it
@@ -74,6 +75,10 @@ class ServiceUnavailable(CsfError):
 
 class StoreUnavailable(ServiceUnavailable):
     """The KPI store does not answer or is overloaded."""
+
+
+class SourceRefused(CsfError):
+    """A source refuses what a connector asks of it: credentials, rights or the question are wrong."""
 
 
 class StoreRejected(CsfError):

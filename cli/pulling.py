@@ -1,0 +1,115 @@
+"""Pull connectors: tried and run as a configuration says."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import prometheus_client
+
+from cli.embedded.instance import Instance, running
+from cli.output import say
+from cli.settings import Settings
+from connectors.engine.config import Connector, find_entry, prepare
+from connectors.engine.run import Runner, Stopped
+from connectors.engine.share import Share
+from connectors.engine.stats import Stats
+from connectors.engine.trial import Trial, trials
+from connectors.producer import EventProducer
+from pipeline.errors import ConfigError
+
+_CONFIG = "connectors.yaml"
+
+
+@dataclass(frozen=True)
+class How:
+    """How a connector runs: once or until stopped, from when on, with metrics or without."""
+
+    once: bool = False
+    since: datetime | None = None
+    metrics_port: int | None = None
+
+
+def _prepared(name: str, config: Path | None, settings: Settings) -> Connector:
+    path = config or settings.data_dir / _CONFIG
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such file; it names connectors, name another with --config")
+    return prepare(find_entry(path, name), path)
+
+
+def test(name: str, config: Path | None, settings: Settings) -> None:
+    """Say of every stream whether it can be read, and show one event.
+
+    Raises:
+        Exit: 1 where one cannot.
+    """
+    connector = _prepared(name, config, settings)
+    found = trials(connector, time.sleep)
+    for trial in found:
+        _tell(trial)
+    if any(trial.problem for trial in found):
+        raise click.exceptions.Exit(1)
+
+
+def _tell(trial: Trial) -> None:
+    if trial.problem:
+        say(f"{trial.stream}: cannot be read: {trial.problem}", err=True)
+        for permission in trial.permissions:
+            say(f"{trial.stream}: needs: {permission}", err=True)
+        return
+    if not trial.events and not trial.refused:
+        say(f"{trial.stream}: can be read; the last seven days hold nothing")
+    if trial.events:
+        say(f"{trial.stream}: can be read; an event: {trial.events[0].decode()}")
+    for why in trial.refused[:3]:
+        say(f"{trial.stream}: a record that is no event: {why}", err=True)
+    if trial.unnamed:
+        say(f"{trial.stream}: services does not name: {', '.join(trial.unnamed[:20])}", err=True)
+
+
+def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
+    """Run a connector of the configuration.
+
+    Raises:
+        CsfError: with ``once``: a stream could not be read; else: the start failed and ``startup`` says ``fail``.
+    """
+    connector = _prepared(name, config, settings)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stats = Stats(connector.source)
+    if how.metrics_port:
+        prometheus_client.start_http_server(how.metrics_port, "127.0.0.1", stats.registry)
+    with running(settings, worker=False) as instance:
+        producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{name}")
+        share = None if how.once else Share(instance.bootstrap, connector.source, instance.kafka_settings)
+        runner = _runner(connector, producer, instance, stats, stop, how, share)
+        try:
+            if how.once:
+                runner.once()
+            else:
+                say(f"reading {len(connector.readings)} streams of {connector.declaration.title}; stop with Ctrl-C")
+                runner.run()
+        except Stopped:
+            return
+        finally:
+            runner.client.close()
+            if share is not None:
+                share.close()
+            producer.close()
+
+
+def _runner(
+    connector: Connector, producer: EventProducer, instance: Instance, stats: Stats, stop: threading.Event, how: How,
+    share: Share | None,
+) -> Runner:  # fmt: skip
+    since = how.since.replace(tzinfo=UTC) if how.since else None
+    return Runner(
+        connector, producer, instance.bootstrap, instance.kafka_settings, stats, stop,
+        lambda text: say(f"csf: {text}", err=True), since, share,
+    )  # fmt: skip

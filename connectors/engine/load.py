@@ -1,0 +1,156 @@
+"""Finding and reading declarations, every mistake in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping as Named
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from connectors.engine.declaration import Declaration, Keyset, Request, Snapshot, Stream, Window
+from connectors.engine.reading import converted
+from connectors.engine.texts import places, with_options
+from connectors.mapping.load import read_mapping
+from connectors.mapping.model import Mapping
+from pipeline.catalogue.reading import read_yaml, unique
+from pipeline.engine.plan import ENTITY_TYPES
+from pipeline.errors import ConfigError
+
+_FOLDER = Path(__file__).resolve().parent.parent
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+#: what describes a file in a mapping, and has no meaning for records of a source
+_OF_FILES = (
+    "name", "description", "source", "format", "delimiter", "encoding", "records", "columns", "skip_lines", "skip_rows",
+    "order_by", "lookups", "polled", "vars",
+)  # fmt: skip
+_PER_WINDOW = {"since", "until", "length"}
+_PER_KEYSET = {"time", "id", "until", "size"}
+
+
+def shipped() -> dict[str, Path]:
+    """Return the declarations that come with the program: name → file."""
+    return {path.parent.name: path for path in sorted(_FOLDER.glob("*/connector.yaml"))}
+
+
+def load_declaration(name: str, beside: Path | None = None) -> Declaration:
+    """Return a declaration by the name of a shipped one, or by the path of its file.
+
+    Args:
+        name: which.
+        beside: the folder that a relative path is taken from.
+
+    Raises:
+        ConfigError: there is none, or it is wrong.
+    """
+    path = shipped().get(name)
+    if path is None:
+        path = (beside or Path()) / name
+        if not path.is_file():
+            close = difflib.get_close_matches(name, shipped(), 1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise ConfigError(
+                f"there is no connector '{name}'{hint} (there are: {', '.join(shipped())}; or name a .yaml file)"
+            )
+    declaration = converted(read_yaml(path), Declaration, str(path))
+    _check(declaration, str(path))
+    return declaration
+
+
+def _check(declaration: Declaration, where: str) -> None:
+    if not _NAME.fullmatch(declaration.name):
+        raise ConfigError(f"{where}: name: '{declaration.name}' must be of a-z, 0-9 and '-'")
+    if not declaration.streams or not declaration.auth:
+        raise ConfigError(
+            f"{where}: name at least one of streams and one way in under auth (kind: none, where nothing is asked)"
+        )
+    unique((s.name for s in declaration.streams), where, "stream")
+    # options that stand for themselves show whether the declaration is whole without any configuration
+    shown: dict[str, str | list[str]] = {n: ["x"] if o.many else "x" for n, o in declaration.options.items()}
+    with_options([declaration.base], shown, f"{where}: base")
+    for stream in declaration.streams:
+        _check_stream(stream, declaration, shown, f"{where}: stream {stream.name}")
+
+
+def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, str | list[str]], where: str) -> None:
+    for variable, option in stream.each.items():
+        if option not in declaration.options or not declaration.options[option].many:
+            raise ConfigError(f"{where}: each.{variable}: '{option}' is no option that holds many values")
+    if not stream.id:
+        raise ConfigError(f"{where}: id: name the columns that name a record")
+    known = {*stream.each, *declaration.ask}
+    with_options({**msgspec.to_builtins(stream), "mapping": {}}, shown, where)
+    match stream.cursor:
+        case Window():
+            known |= _PER_WINDOW
+            _check_zone(stream.cursor.zone, f"{where}: cursor.zone")
+            if not 0 < stream.cursor.narrowest_s <= stream.cursor.step_s:
+                raise ConfigError(f"{where}: cursor: narrowest_s must be greater than 0 and at most step_s")
+        case Keyset():
+            known |= _PER_KEYSET
+            _check_zone(stream.cursor.zone, f"{where}: cursor.zone")
+        case Snapshot():
+            pass
+    _check_places(stream.request, known, f"{where}: request")
+    for name, also in stream.also.items():
+        _check_places(also.request, known, f"{where}: also.{name}")
+    mapping = mapping_of(stream, shown, where)
+    entities = {e.type in ENTITY_TYPES for e in mapping.events}
+    if len(entities) > 1:
+        raise ConfigError(f"{where}: mapping: entities and other events need streams of their own")
+    if entities == {False} and not (stream.version or stream.id):
+        raise ConfigError(f"{where}: version: events that add up need an identity")
+
+
+def _check_places(request: Request, known: set[str], where: str) -> None:
+    named = places([request.path, dict(request.query), dict(request.headers), request.body])
+    strange = sorted(n for n in named if not n.startswith(("option:", "record:")) and n not in known)
+    if strange:
+        raise ConfigError(f"{where}: there is nothing for {{{strange[0]}}}; there is: {', '.join(sorted(known))}")
+
+
+def _check_zone(zone: str, where: str) -> None:
+    if places(zone):
+        return
+    try:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(f"{where}: '{zone}' is no time zone; use one like Europe/Zurich or UTC") from None
+
+
+def mapping_of(
+    stream: Stream, options: Named[str, str | list[str]], where: str, values: Named[str, dict[str, Any]] | None = None
+) -> Mapping:
+    """Return the mapping of a stream, options filled in.
+
+    Args:
+        stream: whose.
+        options: of the configuration.
+        where: how messages name it.
+        values: field → further values of its ``map``: what an organisation added to the vendor's.
+
+    Raises:
+        ConfigError: it is wrong.
+    """
+    of_files = [key for key in _OF_FILES if key in stream.mapping]
+    if of_files:
+        raise ConfigError(f"{where}: mapping: '{of_files[0]}' describes a file; a stream has none")
+    document = with_options(stream.mapping, options, f"{where}: mapping")
+    for field, more in (values or {}).items():
+        _add_values(document, field, more, where)
+    document |= {"name": stream.name, "format": "json", "vars": dict.fromkeys(stream.each, "")}
+    return read_mapping(document, f"{where}: mapping")
+
+
+def _add_values(document: dict[str, Any], field: str, more: dict[str, Any], where: str) -> None:
+    found = False
+    for event in document.get("events", ()):
+        value = event.get("data", {}).get(field)
+        if isinstance(value, dict) and isinstance(value.get("map"), dict):
+            value["map"] = {**value["map"], **more}
+            found = True
+    if not found:
+        raise ConfigError(f"{where}: values: no field '{field}' has a map that more could be added to")

@@ -1,0 +1,140 @@
+"""Pages: from a first request to all its answers, each paginator a few lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urljoin
+
+from connectors.engine.client import Answer, Call, CutOff
+from connectors.engine.declaration import LinkHeader, NextUrl, Offset, OnePage, PageNumber, Paginator, Token
+from connectors.mapping.fields import field_at
+from pipeline.errors import SourceRefused
+
+#: More pages than this follow one another only where a source leads in a circle.
+MOST_PAGES = 100_000
+_LINK = re.compile(r"<([^>]*)>([^<]*)")
+_NEXT = re.compile(r"""\brel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|'[^']*\bnext\b[^']*'|next\b)""", re.IGNORECASE)
+Ask = Callable[[Call], Answer]
+Records = Callable[[Answer], list[Any]]
+#: From an answer and its number of records to the call for the next page; None at the end.
+Turn = Callable[[Answer, int], Call | None]
+
+
+def pages(first: Call, paginator: Paginator, ask: Ask, records: Records) -> Iterator[list[Any]]:
+    """Yield the records of every page; a short page is not taken for the last one.
+
+    Raises:
+        CutOff: the source gives no more though there is more.
+        SourceRefused: pages never end.
+    """
+    asked, turn = _STARTS[type(paginator)](first, paginator)
+    for _ in range(MOST_PAGES):
+        answer = ask(asked)
+        found = records(answer)
+        yield found
+        following = turn(answer, len(found))
+        if following is None:
+            return
+        if following == asked:
+            raise SourceRefused(
+                f"{first.url.partition('?')[0]}: names the same page as the next one; it would never end"
+            )
+        asked = following
+    raise SourceRefused(f"{first.url.partition('?')[0]}: has more than {MOST_PAGES} pages; ask for less at once")
+
+
+def with_parameter(call: Call, name: str | None, value: object) -> Call:
+    """Return a call with a parameter: of the query, or of the body where it has one."""
+    if name is None:
+        return call
+    if call.body is not None:
+        return replace(call, body={**call.body, name: value})
+    return replace(call, query={**call.query, name: str(value)})
+
+
+def value_at(body: Any, path: str) -> Any:
+    """Return what a path of a body leads to; None where it leads nowhere."""
+    return field_at(body, path) if isinstance(body, dict) else None
+
+
+def _one(first: Call, _paginator: OnePage) -> tuple[Call, Turn]:
+    return first, lambda _answer, _count: None
+
+
+def _offset(first: Call, p: Offset) -> tuple[Call, Turn]:
+    first = with_parameter(first, p.limit, p.size)
+    at = 0
+
+    def turn(answer: Answer, count: int) -> Call | None:
+        nonlocal at
+        at += count
+        total = value_at(answer.body, p.total) if p.total else None
+        if p.more is not None:
+            going_on = bool(value_at(answer.body, p.more)) and count > 0
+        elif total is not None:
+            going_on = at < int(total) and count > 0
+        else:
+            going_on = count > 0
+        if not going_on:
+            return None
+        if p.most is not None and at + p.size > p.most:
+            raise CutOff(max(1, int(total) - at) if total is not None else 1)
+        return with_parameter(first, p.offset, at)
+
+    return with_parameter(first, p.offset, 0), turn
+
+
+def _page(first: Call, p: PageNumber) -> tuple[Call, Turn]:
+    first = with_parameter(first, p.limit, p.size)
+    number = p.first
+
+    def turn(answer: Answer, count: int) -> Call | None:
+        nonlocal number
+        known = value_at(answer.body, p.pages) if p.pages else None
+        number += 1
+        if count == 0 or (known is not None and number - p.first >= int(known)):
+            return None
+        return with_parameter(first, p.page, number)
+
+    return with_parameter(first, p.page, number), turn
+
+
+def _link(first: Call, p: LinkHeader) -> tuple[Call, Turn]:
+    def turn(answer: Answer, _count: int) -> Call | None:
+        url = next_link(answer.headers.get("link", ""))
+        return Call(urljoin(answer.url, url), headers=first.headers) if url else None
+
+    return with_parameter(first, p.limit, p.size), turn
+
+
+def next_link(header: str) -> str | None:
+    """Return the address that a ``Link`` header names as the next page."""
+    return next((url for url, rest in _LINK.findall(header) if _NEXT.search(rest)), None)
+
+
+def _next(first: Call, p: NextUrl) -> tuple[Call, Turn]:
+    def turn(answer: Answer, _count: int) -> Call | None:
+        url = value_at(answer.body, p.path)
+        return Call(urljoin(answer.url, str(url)), headers=first.headers) if url else None
+
+    return with_parameter(first, p.limit, p.size), turn
+
+
+def _token(first: Call, p: Token) -> tuple[Call, Turn]:
+    first = with_parameter(first, p.limit, p.size)
+
+    def turn(answer: Answer, _count: int) -> Call | None:
+        token = value_at(answer.body, p.path)
+        if not token or (p.last is not None and value_at(answer.body, p.last)):
+            return None
+        return with_parameter(first, p.token, token)
+
+    return first, turn
+
+
+_STARTS: dict[type, Callable[[Call, Any], tuple[Call, Turn]]] = {
+    OnePage: _one, Offset: _offset, PageNumber: _page, LinkHeader: _link, NextUrl: _next, Token: _token,
+}  # fmt: skip

@@ -1,0 +1,106 @@
+"""From the records of a source to events: the mapping language of file imports, and identities that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from connectors.engine.config import Entry, Reading
+from connectors.mapping.conditions import condition
+from connectors.mapping.events import CompiledEvent, Fact, MappedEvent, compile_event, fact_of, written
+from connectors.mapping.fields import picked
+from connectors.mapping.load import columns_of
+from connectors.mapping.model import Mapping, When
+from connectors.mapping.values import BadValue
+from pipeline.engine.plan import ENTITY_TYPES
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+Record = dict[str, Any]
+
+
+class RecordMapper:
+    """Makes the events of one stream.
+
+    An event's id follows from source, stream, the record's id and its version (or what is said of it): a record that is
+    read again makes the same event. All versions of an entity share a partition, whatever service they name.
+
+    Args:
+        reading: the stream.
+        entry: services, team.
+        source: what its events name as their source.
+    """
+
+    def __init__(self, reading: Reading, entry: Entry, source: str) -> None:
+        self._stream, self._entry, self._source, self._name = reading.stream, entry, source, reading.name
+        mapping = reading.mapping
+        self._team = entry.team or mapping.team
+        self._events: list[CompiledEvent] = [compile_event(e, mapping, reading.given) for e in mapping.events]
+        needed, optional = columns_of(mapping)
+        self._columns = sorted(needed | optional)
+        self.types = sorted({e.type for e in mapping.events})
+        self.entities = all(t in ENTITY_TYPES for t in self.types)
+        #: vendor ids that the configuration does not name, with how often they came
+        self.unnamed: dict[str, int] = {}
+
+    def events(self, record: Record, refuse: Callable[[BadValue], None]) -> Iterator[MappedEvent]:
+        """Yield the events of a record; ``refuse`` is told where it is none."""
+        row = picked(record, self._columns)
+        for index, compiled in enumerate(self._events):
+            if not compiled.counts(row):
+                continue
+            try:
+                fact = fact_of(compiled, row)
+                fact.subject = self._service(fact.subject)
+                entity = self._entity(record)
+                if self.entities:
+                    fact.key = "|".join([self._source, *entity])
+                yield written(fact, self._ident(record, entity, index, fact), self._source, self._team)
+            except BadValue as e:
+                refuse(e)
+                return
+
+    def _entity(self, record: Record) -> list[str]:
+        found = picked(record, self._stream.id)
+        for name, value in found.items():
+            if value is None:
+                raise BadValue(name, None, "it names the record")
+        return [str(value) for value in found.values()]
+
+    def _ident(self, record: Record, entity: list[str], index: int, fact: Fact) -> str:
+        version: list[Any] = [picked(record, [name])[name] for name in self._stream.version]
+        if not version and self.entities:
+            version = [fact.at, fact.subject, fact.data, fact.sequence]
+        return sha256(_encode([self._source, self._name, entity, version, index])).hexdigest()[:32]
+
+    def _service(self, said: str) -> str:
+        named = self._entry.services.get(said)
+        if named is not None:
+            return named
+        if self._entry.services or self._entry.other_service:
+            self.unnamed[said] = self.unnamed.get(said, 0) + 1
+        return self._entry.other_service or said
+
+
+def holds(conditions: list[When], record: Record) -> bool:
+    """Return whether all conditions hold of a record."""
+    names = [when.column for when in conditions]
+    return condition(conditions, _PLAIN)(picked(record, names))
+
+
+_PLAIN = Mapping(name="conditions", service="", events=[])
+
+
+def exploded(records: list[Any], column: str | None) -> Iterator[Record]:
+    """Yield records, one for every element of a column where one is named (the element as ``each``)."""
+    for record in records:
+        if not isinstance(record, dict):
+            continue
+        if column is None:
+            yield record
+            continue
+        elements = picked(record, [column])[column]
+        for element in elements if isinstance(elements, list) else ():
+            yield {**record, "each": element}

@@ -1,0 +1,231 @@
+"""Running a connector: its streams in turn, each when it is due; several instances share them."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from connectors.cursors import read_cursors
+from connectors.engine.client import Call, Client, Manners
+from connectors.engine.config import Connector, Reading
+from connectors.engine.cursor import place_from, rewound
+from connectors.engine.declaration import Request
+from connectors.engine.open_entities import OpenEntities
+from connectors.engine.paginate import value_at
+from connectors.engine.read import Sink, StreamReader, Surroundings
+from connectors.engine.share import Share
+from connectors.engine.stats import Stats
+from pipeline.errors import CsfError, SourceRefused
+
+#: The first read without ``since`` begins so long ago.
+FIRST_READ = timedelta(days=1)
+#: A poll that failed is tried again after this at the earliest and at the latest, seconds.
+_SOONEST_S, _LATEST_S = 5.0, 300.0
+#: Polls are spread by this share of their distance.
+_JITTER = 0.1
+
+
+class Stopped(Exception):
+    """The connector is to stop."""
+
+
+class NotOurs(Exception):
+    """Another instance reads this stream now."""
+
+
+def client_of(connector: Connector, stats: Stats, pause: Callable[[float], None]) -> Client:
+    """Return what asks a connector's source."""
+    declaration, entry = connector.declaration, connector.entry
+    manners = Manners(declaration.rate_limit, declaration.refused_as_limit, entry.timeout_s)
+    return Client(connector.base, connector.auth, manners, connector.secrets, stats, pause, entry.ca_file)
+
+
+def asked(connector: Connector, client: Client) -> dict[str, str]:
+    """Return what the source says when it is asked once.
+
+    Raises:
+        SourceRefused: it does not say it.
+    """
+    found: dict[str, str] = {}
+    for name, ask in connector.declaration.ask.items():
+        request: Request = ask.request
+        answer = client.ask(Call(client.address(request.path), request.method, dict(request.query), body=request.body))
+        value = value_at(answer.body, ask.take)
+        if value is None:
+            raise SourceRefused(f"{client.address(request.path)}: does not say '{ask.take}', which is needed as {name}")
+        found[name] = str(value)
+    return found
+
+
+def reader_of(
+    connector: Connector, reading: Reading, around: Surroundings, cursors: dict[str, dict[str, Any]],
+    since: datetime | None, given: dict[str, str],
+) -> StreamReader:  # fmt: skip
+    """Return a reader that goes on from what was kept, or begins.
+
+    Raises:
+        ConfigError: a cursor is none, or cannot be set back.
+    """
+    name = f"{connector.source}/{reading.name}"
+    begin = since or connector.since or around.clock() - FIRST_READ
+    place = place_from(cursors.get(name), begin.replace(microsecond=0))
+    prefix = f"{name}|"
+    known = {key.removeprefix(prefix): value for key, value in cursors.items() if key.startswith(prefix)}
+    reader = StreamReader(connector, reading, around, place, OpenEntities(reading.stream.unfinished, known), given)
+    if since is not None and name in cursors:
+        reader.place = rewound(place, since, entities=reader.mapper.entities, stream=reading.name)
+    return reader
+
+
+class Runner:
+    """Polls the streams of a connector until stopped.
+
+    Args:
+        connector: which.
+        sink: where events go.
+        bootstrap, kafka_settings: where the cursors are.
+        stats: counts.
+        stop: set to end.
+        complain: takes one sentence.
+        since: where to begin, or to begin again.
+        share: which streams this instance reads; None: all.
+        clock: the time.
+    """
+
+    def __init__(
+        self, connector: Connector, sink: Sink, bootstrap: str, kafka_settings: dict[str, Any], stats: Stats,
+        stop: threading.Event, complain: Callable[[str], None], since: datetime | None = None,
+        share: Share | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:  # fmt: skip
+        self._connector, self._sink, self._stats, self._stop, self._say = connector, sink, stats, stop, complain
+        self._bootstrap, self._kafka, self._since, self._share = bootstrap, kafka_settings, since, share
+        self.client = client_of(connector, stats, self._pause)
+        self._around = Surroundings(self.client, sink, stats, clock, self._alive, complain)
+        self._readers: dict[str, StreamReader] = {}
+        self._due: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._left_out: set[str] = set()
+        self._given: dict[str, str] | None = None
+        self._current = ""
+
+    def once(self) -> None:
+        """Poll every stream once.
+
+        Raises:
+            CsfError: the first failure, after all streams had their turn.
+        """
+        first: CsfError | None = None
+        for reading in self._connector.readings:
+            try:
+                self._poll(reading)
+            except CsfError as e:
+                self._stats.failed(reading.name)
+                if first is not None:
+                    self._say(str(e))
+                first = first or e
+        if first is not None:
+            raise first
+
+    def run(self) -> None:
+        """Poll every stream when it is due, until stopped.
+
+        Raises:
+            CsfError: the first poll of a stream failed and ``startup`` says ``fail``.
+        """
+        try:
+            while not self._stop.is_set():
+                due = [r for r in self._ours() if self._due.get(r.name, 0.0) <= time.monotonic()]
+                for reading in due:
+                    self._turn(reading)
+                self._rest()
+        except Stopped:
+            return
+
+    def _ours(self) -> list[Reading]:
+        """Return the streams that this instance reads; what another one took over is dropped."""
+        readings = [r for r in self._connector.readings if r.name not in self._left_out]
+        if self._share is None:
+            return readings
+        names = [r.name for r in self._connector.readings]
+        ours = [r for r in readings if self._share.ours(names.index(r.name))]
+        for name in set(self._readers) - {r.name for r in ours}:
+            del self._readers[name]
+        return ours
+
+    def _turn(self, reading: Reading) -> None:
+        """Poll a stream, and say when it is due again."""
+        begun = time.monotonic()
+        poll_s = self._connector.entry.poll_s or self._connector.declaration.poll_s
+        try:
+            self._poll(reading)
+        except NotOurs:
+            return
+        except CsfError as e:
+            self._failed(reading, e)
+            return
+        self._failures[reading.name] = 0
+        wait = poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
+        self._due[reading.name] = begun + wait
+
+    def _failed(self, reading: Reading, why: CsfError) -> None:
+        """Note a failure: what is in memory is given up for what is kept, and the stream tried again later."""
+        self._stats.failed(reading.name)
+        self._readers.pop(reading.name, None)
+        startup = self._connector.entry.startup
+        if reading.name not in self._failures and startup == "fail":
+            raise why
+        if reading.name not in self._failures and startup == "ignore":
+            self._left_out.add(reading.name)
+            self._say(f"{why}; stream {reading.name} is left out (startup: ignore)")
+            return
+        failures = self._failures[reading.name] = self._failures.get(reading.name, 0) + 1
+        wait = min(_LATEST_S, _SOONEST_S * 2 ** min(failures - 1, 10))
+        self._due[reading.name] = time.monotonic() + wait
+        self._say(f"{why}; trying again in {wait:.0f} s")
+
+    def _poll(self, reading: Reading) -> None:
+        self._current = reading.name
+        reader = self._readers.get(reading.name)
+        if reader is None:
+            if self._given is None:
+                self._given = asked(self._connector, self.client)
+            cursors = read_cursors(self._bootstrap, self._kafka)
+            since = self._since if reading.name not in self._failures else None
+            reader = reader_of(self._connector, reading, self._around, cursors, since, self._given)
+            self._readers[reading.name] = reader
+        reader.poll()
+        if reader.mapper.unnamed:
+            told = ", ".join(f"{name} ({n})" for name, n in sorted(reader.mapper.unnamed.items())[:20])
+            self._say(f"{reader.cursor}: services does not name: {told}")
+            reader.mapper.unnamed.clear()
+
+    def _alive(self) -> None:
+        if self._stop.is_set():
+            raise Stopped
+        if self._share is not None:
+            self._share.beat(0)
+            names = [r.name for r in self._connector.readings]
+            if not self._share.ours(names.index(self._current)):
+                self._readers.pop(self._current, None)
+                raise NotOurs
+
+    def _pause(self, seconds: float) -> None:
+        """Wait as the source asks; a stop, and another instance's start, end it."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._alive()
+            self._stop.wait(min(left, 1.0))
+        self._alive()
+
+    def _rest(self) -> None:
+        """Wait until a stream is due."""
+        due = [self._due.get(r.name, 0.0) for r in self._ours()]
+        wait = min(1.0, max(0.0, min(due, default=time.monotonic() + 1.0) - time.monotonic()))
+        if self._share is not None:
+            self._share.beat(wait)
+        else:
+            self._stop.wait(wait)

@@ -1,0 +1,71 @@
+"""Several instances of one connector share its streams, by Kafka's own group membership.
+
+Partitions of the control topic stand for the streams: stream n belongs to whoever is assigned partition n modulo their
+number. No record is read. For a moment two instances may read one stream: events have the same ids, and a cursor that
+is written late only makes an overlap.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
+
+from pipeline.errors import ServiceUnavailable
+from pipeline.events.families import event_topic
+
+_TOPIC = event_topic("control")
+#: An instance that does not poll for so long still holds its streams: a page may take its time, a dead one is noticed by
+#: its heartbeats.
+_LONGEST_TURN_MS = 3_600_000
+_SESSION_MS = 15_000
+
+
+class Share:
+    """Membership of one instance.
+
+    Args:
+        bootstrap: brokers.
+        source: the connector's; its instances are one group.
+        settings: further keyword arguments for kafka-python.
+
+    Raises:
+        ServiceUnavailable: the brokers do not answer.
+    """
+
+    def __init__(self, bootstrap: str, source: str, settings: dict[str, Any] | None = None) -> None:
+        self._bootstrap = bootstrap
+        try:
+            self._consumer = KafkaConsumer(
+                _TOPIC, bootstrap_servers=bootstrap, group_id=f"csf-connector-{source}", enable_auto_commit=False,
+                auto_offset_reset="latest", max_poll_interval_ms=_LONGEST_TURN_MS, session_timeout_ms=_SESSION_MS,
+                **{"bootstrap_timeout_ms": 10_000, **(settings or {})},
+            )  # fmt: skip
+            self._partitions = len(self._consumer.partitions_for_topic(_TOPIC) or ())
+        except KafkaError as e:
+            raise ServiceUnavailable(f"Kafka at {bootstrap} does not answer: {e}") from None
+        if not self._partitions:
+            raise ServiceUnavailable(f"Kafka at {bootstrap} has no topic {_TOPIC}; a worker creates it")
+
+    def beat(self, wait_s: float) -> None:
+        """Stay a member, and learn what is ours; waits so long where nothing happens.
+
+        Raises:
+            ServiceUnavailable: the brokers do not answer.
+        """
+        try:
+            self._consumer.poll(timeout_ms=int(wait_s * 1000))
+            fresh = self._consumer.assignment() - self._consumer.paused()
+            if fresh:
+                self._consumer.pause(*fresh)
+        except KafkaError as e:
+            raise ServiceUnavailable(f"Kafka at {self._bootstrap} does not answer: {e}") from None
+
+    def ours(self, number: int) -> bool:
+        """Return whether stream number ``number`` is this instance's."""
+        return any(place.partition == number % self._partitions for place in self._consumer.assignment())
+
+    def close(self) -> None:
+        """Leave: the others take over at once."""
+        self._consumer.close()
