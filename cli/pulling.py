@@ -38,7 +38,9 @@ class How:
 def _prepared(name: str, config: Path | None, settings: Settings) -> Connector:
     path = config or settings.data_dir / _CONFIG
     if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file; it names connectors, name another with --config")
+        raise ConfigError(
+            f"there is no connector '{name}': prober, access-log, or one that {path} names (--config names another file)"
+        )
     return prepare(find_entry(path, name), path)
 
 

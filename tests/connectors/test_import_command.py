@@ -181,7 +181,7 @@ def test_connectors_are_listed_and_wrong_use_is_one_sentence(tmp_path):
         (["prober"], "--config FILE"),
         (["prober", "--config", tmp_path / "none.yaml"], "cannot be read"),
         (["access-log"], "--path FILE"),
-        (["nothing"], "'nothing' is not one of"),
+        (["nothing"], "there is no connector 'nothing'"),
     ]:
         done = csf("connector", "run", *arguments, "--bootstrap", "127.0.0.1:1")
         assert done.returncode == 2
