@@ -95,8 +95,8 @@ def score_thresholds(organisation: Organisation) -> Thresholds:
 
 
 def override(matcher: Matcher, **properties: object) -> Override:
-    """Return an override; ``custom_`` at the beginning of a property stands for ``custom.``."""
-    named = {_property(name): content for name, content in properties.items()}
+    """Return an override of what is not UNSET; ``custom_`` at the beginning of a property stands for ``custom.``."""
+    named = {_property(name): content for name, content in properties.items() if content is not UNSET}
     return Override(matcher=matcher, properties=tuple({"id": n, "value": c} for n, c in named.items()))
 
 
@@ -125,3 +125,32 @@ BY_THRESHOLDS = Colour(mode="thresholds")
 def fixed(colour: str) -> Colour:
     """Return a colour that does not depend on the value."""
     return Colour(mode="fixed", fixed_color=colour)
+
+
+#: for many series that no colour is meant for
+CLASSIC = Colour(mode="palette-classic")
+#: a target beside a value: a thin dashed line
+TARGET_LINE: dict[str, Any] = {
+    "color": fixed(GOAL),
+    "custom_lineStyle": {"fill": "dash", "dash": [8, 6]},
+    "custom_lineWidth": 1,
+}
+#: grey bars over the whole height where a value is unknown (the series is 1 there, else 0)
+UNKNOWN_BARS = override(
+    by_name("unknown"),
+    color=fixed(NONE),
+    custom_drawStyle="bars",
+    custom_fillOpacity=25,
+    custom_lineWidth=0,
+    custom_axisPlacement="hidden",
+    custom_thresholdsStyle={"mode": "off"},
+    min=0,
+    max=1,
+    unit="none",
+)
+
+
+def coloured(kpi: Kpi) -> dict[str, Any]:
+    """Return the properties that colour a KPI's value by its limits; none where it has no limits."""
+    steps = thresholds(kpi)
+    return {} if steps is UNSET else {"thresholds": steps, "color": BY_THRESHOLDS}

@@ -78,8 +78,11 @@ def _panel(
 
 
 def _names(columns: Sequence[str]) -> str:
-    """Return the pattern of exactly these columns; names are ids and words of ours, nothing in them to escape."""
-    return f"/^({'|'.join(columns)})$/"
+    """Return the pattern of exactly these columns, for none the empty one, by which Grafana takes all numbers.
+
+    Names are ids and words of ours: there is nothing in them to escape.
+    """
+    return "" if not columns else f"/^({'|'.join(columns)})$/"
 
 
 def stat(
@@ -169,6 +172,37 @@ def timeseries(
     }
     custom = {**_TRACE, **base.custom}
     return _panel("timeseries", title, targets, options, replace(base, custom=custom), overrides, description)
+
+
+def barchart(
+    title: str,
+    targets: Sequence[Target],
+    x: str,
+    *,
+    fields: Field | None = None,
+    overrides: Sequence[Override] = (),
+    description: str = "",
+    transformations: Sequence[Transformation] = (),
+) -> Panel:
+    """Return bars over the words in the column ``x``, so that no time zone of the viewer plays a part."""
+    base = fields or Field()
+    options = {
+        "xField": x,
+        "orientation": "auto",
+        "barWidth": 0.8,
+        "groupWidth": 0.8,
+        "fullHighlight": False,
+        "stacking": "none",
+        "showValue": "never",
+        "xTickLabelRotation": 0,
+        "xTickLabelSpacing": 100,
+        "legend": {"showLegend": False, "displayMode": "list", "placement": "bottom", "calcs": []},
+        "tooltip": {"mode": "multi", "sort": "none"},
+    }
+    custom = {"lineWidth": 0, "fillOpacity": 85, "gradientMode": "none", "axisPlacement": "auto", **base.custom}
+    return _panel(
+        "barchart", title, targets, options, replace(base, custom=custom), overrides, description, transformations
+    )
 
 
 def text(content: str, title: str = "") -> Panel:

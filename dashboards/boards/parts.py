@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from dashboards import look, queries
-from dashboards.model import DashboardLink, DataSource, Field, Link, Override, Panel
-from dashboards.panels import influx, stat
+from dashboards.model import Annotation, Annotations, DashboardLink, DataSource, Field, Link, Override, Panel
+from dashboards.panels import HISTORY_SOURCE, barchart, influx, newest_definition, stat
 from dashboards.queries import Column, always, known, percent
 from pipeline.catalogue.model import Catalogue, Csf, Kpi
 from pipeline.evaluate.words import is_offered
-from pipeline.stores.influx_lines import STATUS, tag_value
+from pipeline.stores.influx_lines import PERIOD, STATUS, tag_value
 
 TAG = "csf-pulse"
 #: uids never change: links, pushed boards and bookmarks hang on them
@@ -28,6 +28,19 @@ WALL, CSF, SERVICE, MONTH, NUMBER, HEALTH = (
 BOARD_LINKS = (DashboardLink(tags=(TAG,), title="csf-pulse boards"),)
 
 
+#: months that were closed, as `csf dashboards push` tells Grafana
+MONTH_CLOSED_TAG = "month-closed"
+MONTH_CLOSES = Annotations(
+    list=(
+        Annotation(
+            name="Months closed",
+            icon_color=look.SECOND,
+            target={"type": "tags", "tags": [TAG, MONTH_CLOSED_TAG], "matchAny": False, "limit": 100},
+        ),
+    )
+)
+
+
 def kpis_of(catalogue: Catalogue, csf: str) -> list[Kpi]:
     """Return the KPIs of a CSF in the catalogue's order."""
     return [kpi for kpi in catalogue.kpis.values() if kpi.csf == csf]
@@ -40,61 +53,115 @@ def main_kpis(catalogue: Catalogue, csf: str, period: str, number: int) -> list[
     return [kpi for kpi in offered if kpi in heaviest]
 
 
-def kpi_columns(kpi: str) -> list[Column]:
-    """Return the columns of a KPI's figures; the value is called by the KPI's id, so that overrides know its unit."""
+def figure(field: str, kpi: str) -> Column:
+    """Return the column of a number in a KPI's unit, named so that overrides know whose unit that is: ``value mttr``.
+
+    Grafana fills in variables in queries, not in the names that overrides and transformations go by.
+    """
+    return known(field, f"{field} {kpi}")
+
+
+def kpi_columns(kpi: str, *more: Column) -> list[Column]:
+    """Return the columns of a KPI's figures; see ``figure``."""
     return [
-        known("value", kpi),
+        figure("value", kpi),
         always("status", "Status"),
-        known("target", f"{kpi} target"),
+        figure("target", kpi),
+        *more,
         percent(known("coverage", "Coverage")),
     ]
 
 
+#: the id of the KPI chosen, as a column's name
+CHOSEN_KPI = "${kpi:raw}"
+
+
 COVERAGE = look.override(look.by_name("Coverage"), unit="percent", decimals=1, color=look.FIXED_TEXT)
+STATUS_CELLS = look.override(
+    look.by_name("Status"), mappings=[look.STATES], custom_displayMode="color-text", custom_width=110
+)
 STATUS_WORDS = look.override(look.by_name("Status"), mappings=[look.STATES, look.NULL_IS_UNKNOWN])
-
-
-def units(kpi: Kpi, value_name: str = "Value") -> Override:
-    """Return the override that gives a KPI's value and target their unit and decimals, and the value its name."""
-    return look.override(look.by_pattern(f"^{kpi.id}( |$)"), unit=look.unit(kpi), decimals=kpi.decimals)
-
-
-def named(kpi: Kpi, value: str, target: str = "Target") -> list[Override]:
-    """Return the overrides that name a KPI's value and target."""
-    return [
-        look.override(look.by_name(kpi.id), display_name=value, mappings=[look.NULL_IS_UNKNOWN]),
-        look.override(look.by_name(f"{kpi.id} target"), display_name=target, mappings=[NO_TARGET]),
-    ]
 
 
 NO_TARGET = {"type": "special", "options": {"match": "null", "result": {"text": "none"}}}
 
 
-def kpi_figures(kpi: Kpi, source: DataSource, measurement: str, where: Sequence[str], url: str = "") -> Panel:
+def units(kpi: Kpi) -> Override:
+    """Return the override that gives all figures of a KPI their unit and decimals."""
+    return look.override(look.by_pattern(f"^[a-z_]+ {kpi.id}$"), unit=look.unit(kpi), decimals=kpi.decimals)
+
+
+#: what figures of any KPI are called, and what is said where there is none
+NAMES = (
+    look.override(look.by_pattern("^value "), display_name="Value", mappings=[look.NULL_IS_UNKNOWN]),
+    look.override(look.by_pattern("^target "), display_name="Target", mappings=[NO_TARGET]),
+    look.override(look.by_pattern("^previous "), display_name="Previous", mappings=[look.NULL_IS_UNKNOWN]),
+    look.override(look.by_pattern("^replaced_by "), display_name="Replaced by", mappings=[look.NULL_IS_UNKNOWN]),
+)
+
+
+def of_any_kpi(catalogue: Catalogue, *, coloured: bool = False) -> list[Override]:
+    """Return the overrides for a panel whose KPI is chosen by a variable: units of all, their limits where coloured."""
+    found = [units(kpi) for kpi in catalogue.kpis.values()]
+    if coloured:
+        limited = [kpi for kpi in catalogue.kpis.values() if kpi.thresholds is not None]
+        found += [look.override(look.by_name(f"value {kpi.id}"), **look.coloured(kpi)) for kpi in limited]
+    return [*found, *NAMES]
+
+
+#: patterns of the columns of ``kpi_columns``
+FIGURES = ("value .*", "Status", "target .*", "Coverage")
+
+
+def kpi_figures(kpi: Kpi, source: DataSource, measurement: str, where: Sequence[str]) -> Panel:
     """Return a KPI's newest value, status, target and coverage side by side."""
-    query = queries.newest(
-        measurement, kpi_columns(kpi.id), [queries.tag_is("kpi", kpi.id), *where], ["definition"]
-    )  # fmt: skip
+    conditions = [queries.tag_is("kpi", kpi.id), *where]
     return stat(
         kpi.name,
-        [influx(source, query)],
-        [kpi.id, "Status", f"{kpi.id} target", "Coverage"],
-        fields=Field(links=(Link(title="How this number came about", url=url),) if url else UNSET),
-        overrides=[units(kpi), *named(kpi, "Value"), STATUS_WORDS, COVERAGE],
+        [influx(source, queries.newest(measurement, kpi_columns(kpi.id), conditions, ["definition"]))],
+        FIGURES,
+        overrides=[units(kpi), *NAMES, STATUS_WORDS, COVERAGE],
         description=kpi.definition,
         orientation="vertical",
     )
 
 
+def months_of(
+    kpis: Sequence[str], title: str, where: Sequence[str], overrides: Sequence[Override], description: str = ""
+) -> Panel:
+    """Return months of a KPI as bars, coloured by its limits; a month that is unknown has none.
+
+    ``kpis`` is the KPI alone, or all of them, of which the variable ``kpi`` chooses one.
+    """
+    column = figure("value", kpis[0] if len(kpis) == 1 else CHOSEN_KPI)
+    conditions = [queries.tag_is("period", "month"), *where]
+    query = queries.points(PERIOD, [always("month", "Month"), column], conditions, ["definition"])
+    return barchart(
+        title,
+        [influx(HISTORY_SOURCE, query)],
+        "Month",
+        overrides=overrides,
+        description=description,
+        transformations=newest_definition("Month", [f"value {kpi}" for kpi in kpis]),
+    )
+
+
 def csf_tile(catalogue: Catalogue, csf: Csf, source: DataSource, where: Sequence[str], url: str) -> Panel:
     """Return a CSF's newest status as a word on its colour, and its score."""
+    link = Link(title=f"{csf.name} in detail", url=url)
+    return status_tile(catalogue, csf.name, source, [queries.tag_is("csf", csf.id), *where], csf.statement, link)
+
+
+def status_tile(
+    catalogue: Catalogue, title: str, source: DataSource, where: Sequence[str], description: str = "", link: Link | None = None
+) -> Panel:  # fmt: skip
+    """Return the newest status that meets conditions as a word on its colour, and its score."""
     columns = [always("status", "Status"), queries.score("Score")]
-    query = queries.newest(STATUS, columns, [queries.tag_is("csf", csf.id), *where])
     return stat(
-        csf.name,
-        [influx(source, query)],
+        title,
+        [influx(source, queries.newest(STATUS, columns, where))],
         ["Status", "Score"],
-        fields=Field(links=(Link(title=f"{csf.name} in detail", url=url),)),
+        fields=Field(links=(link,) if link else UNSET),
         overrides=[
             STATUS_WORDS,
             look.override(
@@ -107,7 +174,7 @@ def csf_tile(catalogue: Catalogue, csf: Csf, source: DataSource, where: Sequence
                 mappings=[look.NULL_IS_UNKNOWN],
             ),
         ],
-        description=csf.statement,
+        description=description,
         colour="background",
         orientation="vertical",
     )

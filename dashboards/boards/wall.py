@@ -60,9 +60,7 @@ def _services(catalogue: Catalogue) -> Panel:
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("scope"), display_name="Service", mappings=look.scope_names(catalogue)),
             look.override(look.by_name("csf"), display_name="CSF", mappings=[look.csf_names(catalogue)]),
-            look.override(
-                look.by_name("Status"), mappings=[look.STATES], custom_displayMode="color-text", custom_width=140
-            ),
+            parts.STATUS_CELLS,
             look.override(look.by_name("Score"), decimals=0, custom_width=90),
         ],
         sort="Score",

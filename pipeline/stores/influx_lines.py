@@ -95,6 +95,14 @@ def _value_head(value: KpiValue) -> str:
     )
 
 
+def month_label(start: int, end: int) -> str:
+    """Return the name of a local month (``2026-05``), by which boards let people choose one.
+
+    Its middle lies in the month of that name in every zone, since none is more than 14 h away from UTC.
+    """
+    return datetime.fromtimestamp((start + end) // 2, UTC).strftime("%Y-%m")
+
+
 def value_line(value: KpiValue) -> str:
     """Return the point of a KPI value: live ones at the end of the window, others at the start of the period."""
     live = value.state == "live"
@@ -112,6 +120,7 @@ def value_line(value: KpiValue) -> str:
         "state": value.state,
         "unit": value.unit,
         "reason": value.reason,
+        "month": month_label(value.start, value.end) if value.period == "month" else None,
     }
     return _line(_value_head(value), fields, value.end if live else value.start)
 
@@ -124,14 +133,6 @@ def _status_head(status: CsfStatus) -> str:
 def status_time(status: CsfStatus) -> int:
     """Return the time of a status: the end of a rolling window, the start of a period."""
     return status.end if status.period in WINDOWS else status.start
-
-
-def month_label(start: int, end: int) -> str:
-    """Return the name of a local month (``2026-05``), by which boards let people choose one.
-
-    Its middle lies in the month of that name in every zone, since none is more than 14 h away from UTC.
-    """
-    return datetime.fromtimestamp((start + end) // 2, UTC).strftime("%Y-%m")
 
 
 def status_line(status: CsfStatus) -> str:

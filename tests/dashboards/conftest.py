@@ -8,15 +8,20 @@ import pytest
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx import InfluxStore
+from pipeline.stores.influx_lines import tag_value
+from pipeline.time.calendar import Calendar
 from pipeline.time.panes import window_bounds
 from pipeline.values import WINDOWS
 from tests.console.sample import Filler, catalogue
-from tests.dashboards.expected import World
+from tests.dashboards.expected import Point, World
 from tests.dashboards.grafana import InfluxQl
 from tests.services.influx import Influx
 
 #: a service whose name means something to regular expressions, to InfluxQL and to line protocol
 ODD = "service:a.b/c d'e|f(1)%\\"
+
+
+_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +71,31 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
 
 
 @pytest.fixture(scope="session")
-def world(store: InfluxStore) -> World:
-    return World(store)
+def world(store: InfluxStore, influx: Influx, organisation: Catalogue) -> World:
+    calendar = Calendar(organisation.organisation.zone)
+    return World(store, calendar, _report(influx, calendar))
+
+
+def _report(influx: Influx, calendar: Calendar) -> list[Point]:
+    """Write what the report says of the newest months."""
+    points = []
+    start = calendar.month_start(int(time.time()))
+    for _ in range(3):
+        for csf in ("summary", "reliability"):
+            for scope in ("org", tag_value(ODD)):
+                said = {
+                    "verdict": "at_risk",
+                    "insight": f'{csf} of {scope} since {start}: 99.1 %, not "three nines"'.replace("\\", "/"),
+                    "concerns": "ERP, and payroll",
+                    "suggestions": "",
+                }
+                points.append(Point(start, {"csf": csf, "period": "month", "scope": scope}, said))
+        start = calendar.previous_month(start)
+    for p in points:
+        tags = ",".join(f"{k}={v.translate(_ESCAPES)}" for k, v in p.tags.items())
+        fields = ",".join('{}="{}"'.format(k, v.replace('"', '\\"')) for k, v in p.fields.items())
+        influx.write("csf_history", f"report_text,{tags} {fields} {p.time}")
+    return points
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.stores.influx_lines import tag_value
 from pipeline.stores.port import KpiStore
+from pipeline.time.calendar import Calendar
 from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue
 from tests.dashboards.grafana import Row
 
@@ -15,7 +16,7 @@ _TAG_LIKE = re.compile(r'"(\w+)" =~ /((?:[^/\\]|\\.)*)/')
 _TIME = re.compile(r"time ([<>]=?|=) (now\(\)|\d+(?:ms|s)?)(?: - (\d+)([smhd]))?")
 _UNIT = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SELECTED = re.compile(r'(?:, |^)(.*?) AS "([^"]+)"')
-_NAMES = {"start": "start", "end": "end"}
+_ONE_KPI = re.compile(r"\"kpi\" (?:= '|=~ /\^)([a-z0-9_]+)(?:'|\$/)")
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,11 @@ class Point:
     fields: dict[str, Any]
 
 
-def _value(v: KpiValue) -> Point:
+def _value(v: KpiValue, calendar: Calendar) -> Point:
     live = v.state == "live"
     tags = {"csf": v.csf, "kpi": v.kpi, "scope": v.scope, "window" if live else "period": v.period}
     fields = {name: getattr(v, name) for name in v.__struct_fields__}
+    fields["month"] = calendar.iso(v.start)[:7]
     return Point(v.end if live else v.start, {k: tag_value(t) for k, t in tags.items()}, fields)
 
 
@@ -49,15 +51,20 @@ def _revision(r: KpiRevision) -> Point:
 class World:
     """Everything a store holds, read once through its port."""
 
-    def __init__(self, store: KpiStore) -> None:
+    def __init__(self, store: KpiStore, calendar: Calendar, report: list[Point]) -> None:
         periods = ("hour", "day", "month")
         live = [v for w in WINDOWS for v in store.live(window=w, end_from=0)]
         self.points = {
-            "kpi_live": [_value(v) for v in live],
-            "kpi_period": [_value(v) for p in periods for v in store.periods(period=p)],
+            "kpi_live": [_value(v, calendar) for v in live],
+            "kpi_period": [_value(v, calendar) for p in periods for v in store.periods(period=p)],
             "csf_status": [_status(s) for p in (*WINDOWS, *periods) for s in store.statuses(period=p)],
             "kpi_revision": [_revision(r) for p in periods for r in store.revisions(period=p)],
+            "report_text": report,
         }
+        self._of_kpi: dict[tuple[str, str], list[Point]] = {}
+        for measurement, points in self.points.items():
+            for point in points:
+                self._of_kpi.setdefault((measurement, point.tags.get("kpi", "")), []).append(point)
         self.newest_arrival = max((e.clock for e in store.exits()), default=None)
 
     def rows(self, query: str, now: float) -> list[Row]:
@@ -66,7 +73,9 @@ class World:
             return [{"Newest": None if self.newest_arrival is None else 1000 * self.newest_arrival}]
         measurement = re.findall(r'FROM "(\w+)"', query)[0]
         where, tags = _conditions(query), _group(query)
-        found = [p for p in self.points[measurement] if _meets(p, where, now)]
+        one = _ONE_KPI.search(where)
+        candidates = self._of_kpi.get((measurement, one[1]), []) if one else self.points[measurement]
+        found = [p for p in candidates if _meets(p, where, now)]
         if "LAST(" in query:
             found = _newest(found, tags, query)
         rows = [{**{t: p.tags[t] for t in tags}, **_columns(query, p)} for p in found]
@@ -127,6 +136,6 @@ def _columns(query: str, point: Point) -> Row:
         value = point.fields[field]
         scaled = expression.startswith("100 * ") and value is not None
         row[name] = 100 * value if scaled else value
-    if not row.keys() - {"time"}:
+    if not row.keys() - {"time"}:  # a query around another: its columns are called as those inside
         row |= {name: point.fields[name.lower()] for name in re.findall(r'"(\w+)"', outer)}
     return row

@@ -121,7 +121,7 @@ def test_a_kpi_of_ones_own_is_on_the_boards_without_code(own_catalogue: Path, tm
     assert run.exit_code == 0, run.output
     wall = json.loads((out / "noc-wall.json").read_text())
     (panel,) = [p for p in panels_of(wall) if p["title"] == "Incidents at night"]
-    (own,) = [o for o in panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == "/^night_incidents( |$)/"]
+    (own,) = [o for o in panel["fieldConfig"]["overrides"] if o["matcher"]["options"] == "/^[a-z_]+ night_incidents$/"]
     assert {p["id"]: p["value"] for p in own["properties"]} == {"unit": "suffix:nights", "decimals": 1}
     assert "night_incidents" in panel["targets"][0]["query"]
 
