@@ -5,6 +5,7 @@ Colours are those of Okabe and Ito. No colour says anything that a word does not
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ from msgspec import UNSET, UnsetType
 
 from dashboards.model import Colour, Matcher, Override, Step, Thresholds
 from pipeline.catalogue.model import Catalogue, Kpi, Organisation
-from pipeline.report.words import STATUSES, UNKNOWN, VERDICTS
-from pipeline.stores.influx_lines import tag_value
+from pipeline.report.words import NO_BREAK, STATUSES, UNKNOWN, VERDICTS, unit_after
+from pipeline.stores.influx_lines import armour, tag_value
 
 GOOD, WARN, BAD, NONE = "#009E73", "#E69F00", "#D55E00", "#8A8A8A"
 LINE, SECOND, GOAL = "#56B4E9", "#CC79A7", "#B0B0B0"
@@ -45,6 +46,17 @@ PERIOD_STATES = words(_PERIOD_STATES)
 NULL_IS_UNKNOWN = {"type": "special", "options": {"match": "null", "result": {"text": UNKNOWN, "color": NONE}}}
 
 
+def _lines(number: int) -> dict[str, Any]:
+    end = re.escape(armour("\n", "\\"))
+    pattern = end.join([f"((?:(?!{end}).)*)"] * number)
+    shown = " · ".join(f"${place}" for place in range(1, number + 1))
+    return {"type": "regex", "options": {"pattern": f"^{pattern}$", "result": {"text": shown, "index": 0}}}
+
+
+#: texts of up to nine lines on one: the store writes the end of a line in a way of its own
+LINES = tuple(_lines(number) for number in range(2, 10))
+
+
 def csf_names(catalogue: Catalogue) -> dict[str, Any]:
     """Return the mapping of CSF ids to names."""
     return words({tag_value(c.id): c.name for c in catalogue.csfs.values()})
@@ -64,8 +76,11 @@ def scope_names(catalogue: Catalogue) -> tuple[dict[str, Any], ...]:
 
 
 def unit(kpi: Kpi) -> str:
-    """Return Grafana's unit of a KPI: percent, or the catalogue's own behind the number, never rescaled."""
-    return "percent" if kpi.unit == "%" else f"suffix:{kpi.unit}"
+    """Return Grafana's unit of a KPI: percent, or the report's word behind the number, never rescaled."""
+    if kpi.unit == "%":
+        return "percent"
+    word = unit_after(kpi.unit).strip(NO_BREAK)
+    return f"suffix:{word}" if word else "none"
 
 
 def thresholds(kpi: Kpi) -> Thresholds | UnsetType:

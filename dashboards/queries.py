@@ -86,10 +86,6 @@ def tag_chosen(tag: str, variable: str) -> str:
     return f'"{tag}" =~ /^${{{variable}:regex}}$/'
 
 
-#: what issued reports say of a month; written by the report
-REPORT = "report_text"
-#: its tag ``csf`` where it speaks of all of them
-SUMMARY = "summary"
 #: tags of services
 IS_SERVICE = '"scope" =~ /^service:/'
 #: what the time picker shows

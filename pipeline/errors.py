@@ -9,6 +9,7 @@
     ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
     │   └── StoreUnavailable     ... the KPI store
     ├── EntryConflict            somebody else changed the same thing of the register in the meantime
+    ├── GrafanaRejected          Grafana refuses what was asked of it; trying again will not help
     ├── ReportRefused            an issued report was written by a newer program, or is damaged
     ├── SourceRefused            a source refuses what a connector asks (trying again will not help)
     ├── StoreRejected            the KPI store refuses what was written; trying again will not help
@@ -87,6 +88,10 @@ class StoreRejected(CsfError):
 
 class ReportRefused(CsfError):
     """An issued report was written by a newer program, or its data file is damaged."""
+
+
+class GrafanaRejected(CsfError):
+    """Grafana refuses what was asked of it; trying again will not help."""
 
 
 class StateRefused(CsfError):

@@ -8,7 +8,8 @@ from dashboards.model import Board, Field, Panel, Templating, TimeRange
 from dashboards.panels import HISTORY_SOURCE, Layout, influx, stat, table
 from dashboards.queries import always
 from pipeline.catalogue.model import Catalogue, Kpi
-from pipeline.stores.influx_lines import PERIOD, STATUS
+from pipeline.stores.influx_lines import PERIOD, STATUS, TEXT
+from pipeline.values import SUMMARY
 
 _THIS_MONTH = [queries.tag_is("period", "month"), queries.tag_chosen("scope", "scope"), queries.AT_MONTH]
 _SAID = ("verdict", "insight", "concerns", "suggestions")
@@ -56,14 +57,15 @@ def _statuses(catalogue: Catalogue) -> Panel:
 def _report(catalogue: Catalogue) -> Panel:
     """What the issued report says of the month: of all CSFs together, then of each."""
     columns = [always(field, field.capitalize()) for field in _SAID]
-    names = look.words({queries.SUMMARY: "All together"})
+    names = look.words({SUMMARY: "All together"})
     return table(
         "What the report says of ${month}",
-        [influx(HISTORY_SOURCE, queries.points(queries.REPORT, columns, _THIS_MONTH, ["csf"]))],
+        [influx(HISTORY_SOURCE, queries.points(TEXT, columns, _THIS_MONTH, ["csf"]))],
         fields=Field(no_value="unknown: no report was issued for this scope and month"),
         overrides=[
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("csf"), display_name="CSF", mappings=[look.csf_names(catalogue), names], custom_width=160),
+            look.override(look.by_pattern("^(Concerns|Suggestions)$"), mappings=look.LINES),
             look.override(look.by_name("Verdict"), mappings=[look.STATES], custom_displayMode="color-text", custom_width=90),
         ],
     )  # fmt: skip

@@ -8,20 +8,16 @@ import pytest
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx import InfluxStore
-from pipeline.stores.influx_lines import tag_value
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import window_bounds
-from pipeline.values import WINDOWS
+from pipeline.values import WINDOWS, ReportText
 from tests.console.sample import Filler, catalogue
-from tests.dashboards.expected import Point, World
+from tests.dashboards.expected import World
 from tests.dashboards.grafana import InfluxQl
 from tests.services.influx import Influx
 
 #: a service whose name means something to regular expressions, to InfluxQL and to line protocol
 ODD = "service:a.b/c d'e|f(1)%\\"
-
-
-_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 
 
 @pytest.fixture(scope="session")
@@ -66,36 +62,30 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
         # another definition says something else of the same time
         again = [v for v in held if v.kpi == "mtta"]
         store.write_values([msgspec.structs.replace(v, value=77.0, definition_version=2) for v in again])
+    texts = [
+        ReportText(
+            csf=csf,
+            scope=scope,
+            period="month",
+            start=start,
+            verdict="at_risk",
+            insight=f'{csf} of {scope}: 99.1 %, not "three nines"',
+            concerns="ERP, and payroll\nC:\\temp is full",
+            suggestions="",
+            issue=1,
+        )
+        for csf in ("summary", "reliability")
+        for scope in ("org", ODD)
+        for start in {v.start for v in months}
+    ]
+    store.write_report_texts(texts)
     status = store.statuses(period="1h", scopes=["org"], latest=True)[0]
     store.write_statuses([msgspec.structs.replace(status, score=None, status="unknown")])
 
 
 @pytest.fixture(scope="session")
-def world(store: InfluxStore, influx: Influx, organisation: Catalogue) -> World:
-    calendar = Calendar(organisation.organisation.zone)
-    return World(store, calendar, _report(influx, calendar))
-
-
-def _report(influx: Influx, calendar: Calendar) -> list[Point]:
-    """Write what the report says of the newest months."""
-    points = []
-    start = calendar.month_start(int(time.time()))
-    for _ in range(3):
-        for csf in ("summary", "reliability"):
-            for scope in ("org", tag_value(ODD)):
-                said = {
-                    "verdict": "at_risk",
-                    "insight": f'{csf} of {scope} since {start}: 99.1 %, not "three nines"'.replace("\\", "/"),
-                    "concerns": "ERP, and payroll",
-                    "suggestions": "",
-                }
-                points.append(Point(start, {"csf": csf, "period": "month", "scope": scope}, said))
-        start = calendar.previous_month(start)
-    for p in points:
-        tags = ",".join(f"{k}={v.translate(_ESCAPES)}" for k, v in p.tags.items())
-        fields = ",".join('{}="{}"'.format(k, v.replace('"', '\\"')) for k, v in p.fields.items())
-        influx.write("csf_history", f"report_text,{tags} {fields} {p.time}")
-    return points
+def world(store: InfluxStore, organisation: Catalogue) -> World:
+    return World(store, Calendar(organisation.organisation.zone))
 
 
 @pytest.fixture(scope="session")

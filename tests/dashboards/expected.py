@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.stores.influx_lines import tag_value
+from pipeline.stores.influx_lines import armour, tag_value
 from pipeline.stores.port import KpiStore
 from pipeline.time.calendar import Calendar
-from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue, ReportText
 from tests.dashboards.grafana import Row
 
 _TAG_IS = re.compile(r"\"(\w+)\" = '((?:[^'\\]|\\.)*)'")
@@ -48,10 +48,16 @@ def _revision(r: KpiRevision) -> Point:
     return Point(r.start, {k: tag_value(t) for k, t in tags.items()}, fields)
 
 
+def _said(t: ReportText) -> Point:
+    tags = {"csf": t.csf, "scope": t.scope, "period": t.period}
+    fields = {name: getattr(t, name) for name in ("verdict", "insight", "concerns", "suggestions")}
+    return Point(t.start, {k: tag_value(v) for k, v in tags.items()}, fields)
+
+
 class World:
     """Everything a store holds, read once through its port."""
 
-    def __init__(self, store: KpiStore, calendar: Calendar, report: list[Point]) -> None:
+    def __init__(self, store: KpiStore, calendar: Calendar) -> None:
         periods = ("hour", "day", "month")
         live = [v for w in WINDOWS for v in store.live(window=w, end_from=0)]
         self.points = {
@@ -59,7 +65,7 @@ class World:
             "kpi_period": [_value(v, calendar) for p in periods for v in store.periods(period=p)],
             "csf_status": [_status(s) for p in (*WINDOWS, *periods) for s in store.statuses(period=p)],
             "kpi_revision": [_revision(r) for p in periods for r in store.revisions(period=p)],
-            "report_text": report,
+            "report_text": [_said(t) for t in store.report_texts(period="month")],
         }
         self._of_kpi: dict[tuple[str, str], list[Point]] = {}
         for measurement, points in self.points.items():
@@ -135,7 +141,7 @@ def _columns(query: str, point: Point) -> Row:
             continue
         value = point.fields[field]
         scaled = expression.startswith("100 * ") and value is not None
-        row[name] = 100 * value if scaled else value
+        row[name] = 100 * value if scaled else armour(value, "\\") if isinstance(value, str) else value
     if not row.keys() - {"time"}:  # a query around another: its columns are called as those inside
         row |= {name: point.fields[name.lower()] for name in re.findall(r'"(\w+)"', outer)}
     return row
