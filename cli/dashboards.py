@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -10,6 +11,8 @@ from cli.options import config_option, data_dir_option
 from cli.output import say
 from cli.settings import load_settings
 from dashboards.build import GENERATED, board_files, stale, strangers
+from dashboards.grafana import Grafana
+from dashboards.push import month_closes, push_boards, push_month_closes
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.errors import ConfigError
 from pipeline.stores.influx import InfluxStore
@@ -82,3 +85,59 @@ def provision(config: Path | None, data_dir: Path | None, out: Path | None) -> N
     say(f"mapped {' and '.join(mapped)} for InfluxQL" if mapped else "InfluxQL reads both buckets already.")
     if out:
         _write(files, out)
+
+
+@dashboards.command()
+@click.option("--url", envvar="GRAFANA_URL", required=True, help="Address of Grafana (GRAFANA_URL).")
+@click.option(
+    "--token-file",
+    envvar="GRAFANA_TOKEN_FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File with a service account's token [default: GRAFANA_TOKEN].",
+)
+@click.option(
+    "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM to check Grafana by."
+)
+@click.option("--annotations/--no-annotations", default=True, show_default=True, help="Tell which months are closed.")
+@config_option
+@data_dir_option
+def push(
+    url: str, token_file: Path | None, ca_file: Path | None, annotations: bool, config: Path | None, data_dir: Path | None
+) -> None:  # fmt: skip
+    """Send the boards of the configured catalogue to a Grafana, into a folder of their own.
+
+    Doing it again changes nothing. Boards in other folders are never touched.
+    """
+    settings = load_settings(config, data_dir=data_dir)
+    grafana = Grafana(url, _token(token_file), ca_file=ca_file)
+    files = board_files(settings.load_catalogue())
+    pushed = push_boards(grafana, files, "csf dashboards push")
+    say(f"{pushed.made} boards made, {pushed.changed} changed, {pushed.current} current already.")
+    for why in pushed.left_alone:
+        say(f"left alone: {why}", err=True)
+    if annotations:
+        store = settings.open_store(read_only=True)
+        try:
+            closes = month_closes(store)
+        finally:
+            store.close()
+        say(f"{push_month_closes(grafana, closes)} of {len(closes)} month closes told or changed.")
+    if pushed.left_alone:
+        raise click.exceptions.Exit(1)
+
+
+def _token(file: Path | None) -> str:
+    """Return the token from a file or the environment; it is no option, since others see a command's options."""
+    if file is None:
+        token = os.environ.get("GRAFANA_TOKEN", "").strip()
+        if not token:
+            raise ConfigError("pushing needs a service account's token: set GRAFANA_TOKEN, or name a --token-file")
+        return token
+    try:
+        token = file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds no text"
+        raise ConfigError(f"--token-file: {file} cannot be read: {why}") from None
+    if not token:
+        raise ConfigError(f"--token-file: {file} is empty; put a service account's token into it")
+    return token

@@ -37,6 +37,21 @@ class SavedAnnotation(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
 
 
+class _Folder(msgspec.Struct):
+    title: str
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    folder_uid: str = ""
+    folder_title: str = "General"
+    provisioned: bool = False
+
+
+class _Board(msgspec.Struct):
+    dashboard: dict[str, Any]
+    meta: _Meta
+
+
 class BoardChanged(GrafanaRejected):
     """Somebody saved the board after it was read."""
 
@@ -88,7 +103,7 @@ class Grafana:
             ) from error
         except requests.exceptions.Timeout as error:
             raise ServiceUnavailable(f"Grafana at {self.url} took too long to {doing}; try again") from error
-        except requests.exceptions.JSONDecodeError as error:
+        except (requests.exceptions.JSONDecodeError, msgspec.ValidationError) as error:
             raise GrafanaRejected(f"{self.url} does not answer as a Grafana does; check the address") from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise ServiceUnavailable(
@@ -116,7 +131,7 @@ class Grafana:
         """Return the title of a folder, None where there is none of that uid."""
         with self._errors(f"read folder {uid}"):
             found = _unless_missing(lambda: self._face.folder.get_folder(uid))
-        return None if found is None else str(found["title"])
+            return None if found is None else msgspec.convert(found, _Folder).title
 
     def make_folder(self, uid: str, title: str) -> None:
         """Make a folder."""
@@ -126,15 +141,16 @@ class Grafana:
     def board(self, uid: str) -> SavedBoard | None:
         """Return a board, None where there is none of that uid."""
         with self._errors(f"read board {uid}"):
-            found = _unless_missing(lambda: self._face.dashboard.get_dashboard(uid))
-        if found is None:
-            return None
-        meta = found["meta"]
+            answer = _unless_missing(lambda: self._face.dashboard.get_dashboard(uid))
+            if answer is None:
+                return None
+            found = msgspec.convert(answer, _Board)
+        meta = found.meta
         return SavedBoard(
-            json=found["dashboard"],
-            folder_uid=meta.get("folderUid", ""),
-            folder_title=meta.get("folderTitle", "General"),
-            provisioned=bool(meta.get("provisioned")),
+            json=found.dashboard,
+            folder_uid=meta.folder_uid,
+            folder_title=meta.folder_title,
+            provisioned=meta.provisioned,
         )
 
     def save_board(self, board: dict[str, Any], folder_uid: str, message: str) -> None:
@@ -151,9 +167,7 @@ class Grafana:
         """Return the annotations that carry all of these tags."""
         with self._errors("read annotations"):
             found = self._face.annotations.get_annotation(tags=list(tags), limit=_ANNOTATIONS)
-        return [
-            SavedAnnotation(id=one["id"], time=one["time"], text=one["text"], tags=tuple(one["tags"])) for one in found
-        ]
+            return msgspec.convert(found, list[SavedAnnotation])
 
     def add_annotation(self, time_ms: int, tags: Sequence[str], text: str) -> None:
         """Add an annotation of the whole organisation."""
