@@ -21,6 +21,7 @@ from tests.dashboards.grafana import Chosen, panels_of
 from tests.paths import ROOT
 from tests.services.prometheus import start_prometheus, stop_all
 
+
 def queries() -> list[str]:
     found = [
         target["expr"]
