@@ -182,6 +182,7 @@ def _provenance(kpi: KpiReport, behind: int) -> Provenance:
         kpi=kpi.id,
         name=kpi.name,
         services=[service(found, kpi) for found in kpi.services],
+        additive=any(found.effect is not None for found in kpi.services),
         services_left=f"{words.count(left, 'more service')} in the data file." if left > 0 else "",
         evidence=[(found.number, found.service) for found in kpi.evidence],
         evidence_left=f"{words.number(rest)} more." if rest > 0 and kpi.evidence else "",

@@ -113,7 +113,7 @@ def trend(series: Series, name: str, size: Size = ROW) -> str:
         return _nothing(size, f"{name}: unknown in all months shown.")
     scale = _Scale(size, len(series.points), min(shown), max(shown))
     parts = [
-        *_band(series.limits, scale, size), *(_axes(series, scale, size) if size.axes else ()),
+        *_band(series, scale, size), *(_axes(series, scale, size) if size.axes else ()),
         *_targets(series.points, scale, size), *_definitions(series.points, scale, size),
         *_gaps(series.points, scale, size), *_line(series.points, scale), *_marks(series, scale), *_last(series, scale, size),
     ]  # fmt: skip
@@ -179,14 +179,18 @@ def _reach(series: Series) -> Iterator[float]:
         yield from (series.limits.lower, series.limits.upper)
 
 
-def _band(limits: NaturalLimits | None, scale: _Scale, size: Size) -> Iterator[str]:
+def _band(series: Series, scale: _Scale, size: Size) -> Iterator[str]:
+    """The limits, over the months they were made of and the one that is judged by them."""
+    limits = series.limits
     if limits is None:
         return
+    before = [place for place, point in enumerate(series.points[:-1]) if point.value is not None]
+    left = scale.x(before[-limits.months :][0]) if before and limits.months else float(size.left)
     top, bottom, right = scale.y(limits.upper), scale.y(limits.lower), size.width - size.right
     height = max(1.0, bottom - top)
     yield (
-        f'<rect class="band" x="{size.left}" y="{_n(top)}" width="{right - size.left}" height="{_n(height)}"/>'
-        f'<path class="centre" d="{_path([(size.left, scale.y(limits.centre)), (right, scale.y(limits.centre))])}"/>'
+        f'<rect class="band" x="{_n(left)}" y="{_n(top)}" width="{_n(right - left)}" height="{_n(height)}"/>'
+        f'<path class="centre" d="{_path([(left, scale.y(limits.centre)), (right, scale.y(limits.centre))])}"/>'
     )
 
 

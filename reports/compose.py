@@ -286,16 +286,19 @@ def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
 
 
 def _move(kpi: KpiReport) -> Move:
-    word = words.MOVEMENTS[kpi.movement]
-    if kpi.movement == "unknown" or kpi.value is None or kpi.previous is None:
-        # a named movement without a month before rests on the months further back
-        return Move("none", _MOVED[kpi.movement], word)
-    arrow: Final = "up" if kpi.value > kpi.previous else "down" if kpi.value < kpi.previous else "flat"
-    return Move("flat" if kpi.movement == "steady" else arrow, _MOVED[kpi.movement], word)
+    """Return a movement with an arrow the way the value moved away from its usual level, not from the month before."""
+    word, tone = words.MOVEMENTS[kpi.movement], _MOVED[kpi.movement]
+    if kpi.movement == "steady":
+        return Move("flat", tone, word)
+    if kpi.movement == "unknown" or kpi.direction == "zero":
+        return Move("none", tone, word)
+    return Move("up" if (kpi.movement == "improved") == (kpi.direction == "up") else "down", tone, word)
 
 
 def _reason(kpi: KpiReport) -> str:
-    """Return why a movement is named or not, without the word that stands above it."""
+    """Return why a movement is named or not, without the word above it; of a part only where it moved."""
+    if kpi.breakdown_of is not None and kpi.movement == "steady":
+        return ""
     for word in ("No clear change", "Better", "Worse", "Unknown"):
         if kpi.movement_reason.startswith(f"{word}: "):
             rest = kpi.movement_reason[len(word) + 2 :]
@@ -311,7 +314,11 @@ def _drivers(csf: CsfReport) -> Iterator[Drivers]:
     for kpi in sorted(shown, key=lambda kpi: -kpi.weight):
         change = words.difference(kpi.change, kpi.unit, kpi.decimals)
         yield Drivers(
-            kpi=kpi.id, name=kpi.name, change=change, services=[service(c, kpi) for c in kpi.contributors[:DRIVERS]]
+            kpi=kpi.id,
+            name=kpi.name,
+            change=change,
+            services=[service(c, kpi) for c in kpi.contributors[:DRIVERS]],
+            additive=any(c.effect is not None for c in kpi.contributors[:DRIVERS]),
         )
 
 

@@ -21,7 +21,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """A movement: where the value went (``up``, ``down``, ``flat``), whether that is good, and in words."""
+    """A movement: which way the value left its usual level, whether that is good, and in words."""
 
     arrow: Literal["up", "down", "flat", "none"]
     tone: Tone
@@ -86,12 +86,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Drivers(msgspec.Struct, frozen=True, kw_only=True):
-    """The services that drive one KPI's change."""
+    """The services that drive one KPI's change; ``additive``: their parts of it are known."""
 
     kpi: str
     name: str
     change: str
     services: list[Service]
+    additive: bool
 
 
 class Concern(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,11 +213,12 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a KPI's figure is made of: its services, and the entities behind it."""
+    """What a KPI's figure is made of: its services, and the entities behind it; ``additive`` as of ``Drivers``."""
 
     kpi: str
     name: str
     services: list[Service]
+    additive: bool
     services_left: str
     evidence: list[tuple[str, str]]
     evidence_left: str
