@@ -19,7 +19,8 @@ from pipeline.time.calendar import Calendar
 
 #: Without being asked, no more of the archive than this is folded for a report, bytes as they lie on the disk: about a
 #: second's work.
-UNASKED_BYTES = 2**20
+UNASKED_BYTES = 2**21
+_WHAT = "Numbers of the incidents, changes and vulnerabilities behind the figures"
 #: How many entities are named of a KPI that was asked for.
 NAMED_ASKED = 1_000
 
@@ -37,22 +38,24 @@ def with_evidence(
             made of entities, from a small archive.
         whole: a short list of every KPI, however large the archive is.
     """
-    plan = build_plan(catalogue)
-    kpis = [k for k in (asked or catalogue.kpis) if has_evidence(plan, k)]
+    made_of_entities = build_plan(catalogue)
+    kpis = [k for k in (asked or catalogue.kpis) if has_evidence(made_of_entities, k)]
+    # only what these KPIs read is folded
+    plan = build_plan(msgspec.structs.replace(catalogue, kpis={k: catalogue.kpis[k] for k in kpis}))
     wanted = topics(plan, kpis)
     files = [] if archive is None else list_files(archive, wanted)
-    size = sum(f.size for f in files)
+    known = {v.kpi for v in inputs.values if v.value is not None and not v.reported}
+    if not known.intersection(kpis):
+        return inputs
     reason = ""
     if archive is None:
-        reason = "The numbers behind this figure are not listed: the event archive is off (setting archive)."
+        reason = "the event archive is off (setting archive)"
     elif not files:
-        reason = "The numbers behind this figure are not listed: the event archive holds no events of its kind."
-    elif size > UNASKED_BYTES and not asked and not whole:
-        reason = "The numbers behind this figure are not listed, the archive is large; `csf report --evidence KPI` lists them."
-    known = {v.kpi for v in inputs.values if v.value is not None and not v.reported}
+        reason = "the event archive holds no events of these kinds"
+    elif sum(f.size for f in files) > UNASKED_BYTES and not asked and not whole:
+        reason = "the event archive is large; `csf report --evidence KPI` lists those of a KPI, an issue has them all"
     if reason:
-        absent = {k: reason for k in kpis if k in known}
-        return msgspec.structs.replace(inputs, evidence_absent=absent)
+        return msgspec.structs.replace(inputs, evidence_note=f"{_WHAT} are not listed: {reason}.")
     damaged: list[ArchiveDamaged] = []
     fold = EvidenceFold(plan)
     for record in ArchiveReader(archive or Path(), damaged.append).records(wanted):
@@ -64,7 +67,5 @@ def with_evidence(
     found = fold.of_month(
         kpis, start, calendar.next_month(start), services, NAMED_ASKED if asked else NAMED
     )  # fmt: skip
-    incomplete = "Numbers of some events are missing below: a part of the archive is damaged (`csf doctor`)."
-    return msgspec.structs.replace(
-        inputs, evidence=found, evidence_absent=dict.fromkeys(found, incomplete) if damaged else {}
-    )
+    note = f"{_WHAT} are not all listed: a part of the event archive is damaged." if damaged else ""
+    return msgspec.structs.replace(inputs, evidence=found, evidence_note=note)

@@ -31,8 +31,7 @@ class ReportInputs(msgspec.Struct, frozen=True, kw_only=True):
         exits: of every source partition.
         stored: scopes that have values.
         closed_at: epoch seconds of the last barrier of the month; None where it is not closed, or nobody knows.
-        evidence: by KPI, where it was asked for; evidence_note: why there is none, in words.
-        evidence_absent: by KPI, why there is none, in words.
+        evidence: by KPI, of those made of entities; evidence_note: why there is none, or not all, in words.
         sips: the register's programmes; comments: by CSF.
     """
 
@@ -47,7 +46,7 @@ class ReportInputs(msgspec.Struct, frozen=True, kw_only=True):
     stored: tuple[str, ...] = ()
     closed_at: float | None = None
     evidence: dict[str, EntityEvidence] = {}
-    evidence_absent: dict[str, str] = {}
+    evidence_note: str = ""
     sips: list[SipReport] = []
     comments: dict[str, Comment] = {}
 

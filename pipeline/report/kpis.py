@@ -32,9 +32,6 @@ def _kpi_report(kpi: Kpi, figures: MonthlyFigures, names: Mapping[str, str]) -> 
     evidence = figures.inputs.evidence.get(kpi.id, _NO_EVIDENCE)
     previous = before.value if _compares(now, before) else None
     year_before = year_ago.value if _compares(now, year_ago) else None
-    said = notes(figures, kpi, history)
-    if absent := figures.inputs.evidence_absent.get(kpi.id):
-        said.append(absent)
     return KpiReport(
         id=kpi.id,
         name=kpi.name,
@@ -75,7 +72,7 @@ def _kpi_report(kpi: Kpi, figures: MonthlyFigures, names: Mapping[str, str]) -> 
         services=sorted(services, key=lambda s: (s.name.lower(), s.scope)),
         evidence=evidence.found,
         evidence_total=evidence.total,
-        notes=said,
+        notes=notes(figures, kpi, history),
         breakdown_of=kpi.breakdown_of,
     )
 

@@ -82,4 +82,6 @@ def _notes(
         notes.append(
             f"{words.number(dead)} of {of} events ever received {verb} no valid event (`csf dead-letters list`)."
         )
+    if figures.inputs.evidence_note:
+        notes.append(figures.inputs.evidence_note)
     return notes

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.archive import ArchiveWriter
 from pipeline.engine.plan import build_plan
+from pipeline.report.build import build_report
 from pipeline.report.evidence import EvidenceFold, has_evidence, topics
 from pipeline.report.inputs import ReportInputs
 from pipeline.time.calendar import to_ms
@@ -74,7 +75,7 @@ def test_kpis_made_of_numbered_entities_have_evidence_answers_of_people_have_non
 
 
 def inputs(**more: Any) -> ReportInputs:
-    return ReportInputs(month="2026-10", scope="org", clock=LATER, values=[value("mttr", 6.0)], **more)
+    return ReportInputs(**{"month": "2026-10", "scope": "org", "clock": LATER, "values": [value("mttr", 6.0)], **more})
 
 
 def archived(folder: Any, topic: str, messages: list[tuple[int, bytes]]) -> None:
@@ -87,19 +88,22 @@ def test_the_archive_gives_the_numbers_and_where_it_does_not_the_reason_is_told(
     archived(tmp_path / "a", TOPIC, [(LATER * 1000, m) for m in MESSAGES])
     found = with_evidence(inputs(), CATALOGUE, tmp_path / "a")
     assert found.evidence["mttr"].total == 3
-    assert not found.evidence_absent
+    assert not found.evidence_note
     off = with_evidence(inputs(), CATALOGUE, None)
     assert not off.evidence
-    assert list(off.evidence_absent) == ["mttr"]
-    assert "the event archive is off" in off.evidence_absent["mttr"]
-    assert "holds no events of its kind" in with_evidence(inputs(), CATALOGUE, tmp_path / "b").evidence_absent["mttr"]
+    assert "are not listed: the event archive is off" in off.evidence_note
+    assert off.evidence_note in build_report(CATALOGUE, off).quality.notes
+    # of what is not made of events nothing is missing
+    reported = inputs(values=[value("mttr", 6.0, reported=True), value("csat", 80.0)])
+    assert not with_evidence(reported, CATALOGUE, None).evidence_note
+    assert "holds no events of these kinds" in with_evidence(inputs(), CATALOGUE, tmp_path / "b").evidence_note
 
 
 def test_a_large_archive_is_looked_through_when_it_is_asked_for(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     archived(tmp_path, TOPIC, [(LATER * 1000, m) for m in MESSAGES])
     monkeypatch.setattr("reports.evidence.UNASKED_BYTES", 10)
     left_out = with_evidence(inputs(), CATALOGUE, tmp_path)
-    assert "the archive is large" in left_out.evidence_absent["mttr"]
+    assert "the event archive is large" in left_out.evidence_note
     assert with_evidence(inputs(), CATALOGUE, tmp_path, ["mttr"]).evidence["mttr"].total == 3
     assert with_evidence(inputs(), CATALOGUE, tmp_path, whole=True).evidence["incidents"].total == 3
 
