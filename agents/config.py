@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from agents.console.reports import ReportSource
 from agents.engines import Engines
 from agents.guard import is_loopback
 from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
 from pipeline.stores.port import KpiStore
+from pipeline.stores.register import Register
 
 _ADDRESS = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})$")
 #: A shorter token could be guessed.
@@ -47,6 +49,8 @@ class WorkerConfig:
         bootstrap: broker addresses, ``host:port``, separated by commas.
         catalogue: the loaded KPI catalogue.
         store_factory: opens the KPI store; called once in the worker (writing) and once for the console (reading).
+        register_factory: opens the register of SIPs and comments for writing; None: the console has none.
+        reports: builds and renders the reports of the console; None: it has none.
         group: consumer group and prefix of the state's changelog topic; workers of one installation share it.
         partitions: partitions of every event topic, of ``csf.partials`` and of the changelog; fixed at creation.
         replication: copies of every partition.
@@ -70,6 +74,8 @@ class WorkerConfig:
     bootstrap: str
     catalogue: Catalogue
     store_factory: Callable[[], KpiStore]
+    register_factory: Callable[[], Register] | None = None
+    reports: ReportSource | None = None
     group: str = "csf"
     partitions: int = 4
     replication: int = 1

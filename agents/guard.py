@@ -249,7 +249,7 @@ def _origin_guard(token: str | None) -> Any:
     """Return what keeps other sites from changing anything through a viewer's browser.
 
     A browser says where a request comes from (Sec-Fetch-Site, Origin); a program presents the token as bearer,
-    which no browser adds by itself. There is no route that changes something yet; this holds for any that comes.
+    which no browser adds by itself.
     """
 
     @web.middleware

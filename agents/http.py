@@ -36,7 +36,13 @@ class HttpServer:
         )
         #: the port that is served, once started
         self.port = 0
-        routes.setup(self.app, ctx.config.store_factory, ctx.plan.catalogue, ConsoleInfo(demo=ctx.config.demo))
+        info = ConsoleInfo(
+            demo=config.demo,
+            register=config.register_factory,
+            reports=config.reports,
+            token=config.http_token is not None,
+        )
+        routes.setup(self.app, config.store_factory, ctx.plan.catalogue, info)
 
     async def start(self) -> None:
         """Listen.

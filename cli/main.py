@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "simulate": ("cli.simulate", "simulate", "Simulate an organisation."),
     "kpis": ("cli.kpis", "kpis", "Print KPI values."),
     "report": ("cli.report", "report", "The Monthly Operating Report: build, issue, compare, deliver."),
+    "sip": ("cli.sip", "sip", "Open, follow and close Service Improvement Programmes."),
+    "comment": ("cli.comment", "comment", "Managers' comments on a month's report."),
     "catalogue": ("cli.catalogue", "catalogue", "Check, list and document the KPI catalogue."),
     "dashboards": ("cli.dashboards", "dashboards", "Build, provision and push Grafana boards."),
     "month": ("cli.month", "month", "Close months."),

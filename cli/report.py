@@ -24,6 +24,7 @@ from pipeline.stores.port import KpiStore
 from reports.closing import closed_at
 from reports.evidence import with_evidence
 from reports.reading import ReportReader
+from reports.register import with_register
 from reports.rendering import FORMATS, file_name, render
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -154,6 +155,11 @@ class Reading:
             inputs = msgspec.structs.replace(
                 inputs, closed_at=closed_at(archive, inputs.month, self.reader.end(inputs))
             )
+        register = self.settings.open_register(read_only=True)
+        try:
+            inputs = with_register(inputs, self.catalogue, register, self.store)
+        finally:
+            register.close()
         if evidence:
             inputs = with_evidence(inputs, self.catalogue, archive, asked, whole=whole)
         return build_report(self.catalogue, inputs)

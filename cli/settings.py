@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from agents.config import KafkaSecurity, WorkerConfig
+from agents.console.reports import ReportSource
 from agents.topics import client_settings
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
@@ -125,6 +126,15 @@ class Settings:
         """The folder of issued reports."""
         return self.reports_dir or self.data_dir / "reports"
 
+    def environment(self) -> dict[str, str]:
+        """Return these settings as variables, for a child process; secrets too, which so are in no argument."""
+        said = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {
+            f"CSF_{name.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+            for name, value in said.items()
+            if value is not None
+        }
+
     @property
     def embedded(self) -> bool:
         """Whether Kafka is our own child."""
@@ -194,12 +204,14 @@ class Settings:
             raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
         return self.influx_token
 
-    def worker_config(self, bootstrap: str) -> WorkerConfig:
-        """Return the configuration of a worker on these brokers."""
+    def worker_config(self, bootstrap: str, reports: ReportSource | None = None) -> WorkerConfig:
+        """Return the configuration of a worker on these brokers, with what builds its console's reports."""
         return WorkerConfig(
             bootstrap=bootstrap,
             catalogue=self.load_catalogue(),
             store_factory=self.open_store,
+            register_factory=self.open_register,
+            reports=reports,
             group=self.group,
             partitions=self.partitions,
             replication=self.replication,

@@ -22,6 +22,7 @@ from pipeline.errors import ConfigError
 def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, port: int | None) -> int:
     """Run one worker: it folds events into KPIs, writes them, and serves console, API and metrics."""
     from agents.app import run_worker  # noqa: PLC0415 - Faust takes a second to load
+    from cli.report_source import ChildReports  # noqa: PLC0415 - likewise
 
     handler = logging.StreamHandler()
     handler.setFormatter(OneLineFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -36,4 +37,4 @@ def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, po
     except OSError as e:
         raise ConfigError(f"{settings.data_dir} cannot be used: {e.strerror}; name another with --data-dir") from None
     check_kafka(settings.bootstrap, settings.security())
-    return run_worker(settings.worker_config(settings.bootstrap))
+    return run_worker(settings.worker_config(settings.bootstrap, ChildReports(settings)))

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from agents.console.reports import ReportSource
+from pipeline.stores.register import Register
+
 #: Gives how far the pipeline is behind, as the JSON object of ``/api/v1/progress``.
 ProgressSource = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -26,11 +29,17 @@ class ConsoleInfo:
         demo: what is shown is a demonstration; the page marks it.
         version: of this program; default: the installed one.
         progress: serves ``/api/v1/progress``; None where the host application serves that path itself.
+        register: opens the register of SIPs and comments for writing; None: there is none.
+        reports: builds and renders reports; None: there are none.
+        token: whether the server asks for a token.
     """
 
     demo: bool = False
     version: str = ""
     progress: ProgressSource | None = None
+    register: Callable[[], Register] | None = None
+    reports: ReportSource | None = None
+    token: bool = False
 
     @classmethod
     def of(cls, info: ConsoleInfo | Mapping[str, Any]) -> ConsoleInfo:
@@ -38,7 +47,12 @@ class ConsoleInfo:
         if isinstance(info, ConsoleInfo):
             return info
         return cls(
-            demo=bool(info.get("demo", False)), version=str(info.get("version", "")), progress=info.get("progress")
+            demo=bool(info.get("demo", False)),
+            version=str(info.get("version", "")),
+            progress=info.get("progress"),
+            register=info.get("register"),
+            reports=info.get("reports"),
+            token=bool(info.get("token", False)),
         )
 
     def version_text(self) -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 
 from agents.console.describe import definition
+from agents.console.desk import OfficeThread
 from agents.console.exits import exits_document
 from agents.console.info import ConsoleInfo
+from agents.console.programmes import Programmes
 from agents.console.reader import StoreReader
+from agents.console.reports import Reports
 from agents.console.rows import ROW_PARAMETERS, SERIES_PARAMETERS, parse_range, rows_question, series_question
 from agents.console.selection import (
     SELECTION_PARAMETERS,
     BadParameterError,
     Selection,
     one_of,
-    require_known,
+    parameters_of,
     select,
 )
 from agents.console.source import FRESH_S, Source
@@ -33,22 +36,14 @@ _CHECK_S = 10.0
 _LIVE_LENGTHS = 2
 
 
-def _parameters(request: web.Request, allowed: tuple[str, ...]) -> dict[str, str]:
-    """Return a request's parameters, each known and given once."""
-    require_known(request.query, allowed)
-    for name in set(request.query):
-        if len(request.query.getall(name)) > 1:
-            raise BadParameterError(
-                f"parameter '{name}' is given twice; allowed: once, several values joined by commas"
-            )
-    return dict(request.query)
-
-
 class Console:
     """Handlers of the API."""
 
-    def __init__(self, source: Source, info: ConsoleInfo, pages: dict[str, Page]) -> None:
+    def __init__(
+        self, source: Source, info: ConsoleInfo, pages: dict[str, Page], more: Sequence[web.RouteDef] = ()
+    ) -> None:
         self._source = source
+        self._more = more
         self._info = info
         self._pages = pages
         self.streams = Streams(source)
@@ -72,8 +67,9 @@ class Console:
             api["progress"] = self.progress
         # a HEAD of the stream would stay open for ever
         found = [web.get(f"{API}/{p}", guarded(handler), allow_head=p != "stream") for p, handler in api.items()]
+        found += self._more
         found.append(web.get(f"{API}/{{rest:.*}}", guarded(self.no_route)))
-        for path in ("/", "/csf/{csf}", "/pipeline"):
+        for path in ("/", "/csf/{csf}", "/pipeline", "/report", "/sips", "/sips/{sip}"):
             found.append(web.get(path, self.index))
         found.append(web.get("/static/{name}", self.static))
         return found
@@ -89,7 +85,7 @@ class Console:
 
     async def info(self, request: web.Request) -> web.Response:
         """What the installation is, and what can be chosen."""
-        _parameters(request, ())
+        parameters_of(request, ())
         organisation = self._source.catalogue.organisation
         return json_answer(
             {
@@ -101,25 +97,28 @@ class Console:
                 "at_risk_score": organisation.at_risk_score,
                 "windows": list(WINDOWS),
                 "months": await self._source.months(),
+                "register": self._info.register is not None,
+                "reports": self._info.reports is not None,
+                "token": self._info.token,
             }
         )
 
     async def csfs(self, request: web.Request) -> web.Response:
         """The eight tiles."""
-        selection = await self._selection(_parameters(request, SELECTION_PARAMETERS))
+        selection = await self._selection(parameters_of(request, SELECTION_PARAMETERS))
         document, tiles = await self._source.overview(selection)
         envelope = await self._envelope()
         return json_answer({**document, **envelope, "exits": await self._source.totals(), "csfs": tiles})
 
     async def csf(self, request: web.Request) -> web.Response:
         """One CSF: all KPIs, their months, its services."""
-        selection = await self._selection(_parameters(request, SELECTION_PARAMETERS))
+        selection = await self._selection(parameters_of(request, SELECTION_PARAMETERS))
         csf = one_of("csf", request.match_info["csf"], self._source.catalogue.csfs)
         return json_answer({**await self._source.page(csf, selection), **await self._envelope()})
 
     async def kpis(self, request: web.Request) -> web.Response:
         """Values as rows."""
-        parameters = _parameters(request, ROW_PARAMETERS)
+        parameters = parameters_of(request, ROW_PARAMETERS)
         source = self._source
         scopes = (await source.directory()).scopes()
         asked = parse_range(parameters, source.catalogue, scopes, source.calendar, await source.data_now())
@@ -128,7 +127,7 @@ class Console:
 
     async def series(self, request: web.Request) -> web.Response:
         """One line: a KPI's values, or the score of a CSF."""
-        parameters = _parameters(request, SERIES_PARAMETERS)
+        parameters = parameters_of(request, SERIES_PARAMETERS)
         source = self._source
         if ("kpi" in parameters) == ("csf" in parameters):
             raise BadParameterError("series needs a kpi or a csf; allowed: one of the two")
@@ -173,18 +172,18 @@ class Console:
 
     async def scopes(self, request: web.Request) -> web.Response:
         """The organisation, its teams and services."""
-        _parameters(request, ())
+        parameters_of(request, ())
         directory = await self._source.directory()
         return json_answer({"scopes": directory.described(directory.scopes())})
 
     async def services(self, request: web.Request) -> web.Response:
         """Services with team and tier."""
-        _parameters(request, ())
+        parameters_of(request, ())
         return json_answer({"services": (await self._source.directory()).described_services()})
 
     async def catalogue(self, request: web.Request) -> web.Response:
         """What CSFs and KPIs mean."""
-        _parameters(request, ())
+        parameters_of(request, ())
         catalogue = self._source.catalogue
         return json_answer(
             {
@@ -199,26 +198,26 @@ class Console:
 
     async def exits(self, request: web.Request) -> web.Response:
         """Where every event ended."""
-        _parameters(request, ())
+        parameters_of(request, ())
         document = exits_document(await self._source.exits(), self._source.calendar)
         return json_answer({**document, **(await self._source.clock()).fields()})
 
     async def health(self, request: web.Request) -> web.Response:
         """Whether the store is well, in its own words."""
-        _parameters(request, ())
+        parameters_of(request, ())
         line = await self._source.reader.shared("check", _CHECK_S, lambda store: store.check())
         return json_answer({"store": line, "streams": self.streams.open, **(await self._source.clock()).fields()})
 
     async def progress(self, request: web.Request) -> web.Response:
         """How far the pipeline is behind, as the worker says."""
-        _parameters(request, ())
+        parameters_of(request, ())
         if self._info.progress is None:
             raise web.HTTPNotFound
         return json_answer(dict(await self._info.progress()))
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """What changes, as server-sent events."""
-        parameters = _parameters(request, (*SELECTION_PARAMETERS, "csf"))
+        parameters = parameters_of(request, (*SELECTION_PARAMETERS, "csf"))
         csf = parameters.pop("csf", None)
         if csf is not None:
             one_of("csf", csf, self._source.catalogue.csfs)
@@ -229,7 +228,10 @@ class Console:
 
     async def no_route(self, request: web.Request) -> web.Response:
         """Say what there is instead."""
-        names = "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, exits, health, progress, stream"
+        names = (
+            "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, exits, health, progress, stream, "
+            "sips, sips/ID, baseline, comments, report, reports"
+        )
         asked = request.match_info["rest"][:80]
         return json_answer({"error": f"there is no {API}/{asked}; allowed: {names}"}, 404)
 
@@ -259,8 +261,16 @@ def setup(
         catalogue: whose CSFs, KPIs and services are shown.
         info: about the installation, or a mapping with its fields.
     """
+    known = ConsoleInfo.of(info)
     reader = StoreReader(store_factory)
-    console = Console(Source(reader, catalogue), ConsoleInfo.of(info), load_pages())
+    reports = Reports(known.reports) if known.reports is not None else None
+    more = reports.routes(API) if reports is not None else []
+    office = None
+    if known.register is not None:
+        office = OfficeThread(known.register, store_factory, catalogue)
+        entered = reports.forget if reports is not None else lambda: None
+        more += Programmes(office, token=known.token, entered=entered).routes(API)
+    console = Console(Source(reader, catalogue), known, load_pages(), more)
     app.on_response_prepare.append(add_headers)
     app.add_routes(console.routes())
 
@@ -269,6 +279,8 @@ def setup(
 
     async def close_stores(_app: web.Application) -> None:
         await reader.close()
+        if office is not None:
+            await office.close()
 
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(close_stores)

@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from aiohttp import web
+
 from pipeline.time.calendar import Calendar
 from pipeline.values import WINDOWS
 
@@ -38,6 +40,17 @@ def require_known(parameters: Mapping[str, str], allowed: Collection[str]) -> No
     for name in parameters:
         if name not in allowed:
             raise BadParameterError(f"parameter '{_clip(name)}' is unknown; allowed: {listed(allowed)}")
+
+
+def parameters_of(request: web.Request, allowed: tuple[str, ...]) -> dict[str, str]:
+    """Return a request's parameters, each known and given once."""
+    require_known(request.query, allowed)
+    for name in set(request.query):
+        if len(request.query.getall(name)) > 1:
+            raise BadParameterError(
+                f"parameter '{name}' is given twice; allowed: once, several values joined by commas"
+            )
+    return dict(request.query)
 
 
 def one_of(name: str, value: str, allowed: Collection[str]) -> str:

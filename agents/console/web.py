@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 
 from agents.console.selection import BadParameterError
-from pipeline.errors import CsfError
+from pipeline.errors import CsfError, EntryConflict, EntryRefused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,25 +45,32 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
     response.headers["Server"] = "csf-pulse"  # no versions
 
 
-def json_answer(body: Any, status: int = 200) -> web.Response:
-    """Return a JSON answer; clients may share it for a second, as the server does."""
+def json_answer(body: Any, status: int = 200, *, kept: bool = True) -> web.Response:
+    """Return a JSON answer; clients may share it for a second, as the server does, unless it is not to be kept."""
     return web.Response(
         body=msgspec.json.encode(body),
         status=status,
         content_type="application/json",
         charset="utf-8",
-        headers={"Cache-Control": "private, max-age=1" if status == 200 else "no-store"},
+        headers={"Cache-Control": "private, max-age=1" if status == 200 and kept else "no-store"},
     )
 
 
 def guarded(handler: Handler) -> Handler:
-    """Return a handler whose errors are ``{"error": sentence}``: 400 a wrong question, 503 a store that is away."""
+    """Return a handler whose errors are ``{"error": sentence}``.
+
+    400 a wrong question or entry, 409 somebody else was quicker, 503 a store that is away.
+    """
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except BadParameterError as e:
             return json_answer({"error": str(e)}, 400)
+        except EntryRefused as e:
+            return json_answer({"error": str(e)}, 400)
+        except EntryConflict as e:
+            return json_answer({"error": str(e)}, 409)
         except CsfError as e:
             return json_answer({"error": str(e)}, 503)
 

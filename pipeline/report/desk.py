@@ -54,7 +54,7 @@ class Desk:
 
     def open(self, draft: SipDraft, who: str, via: str) -> Sip:
         """Open a SIP and return it."""
-        rules = self._rules()
+        rules = self.rules()
         kpi, scope = rules.kpi(draft.kpi), rules.scope(draft.scope)
         baseline = self.baseline(kpi.id, scope, rules.start(draft.start))
         ident, own = self._free_id()
@@ -73,19 +73,19 @@ class Desk:
             seen: id of the latest entry the author has seen; None: the one that is read now.
         """
         return self._changed(
-            ident, seen, lambda sip, own: self._rules().updated(sip, change, self._signature(own, who, via))
+            ident, seen, lambda sip, own: self.rules().updated(sip, change, self._signature(own, who, via))
         )
 
     def close(self, ident: str, why: str, who: str, via: str, seen: str | None = None) -> Sip:
         """Close a SIP and return it."""
         return self._changed(
-            ident, seen, lambda sip, own: self._rules().closed(sip, why, self._signature(own, who, via))
+            ident, seen, lambda sip, own: self.rules().closed(sip, why, self._signature(own, who, via))
         )
 
     def comment(self, draft: CommentDraft, who: str, via: str, seen: str | None = None) -> Entry:
         """Set or withdraw a comment and return the entry that does."""
         own = self._register.entries(subject=comment_subject(draft.month, draft.scope, draft.csf))
-        entry = self._rules().commented(draft, self._signature(own, who, via))
+        entry = self.rules().commented(draft, self._signature(own, who, via))
         if draft.text is None and (not own or own[-1].kind == "comment.withdrawn"):
             raise EntryRefused(f"there is no comment on {draft.csf} of {draft.scope} in {draft.month} to withdraw")
         self._register.append(entry, after=latest_id(own, entry.subject) if seen is None else seen)
@@ -99,7 +99,8 @@ class Desk:
         found = latest_closed(values, self._calendar.start_of(start))
         return Baseline() if found is None else Baseline(found.value, self._calendar.iso(found.start)[:7])
 
-    def _rules(self) -> Rules:
+    def rules(self) -> Rules:
+        """Return the rules that hold today."""
         today = self._calendar.local(self._now_ms() / 1000).date()
         stored = tuple(self._store.scopes()) if self._store else ()
         return Rules(self._catalogue, Directory(self._catalogue, stored).scopes(), today)

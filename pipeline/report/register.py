@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         subject: the SIP's id, or ``comment:MONTH:SCOPE:CSF``.
         at: when, epoch milliseconds, UTC.
         who: the name the person gave.
-        via: how it came: ``csf``, ``page`` or ``page with token``.
+        via: how it came: ``csf`` (the command), ``console``, or ``console with token``.
         changes: the fields that got a new value. Actions are two fields each, ``action:KEY:text`` and
             ``action:KEY:done``.
         why: in the person's words; may be empty.

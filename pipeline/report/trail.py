@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.report.register import Entry, Sip, Value
+from pipeline.report.words import SIP_STATUSES
 
 _DID = {
     "sip.opened": "opened",
@@ -31,7 +32,8 @@ def changes(entry: Entry, sip: Sip | None) -> list[str]:
     for field, value in entry.changes.items():
         kind, _, rest = field.partition(":")
         if kind != "action":
-            found.append(f"{_NAMES.get(field, field)}: {_said(value)}")
+            said = SIP_STATUSES.get(str(value), _said(value)) if field == "status" else _said(value)
+            found.append(f"{_NAMES.get(field, field)}: {said}")
             continue
         key, _, part = rest.partition(":")
         if part == "text":

@@ -12,13 +12,17 @@ from aiohttp import web
 
 from agents.console.info import ConsoleInfo
 from agents.console.routes import setup
+from agents.guard import guards
+from cli.report_source import ChildReports
+from cli.settings import Settings
+from pipeline.stores.register_sqlite import SqliteRegister
 from pipeline.stores.sqlite import SqliteStore
 from tests.console.sample import Filler, catalogue
 
 
 async def serve(port: int, every_s: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kpis.sqlite"
+        path = Path(folder) / "kpis.db"
         loaded = catalogue(Path(folder) / "catalogue")
         store = SqliteStore(path)
         filler = Filler(store, loaded, int(time.time()))
@@ -33,8 +37,14 @@ async def serve(port: int, every_s: float) -> None:
                 "positions": {e.topic + f"/{e.partition}": e.received for e in store.exits()}, "problems": {},
             }  # fmt: skip
 
-        app = web.Application()
-        setup(app, lambda: SqliteStore(path), loaded, ConsoleInfo(demo=True, progress=progress))
+        app = web.Application(middlewares=guards(host="127.0.0.1"))
+        info = ConsoleInfo(
+            demo=True,
+            progress=progress,
+            register=lambda: SqliteRegister(Path(folder) / "register.db"),
+            reports=ChildReports(Settings(data_dir=Path(folder))),
+        )
+        setup(app, lambda: SqliteStore(path), loaded, info)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()

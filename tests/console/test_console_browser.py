@@ -50,8 +50,9 @@ def complaints(said: str) -> list[str]:
 
 
 def visit(
-    path: Path, loaded: Catalogue, address: str, profile: Path, *, token: str | None = None, extra: str = ""
-) -> tuple[str, str]:
+    path: Path, loaded: Catalogue, address: str, profile: Path, *, token: str | None = None, extra: str = "",
+    info: ConsoleInfo | None = None, typing: str = "",
+) -> tuple[str, str]:  # fmt: skip
     """Return a page's document and what the browser logged.
 
     Args:
@@ -61,11 +62,20 @@ def visit(
         profile: where the browser keeps its own.
         token: what the server asks for.
         extra: markup added to the page, to see that the policy is in force.
+        info: what the console is told; by default that it is a demonstration.
+        typing: a script that is served with the page's own, in a viewer's place.
     """
 
     async def run() -> tuple[str, str]:
         app = web.Application(middlewares=guards(host="127.0.0.1", token=token))
-        setup(app, lambda: SqliteStore(path), loaded, ConsoleInfo(demo=True))
+        if typing:  # before the page's own files are mounted: the first route wins
+
+            async def main_and_typing(_request: web.Request) -> web.Response:
+                text = load_pages()["main.js"].body.decode() + typing
+                return web.Response(text=text, content_type="text/javascript")
+
+            app.add_routes([web.get("/static/main.js", main_and_typing)])
+        setup(app, lambda: SqliteStore(path), loaded, info or ConsoleInfo(demo=True))
 
         async def spoilt(_request: web.Request) -> web.Response:
             body = load_pages()["index.html"].body.decode().replace("</body>", extra + "</body>")

@@ -161,6 +161,7 @@ export function csfPage(id) {
   if (open) opened.add(open);
   return {
     name: "csf",
+    times: "all",
     streams: true,
     title: () => document_.csf.name,
     load: (parameters) => ask(`csfs/${encodeURIComponent(id)}`, parameters),

@@ -5,7 +5,16 @@ const SILENCE_MS = 15000;
 
 export async function ask(path, parameters = {}) {
   const query = new URLSearchParams(parameters).toString();
-  const response = await fetch(`/api/v1/${path}${query ? `?${query}` : ""}`, { headers: { Accept: "application/json" } });
+  return answered(await fetch(`/api/v1/${path}${query ? `?${query}` : ""}`, { headers: { Accept: "application/json" } }));
+}
+
+/** Send something that changes the register; the answer is what then holds. */
+export async function send(path, body) {
+  const headers = { Accept: "application/json", "Content-Type": "application/json" };
+  return answered(await fetch(`/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
+async function answered(response) {
   let body = null;
   try {
     body = await response.json();

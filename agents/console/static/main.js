@@ -7,6 +7,8 @@ import { href } from "./nav.js";
 import { overview } from "./overview.js";
 import { csfPage } from "./csf.js";
 import { pipeline } from "./pipeline.js";
+import { report } from "./report.js";
+import { sipPage, sips } from "./sips.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -45,6 +47,11 @@ function problem(text) {
 
 function freshness() {
   const node = byId("fresh");
+  if (view && view.still) {
+    node.className = "fresh";
+    node.textContent = node.title = node.dataset.stale = "";
+    return;
+  }
   if (clock.heard === 0) return;
   const now = clock.age === null ? null : clock.age + (performance.now() - clock.heard) / 1000;
   const stale = now === null || now > 60;
@@ -74,17 +81,19 @@ function controls(scopes) {
   options(byId("scope"), [["", of("org")], ["Teams", of("team")], ["Services", of("service")]], parameters.scope || "org");
   const months = info.months.map((m, i) => [`month=${m}`, i === 0 ? `${format.month(m)} (newest)` : format.month(m)]);
   if (!months.length) months.push(["", "This month"]);
-  const windows = info.windows.map((w) => [`window=${w}`, `Last ${format.WINDOW_WORDS[w] || w}`]);
-  const days = parameters.day ? [[`day=${parameters.day}`, parameters.day]] : [];
-  const chosen = parameters.window ? `window=${parameters.window}` : parameters.day ? `day=${parameters.day}` : parameters.month ? `month=${parameters.month}` : months[0][0];
+  const windows = !view || view.times === "all" ? info.windows.map((w) => [`window=${w}`, `Last ${format.WINDOW_WORDS[w] || w}`]) : [];
+  const days = parameters.day && windows.length ? [[`day=${parameters.day}`, parameters.day]] : [];
+  const chosen = parameters.window && windows.length ? `window=${parameters.window}` : parameters.day && days.length ? `day=${parameters.day}` : parameters.month ? `month=${parameters.month}` : view && view.newest ? "" : months[0][0];
   if (parameters.month && !info.months.includes(parameters.month)) months.push([`month=${parameters.month}`, parameters.month]);
+  byId("time-label").hidden = view !== null && view.times === "none";
+  if (view && view.newest) months.unshift(["", view.newest]);
   options(byId("time"), [["Live", windows], ["Months", months], ["Day", days]], chosen);
 }
 
 byId("scope").addEventListener("change", (event) => go(href(location.pathname, { scope: event.target.value === "org" ? null : event.target.value })));
 byId("time").addEventListener("change", (event) => {
   const [name, value] = event.target.value.split("=");
-  const newest = name === "month" && value === info.months[0];
+  const newest = name === "month" && value === info.months[0] && !(view && view.newest);
   go(href(location.pathname, { window: null, month: null, day: null, ...(value && !newest ? { [name]: value } : {}) }));
 });
 byId("theme").addEventListener("click", () => {
@@ -116,12 +125,16 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => show(true));
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && location.pathname !== "/" && !event.defaultPrevented) go(href("/"));
+  if (event.key === "Escape" && location.pathname !== "/" && !event.defaultPrevented && !event.target.closest("form")) go(href("/"));
 });
 
 function route() {
   const csf = location.pathname.match(/^\/csf\/([^/]+)$/);
   if (csf) return csfPage(decodeURIComponent(csf[1]));
+  const sip = location.pathname.match(/^\/sips\/([^/]+)$/);
+  if (sip) return sipPage(decodeURIComponent(sip[1]), go);
+  if (location.pathname === "/sips") return sips(go);
+  if (location.pathname === "/report") return report(go);
   return location.pathname === "/pipeline" ? pipeline() : overview();
 }
 
@@ -136,10 +149,13 @@ async function show(moved) {
     info = about;
     byId("org").textContent = info.organisation;
     byId("demo").hidden = !info.demo;
-    controls(scopes.scopes);
     view = route();
+    controls(scopes.scopes);
+    if (view.waiting) byId("main").replaceChildren(el("p", { class: "loading", role: "status" }, view.waiting));
+    freshness();
     for (const link of document.querySelectorAll("[data-page]")) {
-      link.href = href(link.dataset.page === "overview" ? "/" : "/pipeline");
+      link.href = href(link.dataset.page === "overview" ? "/" : `/${link.dataset.page}`);
+      link.hidden = (link.dataset.page === "report" && !info.reports) || (link.dataset.page === "sips" && !info.register);
       if (link.dataset.page === view.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -150,7 +166,7 @@ async function show(moved) {
       const found = await view.load(parameters);
       if (mine !== turn) return;
       heard(found);
-      view.render(main, found, info);
+      view.render(main, found, info, scopes.scopes);
     };
     await load();
     if (mine !== turn) return;
@@ -158,6 +174,10 @@ async function show(moved) {
     if (moved) {
       scrollTo(0, 0);
       main.focus({ preventScroll: true });
+    }
+    if (view.still) {
+      stop = view.end || (() => {});
+      return;
     }
     const listeners = {
       clock: (news) => { heard(news); if (view.clock) view.clock(main, news); },
@@ -172,6 +192,10 @@ async function show(moved) {
     problem(error.message);
     const back = el("p", null, el("a", { href: "/", "data-nav": true }, "Show the newest month of the organisation"));
     if (!view || !byId("main").querySelector("article, table")) replace(byId("main"), back);
+    if (view && view.still) {
+      stop = () => {};
+      return;
+    }
     const again = setTimeout(() => show(false), 5000);
     stop = () => clearTimeout(again);
   }

@@ -6,7 +6,7 @@ const KEPT = ["scope", "window", "month", "day", "order", "wall", "nostream", "t
 export function href(path, changes = {}) {
   const query = new URLSearchParams();
   const present = new URLSearchParams(location.search);
-  for (const name of KEPT) {
+  for (const name of new Set([...KEPT, ...Object.keys(changes)])) {
     const value = name in changes ? changes[name] : present.get(name);
     if (value) query.set(name, value);
   }

@@ -119,6 +119,7 @@ export function overview() {
 
   return {
     name: "overview",
+    times: "all",
     streams: true,
     title: () => "Overview",
     load: (parameters) => ask("csfs", parameters),

@@ -71,6 +71,7 @@ const orError = (promise) => promise.catch((error) => ({ error: error.message })
 export function pipeline() {
   return {
     name: "pipeline",
+    times: "all",
     streams: false,
     title: () => "Pipeline",
     async load() {
