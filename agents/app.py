@@ -20,6 +20,7 @@ from faust.types import TP
 from faust.types.auth import AuthProtocol, SASLMechanism
 
 from agents import closing, ticker
+from agents.alerting import AlertAgent
 from agents.archive import Archive
 from agents.config import KafkaSecurity, WorkerConfig
 from agents.context import EXIT_FAILED, SOURCE_TOPICS, Context
@@ -36,7 +37,7 @@ from agents.transport import BATCH_RECORDS, SCHEME
 from agents.watchdog import LoopDog, Watchdog
 from pipeline.errors import ConfigError, CsfError
 from pipeline.events.families import EVENT_TOPICS
-from pipeline.topics import PARTIALS
+from pipeline.topics import ALERT_INPUTS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def create_app(config: WorkerConfig, pulse: Pulse) -> Context:
     ctx = Context(config, config.engines.plan(config.catalogue), app, table, pulse, metrics)
 
     async def revoked(_app: Any, revoked: set[TP], **_: Any) -> None:
+        if ctx.finish is not None:
+            await ctx.finish()
         await table.revoke()
         ctx.forget_assignment()
         ctx.metrics.rebalances.inc()
@@ -136,6 +139,7 @@ class Worker:
         self._membership = membership
         self.ingest = IngestAgent(self.ctx, archive)
         self.rollup = RollupAgent(self.ctx)
+        self.alerting = AlertAgent(self.ctx)
         self.watchdog = Watchdog(self.ctx)
         self.http = HttpServer(self.ctx, self.watchdog)
         app = self.ctx.app
@@ -153,6 +157,7 @@ class Worker:
         raw = {"key_serializer": "raw", "value_serializer": "raw", "partitions": config.partitions}
         app.agent(app.topic(*EVENT_TOPICS, **raw), name="csf.ingest")(self.ingest.run)
         app.agent(app.topic(PARTIALS, **raw), name="csf.rollup")(self.rollup.run)
+        app.agent(app.topic(ALERT_INPUTS, **raw), name="csf.alerting")(self.alerting.run)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> int:
@@ -166,6 +171,7 @@ class Worker:
         try:
             self._spawn("Kafka client", self._serve())
             self._spawn("value writer", self.rollup.write_values())
+            self._spawn("alerting", self.alerting.work())
             self._spawn("ticker", ticker.run(ctx))
             self._spawn("copy of the state", self._copy_state())
             self._spawn("watchdog", self.watchdog.run())
@@ -188,6 +194,8 @@ class Worker:
                     return
                 if tp.topic == PARTIALS:
                     self.rollup.partition(tp.partition)
+                elif tp.topic == ALERT_INPUTS:
+                    self.alerting.engine(tp.partition)
                 else:
                     self.ingest.engine(tp.topic, tp.partition)
                 await asyncio.sleep(0)  # a large state takes seconds: others have their turn in between
@@ -231,6 +239,7 @@ class Worker:
     async def _stop(self) -> None:
         """Stop in order: no new flushes, services, Kafka, store, archive, address."""
         _end_soon(self.ctx.exit_code)
+        await self.alerting.finish()
         with suppress(TimeoutError):
             await asyncio.wait_for(self.ctx.table.revoke(), _STOP_S / 2)
         for task in self._tasks:
@@ -242,6 +251,7 @@ class Worker:
             await asyncio.wait_for(self.ctx.app.stop(), _STOP_S)
             self._membership.forget()
         await self.rollup.close()
+        await self.alerting.close()
         await self.ingest.release()
         await self.http.stop()
 

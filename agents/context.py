@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -17,14 +18,15 @@ from agents.metrics import Metrics
 from agents.tables import StateTable
 from pipeline.engine.plan import Plan
 from pipeline.events.families import EVENT_TOPICS
-from pipeline.topics import PARTIALS
+from pipeline.topics import ALERT_INPUTS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
 #: Topics whose messages are acknowledged, and so have a lag.
-SOURCE_TOPICS = (*EVENT_TOPICS, PARTIALS)
-#: The two agents.
-INGEST, ROLLUP = "ingest", "rollup"
+SOURCE_TOPICS = (*EVENT_TOPICS, PARTIALS, ALERT_INPUTS)
+#: The agents.
+INGEST, ROLLUP, ALERTING = "ingest", "rollup", "alerting"
+_AGENT_OF = {PARTIALS: ROLLUP, ALERT_INPUTS: ALERTING}
 EXIT_FAILED = 1
 EXIT_STALLED = 70
 _HIGHWATERS_AGE_S = 0.3
@@ -76,7 +78,7 @@ class Context:
     problems: dict[str, str] = field(default_factory=dict)
     red: set[str] = field(default_factory=set)
     #: grows with everything that an agent finishes: what the watchdog watches
-    done: dict[str, int] = field(default_factory=lambda: {INGEST: 0, ROLLUP: 0})
+    done: dict[str, int] = field(default_factory=lambda: {INGEST: 0, ROLLUP: 0, ALERTING: 0})
     #: when (monotonic) an event was last folded that had waited for long
     waited_at: float = -math.inf
     #: next offset to acknowledge, a partition
@@ -87,6 +89,8 @@ class Context:
     exit_code: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pending: Any = None
+    #: awaited before partitions are given away
+    finish: Callable[[], Awaitable[None]] | None = None
     _highwaters: dict[TP, int] = field(default_factory=dict)
     _earliest: dict[TP, int] = field(default_factory=dict)
     _asked_at: float = 0.0
@@ -118,7 +122,7 @@ class Context:
         """Acknowledge a message: it and all before it of its partition are done."""
         event.ack()
         self.acked[event.message.tp] = event.message.offset + 1
-        self.done[ROLLUP if event.message.topic == PARTIALS else INGEST] += 1
+        self.done[_AGENT_OF.get(event.message.topic, INGEST)] += 1
 
     def partitions(self) -> set[TP]:
         """Return the source partitions this worker owns; none while it recovers."""

@@ -54,6 +54,17 @@ class Rollup(Protocol):
         """Return whether everything folded up to a mark is worked out."""
 
     @property
+    def csfs(self) -> frozenset[str]:
+        """The CSFs it has heard of."""
+
+    @property
+    def clock(self) -> float:
+        """The largest arrival clock heard of, epoch seconds."""
+
+    def maintenance(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the planned maintenance that counts, by service, as [start, end) in epoch seconds."""
+
+    @property
     def pending(self) -> int:
         """How much is still to be evaluated."""
 

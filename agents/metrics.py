@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from pipeline.alerts.engine import AlertEngine
 from pipeline.values import Exits, KpiValue
 
 #: Live values of these windows are shown as gauges.
@@ -43,6 +44,18 @@ class Metrics:
         self.archive_failures = Counter("csf_archive_failures", "Batches the archive lost", registry=registry)
         self.rebalances = Counter("csf_rebalances", "Times partitions were assigned", registry=registry)
         self.value = Gauge("csf_kpi_value", "Live KPI value", ["csf", "kpi", "scope", "window"], registry=registry)
+        self.alert_inputs_unread = Counter(
+            "csf_alert_inputs_unread", "Messages to alerting that cannot be read", registry=registry
+        )
+        self.alerts = Gauge(
+            "csf_alert_firing", "Alerts that fire", ["rule", "csf", "scope", "severity"], registry=registry
+        )
+        self.notifications = Counter(
+            "csf_notifications", "Notifications by what became of them", ["channel", "state"], registry=registry
+        )
+        self.notifications_waiting = Gauge(
+            "csf_notifications_waiting", "Notifications not yet delivered", ["channel"], registry=registry
+        )
         self._exits: dict[tuple[str, int], Exits] = {}
         self._series: set[tuple[str, str, str, str]] = set()
 
@@ -67,6 +80,22 @@ class Metrics:
             elif labels in self._series or len(self._series) < _VALUE_SERIES:
                 self._series.add(labels)
                 self.value.labels(*labels).set(v.value)
+
+    def keep_alerts(self, engine: AlertEngine) -> None:
+        """Take the alerts that fire and the notifications that wait."""
+        self.forget_alerts()
+        book = engine.book
+        for (name, scope), instance in book.instances.items():
+            if instance.state == "firing":
+                rule = book.rules[name]
+                self.alerts.labels(name, book.csf_of(rule), scope, rule.severity).set(1)
+        for delivery in engine.deliveries.values():
+            self.notifications_waiting.labels(delivery.channel).inc()
+
+    def forget_alerts(self) -> None:
+        """Forget alerts: they are another worker's to show."""
+        self.alerts.clear()
+        self.notifications_waiting.clear()
 
     def render(self, lag: dict[str, int]) -> bytes:
         """Return everything in Prometheus' text format."""

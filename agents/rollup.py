@@ -20,6 +20,7 @@ from agents.context import INGEST, ROLLUP, Context
 from agents.engines import Rollup
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment, restore
+from agents.telling import AlertTeller
 from agents.transport import Batch
 from pipeline.engine.rollup import RollupOutput
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
@@ -90,6 +91,7 @@ class RollupAgent:
         self._writing = False
         self._rejections: set[str] = set()
         self._told: dict[bytes, bytes] = {}
+        self._alerts = AlertTeller(ctx)
         # the store is opened and used by one thread only
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="csf-store")
         self._store: KpiStore | None = None
@@ -173,6 +175,7 @@ class RollupAgent:
             self._partitions = {n: p for n, p in self._partitions.items() if p.since == table.since(n)}
             for partition in self._partitions.values():
                 partition.newest = partition.waiting = None
+            self._alerts.forget()
             self._epoch = table.epoch
 
     # --- writing values ---
@@ -239,6 +242,7 @@ class RollupAgent:
                     await self._write(out, epoch)
                     partition.out = RollupOutput()
                     await self._tell(out.values)
+                    await self._alerts.tell(out, engine.clock)
                     ctx.done[ROLLUP] += 1
         except StaleAssignment as e:
             # written if nobody else had the partition in between; else worked out again by its next owner
@@ -247,6 +251,8 @@ class RollupAgent:
             return False
         finally:
             self._writing = False
+        if epoch == ctx.table.epoch and not partition.out.values:
+            await self._alerts.pass_time(engine)
         if epoch == ctx.table.epoch and (told := partition.take_told()) is not None:
             ctx.acknowledge(told)
         return engine.pending > 0

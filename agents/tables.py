@@ -27,14 +27,16 @@ from agents.topics import STATE_TABLE, changelog_topic
 from pipeline.engine.state import STEPS, VERSION, Step, upgrade
 from pipeline.errors import CsfError
 from pipeline.events.families import EVENT_TOPICS
-from pipeline.topics import PARTIALS
+from pipeline.topics import ALERT_INPUTS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
 
 def _kind(topic: str) -> str:
     """Return whose state is kept for a topic."""
-    return "ingest" if topic in EVENT_TOPICS else "rollup" if topic == PARTIALS else "closing"
+    if topic in EVENT_TOPICS:
+        return "ingest"
+    return {PARTIALS: "rollup", ALERT_INPUTS: "alerting"}.get(topic, "closing")
 
 
 def _held(value: bytes | None) -> bytes | None:

@@ -1,7 +1,7 @@
 """The Kafka topics of an installation: as data, and made so before any worker starts.
 
-Nothing is left to the broker's defaults or to automatic creation: event topics, ``csf.partials`` and the changelog
-must have equal partition counts, because one worker owns the same partition number of all of them.
+Nothing is left to the broker's defaults or to automatic creation: event topics, ``csf.partials``, ``csf.alert-inputs``
+and the changelog must have equal partition counts, because one worker owns the same partition number of all of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.envelope import MAX_MESSAGE_BYTES
 from pipeline.events.families import EVENT_TOPICS
-from pipeline.topics import CURSORS, DEAD_LETTERS, KPIS, PARTIALS
+from pipeline.topics import ALERT_INPUTS, ALERTS, CURSORS, DEAD_LETTERS, KPIS, PARTIALS
 
 if TYPE_CHECKING:
     from agents.config import KafkaSecurity
@@ -75,6 +75,8 @@ def topic_specs(
         ),
         TopicSpec(DEAD_LETTERS, 1, {**base, **letters}),
         TopicSpec(KPIS, 1, {**base, **compact}),
+        TopicSpec(ALERT_INPUTS, partitions, {**base, **kept}),
+        TopicSpec(ALERTS, 1, {**base, **compact}),
         TopicSpec(CURSORS, 1, {**base, **compact}),
     ]  # fmt: skip
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 
 from faust.types import TP
 
-from agents.context import EXIT_STALLED, INGEST, ROLLUP, Context, Progress
+from agents.context import ALERTING, EXIT_STALLED, INGEST, ROLLUP, Context, Progress
 from agents.producing import kafka_producer
-from pipeline.topics import PARTIALS
+from pipeline.topics import ALERT_INPUTS, PARTIALS
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ _REASONS = {
     _RECOVERY: "no partition was assigned, or the changelog is not read",
     INGEST: "events wait and none is folded",
     ROLLUP: "partials wait and no value is written",
+    ALERTING: "what alerting is told waits and is not taken",
     _COMMITS: "what is done is not committed",
     _STORE: "the KPI store does not return from a write",
 }
@@ -132,22 +133,25 @@ class Watchdog:
         """Return the parts that have nothing to do, or can do nothing now."""
         ctx = self._ctx
         if not ctx.table.ready.is_set():
-            return {INGEST, ROLLUP, _COMMITS, _CLIENT}
+            return {INGEST, ROLLUP, ALERTING, _COMMITS, _CLIENT}
         try:
             progress = await ctx.progress()
         except ConnectionError as e:
             ctx.problems["broker"] = str(e)
             if await self._broker_answers():  # then it is our client that does not
                 return {_RECOVERY}
-            return {_RECOVERY, INGEST, ROLLUP, _COMMITS, _CLIENT}
+            return {_RECOVERY, INGEST, ROLLUP, ALERTING, _COMMITS, _CLIENT}
         ctx.problems.pop("broker", None)
         return {_RECOVERY, _CLIENT} | self._without_work(progress)
 
     def _without_work(self, progress: Progress) -> set[str]:
         ctx, idle = self._ctx, set()
         to_roll_up = progress.lag.get(PARTIALS, 0)
-        if progress.total == to_roll_up:
+        to_alert = progress.lag.get(ALERT_INPUTS, 0)
+        if progress.total == to_roll_up + to_alert:
             idle.add(INGEST)
+        if not to_alert:
+            idle.add(ALERTING)
         if "store" in ctx.problems or not (to_roll_up or progress.pending):
             idle.add(ROLLUP)
         committed = self._committed()

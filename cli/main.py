@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "report": ("cli.report", "report", "The Monthly Operating Report: build, issue, compare, deliver."),
     "sip": ("cli.sip", "sip", "Open, follow and close Service Improvement Programmes."),
     "comment": ("cli.comment", "comment", "Managers' comments on a month's report."),
+    "alerts": ("cli.alerts", "alerts", "List, silence, take on and try alerts."),
     "catalogue": ("cli.catalogue", "catalogue", "Check, list and document the KPI catalogue."),
     "dashboards": ("cli.dashboards", "dashboards", "Build, provision and push Grafana boards."),
     "month": ("cli.month", "month", "Close months."),

@@ -14,8 +14,9 @@ import msgspec
 
 from pipeline.alerts import inputs as i
 from pipeline.alerts.book import AlertBook, Key, Series
-from pipeline.alerts.desk import Desk, Notification, Open
+from pipeline.alerts.desk import Desk, Open
 from pipeline.alerts.machine import Instance
+from pipeline.alerts.messages import Message, Writer
 from pipeline.catalogue.model import Catalogue
 from pipeline.values import AlertChange, CsfStatus, KpiValue
 
@@ -33,11 +34,13 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         number: deliveries of a channel go out in this order.
+        at: when it was decided, epoch seconds.
     """
 
     number: int
     channel: str
-    notification: Notification
+    at: float
+    message: Message
 
 
 class AlertEngine:
@@ -48,6 +51,7 @@ class AlertEngine:
         self.position = -1
         self.book = AlertBook(catalogue)
         self.desk = Desk(catalogue, self.book)
+        self._writer = Writer(catalogue, self.book)
         self._routes = {route.id: route for route in catalogue.routes}
         #: changes not yet written, by number
         self.changes: dict[int, AlertChange] = {}
@@ -111,9 +115,13 @@ class AlertEngine:
             self._dirty.add(_chunk(b"q|", name))
         for notification in self.desk.decide(now):
             self._dirty.add(_TOLD)
-            for channel in self._routes[notification.route].channels if notification.items else ():
+            channels = self._routes[notification.route].channels
+            if not channels or not notification.items:
+                continue
+            message = self._writer.write(notification)
+            for channel in channels:
                 number = self._next()
-                self.deliveries[number] = Delivery(number, channel, notification)
+                self.deliveries[number] = Delivery(number, channel, now, message)
                 self._dirty.add(_chunk(b"o|", str(number)))
 
     def settle(self, *, changes: Iterable[int] = (), deliveries: Iterable[int] = ()) -> None:

@@ -120,6 +120,19 @@ class RollupPartition:
         """The largest arrival clock heard of, epoch seconds."""
         return self._now
 
+    @property
+    def csfs(self) -> frozenset[str]:
+        """The CSFs it has heard of."""
+        return frozenset(self._csfs)
+
+    def maintenance(self) -> dict[str, list[tuple[int, int]]]:
+        """Return the planned maintenance that counts, by service, as [start, end) in epoch seconds."""
+        base = next((roles["maintenance"] for roles in self._plan.roles.values() if "maintenance" in roles), None)
+        if base is None:
+            return {}
+        planned = {s: self._uptime.windows(base, s, int(self._now * 1000)) for s in self._facts.services("org")}
+        return {s: [(a // 1000, -(-b // 1000)) for a, b in windows] for s, windows in planned.items() if windows}
+
     # --- folding ---
 
     def fold(self, records: Iterable[tuple[int, int, bytes]]) -> None:

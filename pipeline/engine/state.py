@@ -17,7 +17,7 @@ import msgspec
 from pipeline.errors import StateTooNew, StateTooOld
 
 Chunks = dict[bytes, bytes]
-#: (kind of state: "ingest", "rollup" or "closing"; chunks) → chunks of the next version
+#: (kind of state: "ingest", "rollup", "alerting" or "closing"; chunks) → chunks of the next version
 Step = Callable[[str, Chunks], Chunks]
 
 #: The version that this program writes.

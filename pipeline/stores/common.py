@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import isfinite
 
 from pipeline.errors import StoreRejected
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue
 
 #: Live values (and statuses of rolling windows) are kept this long; period values are kept for good.
 LIVE_RETENTION_S = 45 * 86400
@@ -67,7 +67,7 @@ def require_finite(values: Iterable[KpiValue]) -> None:
                 )
 
 
-def require_finite_records(records: Iterable[CsfStatus | KpiRevision | Exits]) -> None:
+def require_finite_records(records: Iterable[CsfStatus | KpiRevision | Exits | AlertChange]) -> None:
     """The same for statuses, revisions and exits.
 
     Raises:

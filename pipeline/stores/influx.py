@@ -14,8 +14,8 @@ from influxdb_client import BucketRetentionRules
 from pipeline.errors import StoreRejected
 from pipeline.stores import common, influx_databases, influx_flux, influx_lines
 from pipeline.stores.influx_http import InfluxConnection
-from pipeline.stores.influx_lines import EXITS, LIVE, PERIOD, REVISION, STATUS, TEXT, Row
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.stores.influx_lines import ALERT, EXITS, LIVE, PERIOD, REVISION, STATUS, TEXT, Row
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _T = TypeVar("_T")
 
@@ -98,6 +98,11 @@ class InfluxStore:
     def write_report_texts(self, texts: Sequence[ReportText]) -> None:
         """Keep what issued reports say; see the port."""
         self._write(self._history, map(influx_lines.text_line, texts))
+
+    def write_alerts(self, changes: Sequence[AlertChange]) -> None:
+        """Keep changes of alerts; see the port."""
+        common.require_finite_records(changes)
+        self._write(self._history, map(influx_lines.alert_line, changes))
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
@@ -203,6 +208,14 @@ class InfluxStore:
         """Return what issued reports say; see the port."""
         rows = self._points(self._history, TEXT, {"period": [period], "scope": scopes}, start_from, start_to)
         return sorted(self._decode(self._history, influx_lines.row_text, rows), key=lambda t: (t.start, t.csf, t.scope))
+
+    def alerts(
+        self, *, at_from: int | None = None, at_to: int | None = None, scopes: Sequence[str] | None = None
+    ) -> list[AlertChange]:
+        """Return changes of alerts; see the port."""
+        rows = self._points(self._history, ALERT, {"scope": scopes}, at_from, at_to)
+        found = self._decode(self._history, influx_lines.row_alert, rows)
+        return sorted(found, key=lambda c: (c.at, c.rule, c.scope, c.state))
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""

@@ -21,10 +21,10 @@ import msgspec
 
 from pipeline.report.register import Entry, entry_bytes
 from pipeline.stores.common import OPTIONAL_FIELDS
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 LIVE, PERIOD, REVISION, STATUS, EXITS = "kpi_live", "kpi_period", "kpi_revision", "csf_status", "pipeline_exits"
-REGISTER, TEXT = "register", "report_text"
+REGISTER, TEXT, ALERT = "register", "report_text", "alert"
 #: Exit counts are a present state, not a history: each partition has one point, at the epoch.
 EXITS_TIME = 0
 
@@ -36,6 +36,8 @@ _ARMOUR = {
 _ARMOURED = {"%": re.compile(r"%([0-9a-f]{4})"), "\\": re.compile(r"\\([0-9a-f]{4})")}
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 _REVISION_FIELDS = ("value", "replaced_by")
+_ALERT_FIELDS = ("value", "threshold", "coverage")
+_ALERT_TAGS = ("csf", "kpi", "rule", "scope", "severity", "state")
 
 
 def armour(text: str, mark: _Mark) -> str:
@@ -187,6 +189,23 @@ def text_line(text: ReportText) -> str:
     return _line(head, fields, text.start)
 
 
+def alert_line(change: AlertChange) -> str:
+    """Return the point of a change of an alert; the state is a tag, since each one is kept."""
+    numbers = [getattr(change, name) for name in _ALERT_FIELDS]
+    known, known_fields = _known(numbers)
+    fields: dict[str, float | str | None] = {
+        **dict(zip(_ALERT_FIELDS, numbers, strict=True)),
+        "known": known,
+        "known_fields": known_fields,
+        "firing": float(change.state != "resolved"),
+        "count": change.count,
+        "since": change.since,
+        "unit": change.unit,
+        "note": change.note,
+    }
+    return _line(_head(ALERT, *((tag, getattr(change, tag)) for tag in _ALERT_TAGS)), fields, change.at)
+
+
 def exits_line(exits: Exits) -> str:
     """Return the point of a partition's exit counts."""
     fields: dict[str, float | str | None] = {
@@ -282,6 +301,19 @@ def row_text(row: Row) -> ReportText:
         concerns=unarmour(row["concerns"], "\\"),
         suggestions=unarmour(row["suggestions"], "\\"),
         issue=int(float(row["issue"])),
+    )
+
+
+def row_alert(row: Row) -> AlertChange:
+    """Return the change of an alert of a row."""
+    return AlertChange(
+        at=epoch(row["_time"]),
+        since=int(float(row["since"])),
+        count=int(float(row["count"])),
+        unit=unarmour(row["unit"], "\\"),
+        note=unarmour(row["note"], "\\"),
+        **cast("Any", {tag: tag_text(row[tag]) for tag in _ALERT_TAGS}),
+        **cast("Any", _numbers(row, _ALERT_FIELDS)),
     )
 
 

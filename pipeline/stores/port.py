@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 
 class KpiStore(Protocol):
@@ -31,6 +31,9 @@ class KpiStore(Protocol):
 
     def write_report_texts(self, texts: Sequence[ReportText]) -> None:
         """Keep what the newest issue of a report says of each CSF, scope and period."""
+
+    def write_alerts(self, changes: Sequence[AlertChange]) -> None:
+        """Keep changes of alerts; identity: rule, scope, instant and state."""
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
@@ -87,6 +90,11 @@ class KpiStore(Protocol):
         start_to: int | None = None,
     ) -> list[ReportText]:
         """Return what issued reports say, ordered by (start, csf, scope)."""
+
+    def alerts(
+        self, *, at_from: int | None = None, at_to: int | None = None, scopes: Sequence[str] | None = None
+    ) -> list[AlertChange]:
+        """Return changes of alerts, ``at_from <= at <= at_to``, ordered by (at, rule, scope, state)."""
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition."""

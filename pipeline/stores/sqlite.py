@@ -19,8 +19,10 @@ from pipeline.stores import common
 from pipeline.stores.sqlite_file import SqliteFile
 from pipeline.stores.sqlite_names import NO_DEFINITION, Names
 from pipeline.stores.sqlite_query import (
+    ALERT_FIELDS,
     ORDER,
     VALUE_COLUMNS,
+    alerts_query,
     decode_values,
     label_texts,
     newest_query,
@@ -29,7 +31,7 @@ from pipeline.stores.sqlite_query import (
 )
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import file_version
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _KIND_LIVE, _KIND_STATUS = 0, 1
 #: Rows that one write removes at most of what is older than the retention: old days go in small steps.
@@ -236,6 +238,17 @@ class SqliteStore:
                     ],
                 )
 
+    def write_alerts(self, changes: Sequence[AlertChange]) -> None:
+        """Keep changes of alerts; see the port."""
+        common.require_finite_records(changes)
+        if changes:
+            marks = ", ".join("?" * len(ALERT_FIELDS))
+            with self._writing() as connection:
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO alert ({', '.join(ALERT_FIELDS)}) VALUES ({marks})",  # noqa: S608 - constants
+                    [tuple(getattr(change, name) for name in ALERT_FIELDS) for change in changes],
+                )
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
@@ -402,6 +415,15 @@ class SqliteStore:
             )
             for row in found
         ]
+
+    def alerts(
+        self, *, at_from: int | None = None, at_to: int | None = None, scopes: Sequence[str] | None = None
+    ) -> list[AlertChange]:
+        """Return changes of alerts; see the port."""
+        first, last = (0 if at_from is None else at_from), (2**53 if at_to is None else at_to)
+        with self._file.reader() as connection:
+            found = connection.execute(alerts_query(scopes), [first, last, *(scopes or ())]).fetchall()
+        return [AlertChange(**dict(zip(ALERT_FIELDS, row, strict=True))) for row in found]
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""

@@ -56,6 +56,21 @@ def range_query(table: str, columns: str, kpis: Sequence[str] | None, scopes: Se
     )
 
 
+#: The columns of a change of an alert, by the names of its fields.
+ALERT_FIELDS = (
+    "at", "rule", "scope", "state", "kpi", "csf", "severity", "since", "value", "threshold", "unit", "count", "coverage",
+    "note",
+)  # fmt: skip
+
+
+def alerts_query(scopes: Sequence[str] | None) -> str:
+    """Return a query for changes of alerts between two instants, both included, of some scopes."""
+    return (
+        f"SELECT {', '.join(ALERT_FIELDS)} FROM alert WHERE at BETWEEN ? AND ?{_names('scope', scopes)}"  # noqa: S608 - constants
+        " ORDER BY at, rule, scope, state"
+    )
+
+
 def range_arguments(
     period: str,
     kpis: Sequence[str] | None,

@@ -66,6 +66,12 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " verdict INTEGER NOT NULL, insight TEXT NOT NULL, concerns TEXT NOT NULL, suggestions TEXT NOT NULL,"
         " issue INTEGER NOT NULL, PRIMARY KEY (period, starts, series)) WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE alert (at INTEGER NOT NULL, rule TEXT NOT NULL, scope TEXT NOT NULL, state TEXT NOT NULL,"
+        " kpi TEXT NOT NULL, csf TEXT NOT NULL, severity TEXT NOT NULL, since INTEGER NOT NULL, value REAL,"
+        " threshold REAL, unit TEXT NOT NULL, count INTEGER NOT NULL, coverage REAL, note TEXT NOT NULL,"
+        " PRIMARY KEY (at, rule, scope, state)) WITHOUT ROWID",
+    ),
 )
 
 KPI_SCHEMA = Schema(

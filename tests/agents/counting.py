@@ -17,6 +17,7 @@ import msgspec
 
 from agents.config import WorkerConfig
 from agents.engines import Engines
+from pipeline.catalogue.alerts import Channel, Route
 from pipeline.catalogue.model import CSF_IDS, Catalogue, Csf, Organisation
 from pipeline.engine.ingest import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
@@ -28,7 +29,14 @@ from pipeline.values import Exits, KpiValue
 CHUNKS = 64
 
 
-def catalogue() -> Catalogue:
+def catalogue(alerts=None) -> Catalogue:
+    if alerts is not None:
+        from tests.alerts.samples import DELAY, ODD
+        from tests.alerts.samples import catalogue as with_rules
+
+        channels = {name: Channel(id=name, **how) for name, how in alerts["channels"].items()}
+        route = Route(id="all", channels=list(channels), group_wait="0s", group_interval="0s", repeat="0s")
+        return msgspec.structs.replace(with_rules(DELAY, ODD, routes=(route,)), channels=channels)
     csfs = {i: Csf(id=i, name=i, statement=i) for i in CSF_IDS}
     return Catalogue(organisation=Organisation(), csfs=csfs, kpis={}, services={}, targets=[], goals={})
 
@@ -94,6 +102,12 @@ class Newest:
     dirty: set[str] = field(default_factory=set)
     unsaved: set[str] = field(default_factory=set)
 
+    clock = 0.0
+    csfs = frozenset()
+
+    def maintenance(self):
+        return {}
+
     @property
     def pending(self):
         return len(self.dirty)
@@ -154,14 +168,14 @@ class Moody:
         return getattr(self._store, name)
 
 
-def config(bootstrap, directory, **settings):
+def config(bootstrap, directory, alerts=None, **settings):
     path = Path(directory) / "kpis.db"
     for name in ("archive_dir", "data_dir"):
         if settings.get(name):
             settings[name] = Path(settings[name])
     return WorkerConfig(
         bootstrap=bootstrap,
-        catalogue=catalogue(),
+        catalogue=catalogue(alerts),
         store_factory=lambda: Moody(SqliteStore(path), directory),
         engines=Engines(plan=build_plan, ingest=Counting, rollup=Newest),
         **{"http_port": 0, "partitions": 2, "tick_s": 1.0, "close_months": False, "session_timeout_s": 6.0} | settings,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.alerts import inputs as i
-from pipeline.alerts.desk import Item, Notification
 from pipeline.alerts.engine import AlertEngine
+from pipeline.alerts.messages import Message, Told
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue import model as m
 from pipeline.values import AlertChange, CsfStatus, KpiValue
@@ -78,7 +78,7 @@ class World:
     log: list[bytes] = field(default_factory=list)
     chunks: dict[bytes, bytes] = field(default_factory=dict)
     saved: int = -1
-    told: dict[str, Notification] = field(default_factory=dict)
+    told: dict[str, Message] = field(default_factory=dict)
     changes: dict[tuple[str, str, int, str], AlertChange] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,17 +114,17 @@ class World:
             self.changes[change.rule, change.scope, change.at, change.state] = change
             self.engine.settle(changes=[number])
         for number, delivery in list(self.engine.deliveries.items()):
-            self.told[delivery.notification.id] = delivery.notification
+            self.told[delivery.message.id] = delivery.message
             self.engine.settle(deliveries=[number])
 
-    def advance(self, now: float) -> list[Item]:
+    def advance(self, now: float) -> list[Told]:
         """Decide at an instant and a second later; return what was told."""
         before = set(self.told)
         for at in (now, now + 1):
             self.engine.advance(at)
             self.flush()
             self.deliver()
-        return [item for name, n in self.told.items() if name not in before for item in n.items]
+        return [item for name, n in self.told.items() if name not in before for item in n.alerts]
 
     def crash(self) -> None:
         """Lose what is not durable; read the log again from a little before."""

@@ -129,7 +129,7 @@ def test_alerts_of_a_group_are_told_together():
     w.clock(T0 + 300)
     w.advance(T0 + 300)
     assert len(w.told) == 1
-    assert len(next(iter(w.told.values())).items) == 2
+    assert len(next(iter(w.told.values())).alerts) == 2
 
 
 def test_absence_waits_as_long_as_the_budget_allows():
@@ -175,7 +175,7 @@ def act(w, step, at):
 
 
 def told(w):
-    return [(n.id, n.at, n.items) for n in w.told.values()]
+    return list(w.told.values())
 
 
 @given(STEPS, st.lists(st.integers(0, 40), max_size=6))

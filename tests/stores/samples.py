@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, KpiRevision, KpiValue, ReportText
 
 MAY = 1462060800
 DAY = 86400
@@ -90,3 +90,24 @@ def report_text(**changed: Any) -> ReportText:
         "issue": 3,
     }
     return ReportText(**{**fields, **changed})
+
+
+def alert(**changed: Any) -> AlertChange:
+    """Return a change of an alert in which every field has a value of its own."""
+    fields: dict[str, Any] = {
+        "rule": "mttr_red",
+        "kpi": "mttr",
+        "csf": "reliability",
+        "scope": "service:shop",
+        "severity": "critical",
+        "state": "resolved",
+        "at": MAY + 3600,
+        "since": MAY,
+        "value": 12.5,
+        "threshold": 48.0,
+        "unit": "h",
+        "count": 7,
+        "coverage": 0.75,
+        "note": 'forecast, "so to say"',
+    }
+    return AlertChange(**{**fields, **changed})

@@ -9,7 +9,7 @@ from pipeline.errors import StoreRejected
 from pipeline.stores.common import LIVE_RETENTION_S, OPTIONAL_FIELDS
 from pipeline.values import SUMMARY, Exits
 from tests.stores.conftest import NOW
-from tests.stores.samples import DAY, MAY, live_value, period_value, report_text, revision, status
+from tests.stores.samples import DAY, MAY, alert, live_value, period_value, report_text, revision, status
 
 HOSTILE = [
     "service:a b,c=d",
@@ -394,6 +394,34 @@ class TestSize:
         gone = [msgspec.structs.replace(v, value=None) for v in values]
         store.write_values(gone)
         assert store.periods(period="hour") == sorted(gone, key=lambda v: (v.kpi, v.scope))
+
+
+class TestAlerts:
+    def test_every_field_comes_back_and_unknown_stays_unknown(self, store):
+        changes = [
+            alert(),
+            alert(at=MAY + 3601, value=None, threshold=None, coverage=None, kpi="", state="unknown"),
+            alert(at=MAY + 3602, value=0.0, scope="org", state="firing"),
+        ]
+        store.write_alerts(changes)
+        assert store.alerts() == changes
+
+    def test_identity_is_rule_scope_instant_and_state(self, store):
+        store.write_alerts([alert(state="firing"), alert(), alert(scope="org")])
+        store.write_alerts([alert(value=None)])
+        assert store.alerts() == [alert(scope="org"), alert(state="firing"), alert(value=None)]
+
+    def test_range_and_scopes(self, store):
+        changes = [alert(at=MAY + n, scope=f"service:s{n % 2}") for n in range(6)]
+        store.write_alerts(changes)
+        assert store.alerts(at_from=MAY + 1, at_to=MAY + 3) == changes[1:4]
+        assert store.alerts(scopes=["service:s1"]) == changes[1::2]
+        assert store.alerts(scopes=[]) == []
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_text_stays_text(self, store, text):
+        store.write_alerts([alert(note=text, scope=f"service:{text}")])
+        assert store.alerts() == [alert(note=text, scope=f"service:{text}")]
 
 
 class TestLifetime:

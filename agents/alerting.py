@@ -1,0 +1,258 @@
+"""The alerting agent: what rollup tells in, changes of alerts and notifications out, each durable before it is told.
+
+A decision is flushed with the state before anybody hears of it, and kept there until it is done: a worker that dies in
+between tells it again under the same id, one that dies after does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from agents.context import Context
+from agents.notifying import Channels, Outcome
+from agents.producing import kafka_producer, produce
+from agents.tables import StaleAssignment, restore
+from agents.transport import Batch
+from pipeline.alerts.engine import AlertEngine, Delivery
+from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
+from pipeline.stores.port import KpiStore
+from pipeline.topics import ALERT_INPUTS, ALERTS
+from pipeline.values import AlertChange
+
+_log = logging.getLogger(__name__)
+
+#: Everything alerting hears lies in this partition.
+_HOME = 0
+#: Decisions are taken so often at least, seconds.
+_ROUND_S = 0.25
+_CLOSE_S = 5.0
+#: What is being sent has so long to end before the partition is given away.
+_FINISH_S = 3.0
+_SHOW_EVERY_S = 1.0
+_encode = msgspec.json.Encoder().encode
+
+
+class AlertAgent:
+    """Drives the engine of partition 0 of ``csf.alert-inputs``; the others stay empty."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._engines: dict[int, tuple[int, AlertEngine]] = {}
+        self._epoch = -1
+        #: held while the engine or its durable state changes
+        self._lock = asyncio.Lock()
+        self._wake = asyncio.Event()
+        self._channels = Channels(ctx.plan.catalogue.channels.values())
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="csf-alerts")
+        self._store: KpiStore | None = None
+        self._sending: dict[str, asyncio.Task[None]] = {}
+        #: the epoch in which nothing new is sent any more
+        self._finished = -1
+        self._shown_at = 0.0
+        ctx.finish = self.finish
+
+    # --- hearing ---
+
+    async def run(self, stream: Any) -> None:
+        """Take batches for ever; what cannot be handled ends the process, it is never skipped."""
+        async for event in stream.noack().events():
+            try:
+                async with self._lock:
+                    await self._batch(event)
+                self._wake.set()
+            except StaleAssignment as e:
+                _log.info("batch dropped, it will be read again: %s", e)
+            except CsfError as e:
+                await self._ctx.halt(str(e))
+            except Exception as e:
+                _log.exception("alerting failed")
+                await self._ctx.halt(f"alerting cannot handle partition {event.message.partition}: {e!r}")
+
+    async def _batch(self, event: Any) -> None:
+        ctx, message = self._ctx, event.message
+        await ctx.table.ready.wait()
+        if not ctx.owns(message):
+            return
+        batch: Batch = message.value
+        number, epoch = message.partition, ctx.table.epoch
+        engine = self.engine(number)
+        if batch.previous is not None and batch.previous > engine.position:
+            await ctx.halt(
+                f"{ALERT_INPUTS}/{number}: what lies after offset {engine.position} did not arrive; starting again"
+            )
+        ctx.table.folding(ALERT_INPUTS, number)
+        started = time.perf_counter()
+        if bad := engine.fold(batch.records):
+            ctx.metrics.alert_inputs_unread.inc(bad)
+            _log.warning("%s: %s messages cannot be read and were passed over", ALERT_INPUTS, bad)
+        engine.advance(time.time())
+        ctx.metrics.fold_seconds.labels("alerting").observe(time.perf_counter() - started)
+        await ctx.table.flush(ALERT_INPUTS, number, engine.take_chunks(), engine.position, epoch)
+        ctx.metrics.folded.labels(ALERT_INPUTS).inc(len(batch.records))
+        ctx.acknowledge(event)
+
+    def engine(self, number: int) -> AlertEngine:
+        """Return a partition's engine: the one there is, or one with the state that the last recovery found."""
+        table = self._ctx.table
+        if self._epoch != table.epoch:
+            self._engines = {n: held for n, held in self._engines.items() if held[0] == table.since(n)}
+            self._epoch = table.epoch
+        held = self._engines.get(number)
+        if held is not None:
+            return held[1]
+        engine = AlertEngine(self._ctx.plan.catalogue)
+        restore(engine, ALERT_INPUTS, number, table.recovered(ALERT_INPUTS, number))
+        self._engines[number] = table.since(number), engine
+        return engine
+
+    # --- telling ---
+
+    async def work(self) -> None:
+        """Decide, write and notify for ever; done by the worker that owns partition 0."""
+        try:
+            while True:
+                await self._ctx.table.ready.wait()
+                if any(tp.topic == ALERT_INPUTS and tp.partition == _HOME for tp in self._ctx.partitions()):
+                    try:
+                        await self._round()
+                    except StaleAssignment:
+                        _log.info("alerting was given away; its next owner goes on")
+                else:
+                    self._ctx.metrics.forget_alerts()
+                self._wake.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _ROUND_S)
+        finally:
+            for task in self._sending.values():
+                task.cancel()
+
+    async def _round(self) -> None:
+        epoch = self._ctx.table.epoch
+        async with self._lock:
+            engine = self.engine(_HOME)
+            self._ctx.table.folding(ALERT_INPUTS, _HOME)
+            engine.advance(time.time())
+            await self._flush(engine, epoch)
+        await self._write(engine, epoch)
+        for channel in (
+            set() if self._finished == epoch else {delivery.channel for delivery in engine.deliveries.values()}
+        ):
+            task = self._sending.get(channel)
+            if task is None or task.done():
+                self._sending[channel] = asyncio.create_task(self._send(channel), name=f"channel {channel}")
+        if time.monotonic() - self._shown_at > _SHOW_EVERY_S:
+            self._shown_at = time.monotonic()
+            self._ctx.metrics.keep_alerts(engine)
+
+    async def finish(self) -> None:
+        """Send nothing new, and wait a little for what is being sent: the partition is about to be given away."""
+        self._finished = self._ctx.table.epoch
+        if sending := [task for task in self._sending.values() if not task.done()]:
+            await asyncio.wait(sending, timeout=_FINISH_S)
+
+    async def _flush(self, engine: AlertEngine, epoch: int) -> None:
+        chunks = engine.take_chunks()
+        if chunks:
+            await self._ctx.table.flush(ALERT_INPUTS, _HOME, chunks, engine.position, epoch)
+        else:
+            self._ctx.table.nothing_to_flush(ALERT_INPUTS, _HOME)
+
+    async def _settle(
+        self, engine: AlertEngine, epoch: int, *, changes: Iterable[int] = (), deliveries: Iterable[int] = ()
+    ) -> None:
+        """Make durable that something is done; raises StaleAssignment where it is another worker's by now."""
+        async with self._lock:
+            self._ctx.table.folding(ALERT_INPUTS, _HOME)
+            engine.settle(changes=changes, deliveries=deliveries)
+            await self._flush(engine, epoch)
+
+    async def _write(self, engine: AlertEngine, epoch: int) -> None:
+        """Write changes to the store and say them; what the store does not take now is tried again next round."""
+        changes = dict(engine.changes)
+        if not changes:
+            return
+        self._check(epoch)
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._put, list(changes.values()))
+        except StoreUnavailable as e:
+            self._ctx.problems["alerts"] = f"changes of alerts wait for the store: {e}"
+            return
+        except StoreRejected as e:
+            self._ctx.problems["alerts"] = f"the store refuses changes of alerts: {e}"
+            _log.error("the KPI store refuses changes of alerts: %s", e)
+        else:
+            self._ctx.problems.pop("alerts", None)
+        records = [(f"{c.rule}|{c.scope}".encode(), _encode({"type": "change", "change": c})) for c in changes.values()]
+        await produce(kafka_producer(self._ctx.app), ALERTS, 0, records)
+        await self._settle(engine, epoch, changes=changes)
+
+    def _put(self, changes: list[AlertChange]) -> None:
+        if self._store is None:
+            self._store = self._ctx.config.store_factory()
+        self._store.write_alerts(changes)
+
+    def _check(self, epoch: int) -> None:
+        """Raise StaleAssignment where another worker may be at it by now."""
+        if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
+            raise StaleAssignment("this worker's partitions may have been given away")
+
+    async def _send(self, channel: str) -> None:
+        """Deliver what waits for a channel, in order, one after the other."""
+        epoch = self._ctx.table.epoch
+        try:
+            while True:
+                engine = self.engine(_HOME)
+                waiting = sorted(d.number for d in engine.deliveries.values() if d.channel == channel)
+                if not waiting or self._finished == epoch:
+                    return
+                self._check(epoch)
+                delivery = engine.deliveries[waiting[0]]
+                outcome = await self._channels.deliver(delivery, time.time)
+                if outcome is None:  # it does not answer: the next round tries again once its pause is over
+                    return
+                await self._settle(engine, epoch, deliveries=[delivery.number])
+                await self._record(delivery, outcome)
+        except StaleAssignment:
+            return
+        except CsfError as e:
+            self._ctx.fatal(str(e))
+        finally:
+            self._show(channel)
+
+    async def _record(self, delivery: Delivery, outcome: Outcome) -> None:
+        self._ctx.metrics.notifications.labels(delivery.channel, outcome.state).inc()
+        said = {
+            "type": "delivery", "id": delivery.message.id, "channel": delivery.channel, "state": outcome.state,
+            "why": outcome.why, "at": time.time(), "title": delivery.message.title,
+        }  # fmt: skip
+        key = f"delivery|{delivery.channel}|{delivery.message.id}".encode()
+        await produce(kafka_producer(self._ctx.app), ALERTS, 0, [(key, _encode(said))])
+        if outcome.state != "delivered":
+            _log.error(
+                "channel %s: notification %s is %s: %s", delivery.channel, said["id"], outcome.state, outcome.why
+            )
+
+    def _show(self, channel: str) -> None:
+        """Show a channel that does not take notifications as a problem of the worker."""
+        name, why = f"channel {channel}", self._channels.trouble(channel)
+        if why:
+            self._ctx.problems[name] = why
+        else:
+            self._ctx.problems.pop(name, None)
+
+    async def close(self) -> None:
+        """Close channels and store."""
+        await self._channels.close()
+        store, self._store = self._store, None
+        if store is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._thread, store.close), _CLOSE_S)
+        self._thread.shutdown(wait=False)
