@@ -12,6 +12,7 @@ import pytest
 
 from agents.changelog import PartitionLog, StateError, chunk_records, claim_record, commit_record, tombstone_record
 from agents.checkpoint import OLDEST_S, Checkpoint, Gathered
+from agents.context import SOURCE_TOPICS
 from agents.fence import Pulse
 from agents.tables import ForkedState, StateTable
 from agents.topics import changelog_topic
@@ -286,11 +287,11 @@ def test_a_second_worker_comes_and_goes_and_the_first_keeps_what_it_has(workers,
     first.caught_up()
     second = workers().recovered()
     feeder.feed(5_000)
-    until(lambda: len(first.progress().get("positions", {})) == 12, what="half of the partitions each")
+    until(lambda: len(first.progress().get("positions", {})) == len(SOURCE_TOPICS), what="half of the partitions each")
     until(lambda: first.progress().get("caught_up") and second.progress().get("caught_up"), what="both caught up")
     assert second.stop() == 0
     feeder.feed(5_000)
-    until(lambda: len(first.progress().get("positions", {})) == 24, what="all partitions")
+    until(lambda: len(first.progress().get("positions", {})) == 2 * len(SOURCE_TOPICS), what="all partitions")
     first.caught_up()
     assert totals(tmp_path) == expected(feeder.sent)
     assert json.loads(first.get("/healthz")[1])["status"] == "ok"

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from agents.context import SOURCE_TOPICS
 from agents.membership import Membership
 from tests.agents.harness import expected, totals, until
 
@@ -63,5 +64,5 @@ def test_a_paused_worker_is_not_told_to_have_left(workers, tmp_path):
     until(other.url, what="the other's address")
     assert (tmp_path / "w" / "member.json").read_text() == before
     paused.send(signal.SIGCONT)
-    until(lambda: len(other.progress().get("positions", {})) == 12, what="half of the partitions each")
+    until(lambda: len(other.progress().get("positions", {})) == len(SOURCE_TOPICS), what="half of the partitions each")
     assert (paused.stop(), other.stop()) == (0, 0)

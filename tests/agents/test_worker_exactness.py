@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from agents.changelog import chunk_records, claim_record, commit_record
+from agents.context import SOURCE_TOPICS
 from agents.topics import changelog_topic
 from tests.agents.harness import USAGE, committed, expected, read_topic, totals, until
 
@@ -32,13 +33,13 @@ def test_a_second_worker_joins_and_the_first_leaves(workers, feeder, tmp_path):
     feeder.feed(8_000)
     second = workers().recovered()
     feeder.feed(8_000)
-    until(lambda: len(first.progress().get("positions", {})) == 12, what="half of the partitions each")
+    until(lambda: len(first.progress().get("positions", {})) == len(SOURCE_TOPICS), what="half of the partitions each")
     until(lambda: first.progress().get("caught_up") and second.progress().get("caught_up"), what="both caught up")
     assert totals(tmp_path) == expected(feeder.sent)
     feeder.feed(5_000)
     assert first.stop() == 0
     feeder.feed(5_000)
-    until(lambda: len(second.progress().get("positions", {})) == 24, what="all partitions")
+    until(lambda: len(second.progress().get("positions", {})) == 2 * len(SOURCE_TOPICS), what="all partitions")
     second.caught_up()
     assert totals(tmp_path) == expected(feeder.sent)
 

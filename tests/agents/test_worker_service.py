@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 
+from agents.context import SOURCE_TOPICS
 from agents.guard import session_value
 from pipeline.archive import ArchiveReader
 from tests.agents.harness import USAGE, expected, read_topic, totals, until
@@ -32,7 +33,7 @@ def test_health_metrics_progress_kpis_and_archive(bootstrap, workers, feeder, tm
     # the clock ticks on: await a moment in which the last tick is folded
     progress = until(lambda: p if (p := worker.progress()).get("caught_up") else None, what="catching up again")
     assert (progress["lag"], progress["pending"]) == (0, 0)
-    assert len(progress["positions"]) == 24
+    assert len(progress["positions"]) == 2 * len(SOURCE_TOPICS)
     assert worker.metric(f'csf_events_received{{topic="{USAGE}"}}') == 3_000
     assert worker.metric(f'csf_events_exit{{exit="kpi",reason="",topic="{USAGE}"}}') == 3_000
     until(lambda: worker.metric(f'csf_lag_messages{{topic="{USAGE}"}}') == 0, what="no lag")
