@@ -7,8 +7,6 @@ worker when it starts, with one sentence, not when somebody is to be woken.
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
 import os
 import random
 import time
@@ -26,6 +24,7 @@ from pipeline.alerts.engine import Delivery
 from pipeline.alerts.messages import Message, Told
 from pipeline.catalogue.alerts import Channel
 from pipeline.errors import ConfigError, CsfError, ServiceUnavailable
+from pipeline.signing import DELIVERY, SIGNATURE, signature
 
 _TIMEOUT_S = 10.0
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.5, 60.0
@@ -106,7 +105,7 @@ def make_sender(channel: Channel) -> Sender:
         raise ConfigError(f"channel '{channel.id}': url: is no address of http or https; mend it")
     if channel.kind == "webhook":
         key = _secret(channel, "secret", channel.secret_env, channel.secret_file)
-        return WebhookSender(channel.id, url, key.encode() if key else None)
+        return WebhookSender(channel.id, url, key)
     return AlertmanagerSender(channel.id, url)
 
 
@@ -137,26 +136,20 @@ class _HttpSender:
 class WebhookSender(_HttpSender):
     """Posts a notification as JSON.
 
-    ``X-CSF-Notification`` is its id; with a key ``X-CSF-Signature`` is ``sha256=`` and the hexadecimal HMAC-SHA256 of the
-    timestamp in ``X-CSF-Timestamp`` (epoch seconds), a point and the body.
+    ``CSF-Delivery`` is its id; with a key ``CSF-Signature`` is as ``pipeline.signing`` makes it.
     """
 
-    def __init__(self, name: str, url: str, key: bytes | None) -> None:
+    def __init__(self, name: str, url: str, key: str | None) -> None:
         super().__init__(name, url)
         self._key = key
 
     async def send(self, message: Message) -> None:
         """Send one notification."""
-        body, stamp = _encode(message), str(int(time.time()))
-        headers = {"X-CSF-Notification": message.id, "X-CSF-Timestamp": stamp}
+        body = _encode(message)
+        headers = {DELIVERY: message.id}
         if self._key is not None:
-            headers["X-CSF-Signature"] = sign(self._key, stamp, body)
+            headers[SIGNATURE] = signature(self._key, int(time.time()), body)
         await self._post(self._url, body, headers)
-
-
-def sign(key: bytes, stamp: str, body: bytes) -> str:
-    """Return the signature of a webhook's body sent at a timestamp."""
-    return "sha256=" + hmac.new(key, stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
 
 
 class AlertmanagerSender(_HttpSender):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import smtplib
 import ssl
 import time
@@ -19,13 +18,13 @@ import httpx2
 
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.report.model import Report
+from pipeline.signing import DELIVERY, SIGNATURE, signature
 from reports.letter import notice, subject, text
 from reports.rendering import file_name, render
 
 _TIMEOUT_S = 30.0
 #: Statuses of a webhook that may be other ones a moment later.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-SIGNATURE, DELIVERY = "CSF-Signature", "CSF-Delivery"
 
 
 class Undeliverable(Exception):
@@ -152,12 +151,6 @@ class Mailbox:
         message.set_content(text(report))
         message.add_attachment(pdf(), maintype="application", subtype="pdf", filename=file_name(report, "pdf"))
         self.server.send(message, self.address)
-
-
-def signature(secret: str, at: int, body: bytes) -> str:
-    """Return the signature header: ``t=`` epoch seconds, ``v1=`` HMAC-SHA256 of ``t.body`` in hex."""
-    made = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={made}"
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -139,8 +138,16 @@ class Writer:
         if url is None:
             return ""
         for name, text in (("csf", self._book.csf_of(rule)), ("kpi", getattr(rule, "kpi", "")), ("scope", scope)):
-            url = url.replace(f"{{{name}}}", quote(text, safe=""))
+            url = url.replace(f"{{{name}}}", _quoted(text))
         return url
+
+
+def _quoted(text: str) -> str:
+    """Return a text as a part of an address."""
+    plain = "-._~"
+    return "".join(
+        c if (c.isascii() and c.isalnum()) or c in plain else f"%{c.encode().hex('%').upper()}" for c in text
+    )
 
 
 def _rfc(at: float) -> str:

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from agents.notifying import sign
 from pipeline.alerts import inputs as i
+from pipeline.signing import SIGNATURE, signature
 from pipeline.stores.sqlite import SqliteStore
 from tests.agents.harness import committed, until
 from tests.alerts.receiver import Receiver
@@ -64,7 +64,8 @@ def test_raise_and_clear_are_told_once_though_the_worker_is_killed(workers, aler
     assert [(c.rule, c.state) for c in store.alerts()] == [("delay_odd", "firing"), ("delay_odd", "resolved")]
     store.close()
     for headers, body in zip(receiver.headers, receiver.bodies, strict=True):
-        assert headers["X-CSF-Signature"] == sign(b"swordfish-and-more", headers["X-CSF-Timestamp"], body)
+        at = int(headers[SIGNATURE][2:].partition(",")[0])
+        assert headers[SIGNATURE] == signature("swordfish-and-more", at, body)
     assert "swordfish" not in worker.output
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 import yaml
 
-from agents.notifying import sign
 from cli.embedded.kafka import EmbeddedKafka, free_port
 from connectors.producer import EventProducer
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import TYPES, event_topic
+from pipeline.signing import SIGNATURE, signature
 from tests.agents.harness import until
 from tests.alerts.receiver import Receiver
 from tests.paths import ROOT
@@ -258,7 +258,8 @@ def test_everybody_hears_the_same_timeline_though_the_worker_is_killed_twice(
     assert len(hook.got) <= len(RAISED | CLEARED) + 2
     assert len(mail.got) <= len(RAISED | CLEARED) + 2
     for headers, body in zip(hook.headers, hook.bodies, strict=True):
-        assert headers["X-CSF-Signature"] == sign(KEY.encode(), headers["X-CSF-Timestamp"], body)
+        at = int(headers[SIGNATURE][2:].partition(",")[0])
+        assert headers[SIGNATURE] == signature(KEY, at, body)
     down = next(text for subject, text in mail.texts() if "A service is down" in subject)
     for part in (
         "Shop",
