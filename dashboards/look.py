@@ -121,6 +121,10 @@ def _property(name: str) -> str:
     return {"display_name": "displayName", "no_value": "noValue"}.get(name, name)
 
 
+#: the properties that colour a cell's words; see ``panels.table`` for why there are two
+COLOURED_WORDS: dict[str, Any] = {"custom_displayMode": "color-text", "custom_cellOptions": {"type": "color-text"}}
+
+
 def by_name(name: str) -> Matcher:
     """Return the matcher of one field."""
     return Matcher(id="byName", options=name)

@@ -282,7 +282,6 @@ class Board(_Part, frozen=True):
     annotations: Annotations = Annotations()
     links: tuple[DashboardLink, ...] = ()
     schema_version: int = SCHEMA_VERSION
-    style: str = "dark"
     timezone: str = ""
     editable: bool = True
     graph_tooltip: int = 1

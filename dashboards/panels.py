@@ -124,9 +124,19 @@ def table(
     descending: bool = False,
     transformations: Sequence[Transformation] = (),
 ) -> Panel:
-    """Return a table, sorted by the column shown as ``sort``."""
+    """Return a table, sorted by the column shown as ``sort``.
+
+    How a cell looks is said twice: by ``displayMode``, which schema version 37 knows, and ``cellOptions``, which 9.4 reads.
+    """
     base = fields or Field()
-    custom = {"align": "auto", "displayMode": "auto", "filterable": False, "inspect": False, **base.custom}
+    custom = {
+        "align": "auto",
+        "displayMode": "auto",
+        "cellOptions": {"type": "auto"},
+        "filterable": False,
+        "inspect": False,
+        **base.custom,
+    }
     options = {
         "showHeader": True,
         "footer": {"show": False, "reducer": ["sum"], "fields": "", "countRows": False},

@@ -17,7 +17,7 @@ from dashboards.panels import (
     table,
     timeseries,
 )
-from dashboards.queries import always
+from dashboards.queries import always, known
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx_lines import LIVE, STATUS
 
@@ -122,19 +122,24 @@ def _rolling(catalogue: Catalogue, any_kpi: Sequence[Override]) -> Panel:
 
 
 def _by_service(catalogue: Catalogue, any_kpi: Sequence[Override]) -> Panel:
-    columns = [parts.figure("value", _KPI), always("status", "Status"), parts.figure("target", _KPI)]
-    names = ["Status", *(f"{field} {kpi}" for kpi in catalogue.kpis for field in ("value", "target"))]
+    columns = [
+        parts.figure("value", _KPI),
+        always("status", "Status"),
+        parts.figure("target", _KPI),
+        known("score", "Score"),
+    ]
+    names = ["Status", "Score", *(f"{field} {kpi}" for kpi in catalogue.kpis for field in ("value", "target"))]
     conditions = [_THIS_KPI, queries.IS_SERVICE, *queries.in_window()]
     query = queries.newest(LIVE, columns, conditions, ["scope", "definition"])
     return table(
-        "By service",
+        "By service, worst first",
         [influx(LIVE_SOURCE, query)],
         overrides=[
             *any_kpi,
             look.override(look.by_name("scope"), display_name="Service", mappings=look.scope_names(catalogue)),
             parts.STATUS_CELLS,
+            look.override(look.by_name("Score"), decimals=0, mappings=[look.NULL_IS_UNKNOWN]),
         ],
-        sort="Status",
-        descending=True,
+        sort="Score",
         transformations=newest_definition("scope", names),
     )

@@ -66,7 +66,7 @@ def _report(catalogue: Catalogue) -> Panel:
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("csf"), display_name="CSF", mappings=[look.csf_names(catalogue), names], custom_width=160),
             look.override(look.by_pattern("^(Concerns|Suggestions)$"), mappings=look.LINES),
-            look.override(look.by_name("Verdict"), mappings=[look.STATES], custom_displayMode="color-text", custom_width=90),
+            look.override(look.by_name("Verdict"), mappings=[look.STATES], custom_width=90, **look.COLOURED_WORDS),
         ],
     )  # fmt: skip
 

@@ -77,9 +77,7 @@ CHOSEN_KPI = "${kpi:raw}"
 
 
 COVERAGE = look.override(look.by_name("Coverage"), unit="percent", decimals=1, color=look.FIXED_TEXT)
-STATUS_CELLS = look.override(
-    look.by_name("Status"), mappings=[look.STATES], custom_displayMode="color-text", custom_width=110
-)
+STATUS_CELLS = look.override(look.by_name("Status"), mappings=[look.STATES], custom_width=110, **look.COLOURED_WORDS)
 STATUS_WORDS = look.override(look.by_name("Status"), mappings=[look.STATES, look.NULL_IS_UNKNOWN])
 
 
@@ -109,6 +107,9 @@ def of_any_kpi(catalogue: Catalogue, *, coloured: bool = False) -> list[Override
     return [*found, *NAMES]
 
 
+COUNT_IN_TOOLTIP = look.override(
+    look.by_name("Count"), decimals=0, unit="none", custom_hideFrom={"viz": True, "legend": True, "tooltip": False}
+)
 #: patterns of the columns of ``kpi_columns``
 FIGURES = ("value .*", "Status", "target .*", "Coverage")
 
@@ -135,14 +136,16 @@ def months_of(
     """
     column = figure("value", kpis[0] if len(kpis) == 1 else CHOSEN_KPI)
     conditions = [queries.tag_is("period", "month"), *where]
-    query = queries.points(PERIOD, [always("month", "Month"), column], conditions, ["definition"])
+    # the count is no bar, it stands in the tooltip; without any number, months that are all unknown would be an error
+    columns = [always("month", "Month"), column, always("count", "Count")]
+    query = queries.points(PERIOD, columns, conditions, ["definition"])
     return barchart(
         title,
         [influx(HISTORY_SOURCE, query)],
         "Month",
-        overrides=overrides,
+        overrides=[*overrides, COUNT_IN_TOOLTIP],
         description=description,
-        transformations=newest_definition("Month", [f"value {kpi}" for kpi in kpis]),
+        transformations=newest_definition("Month", ["Count", *(f"value {kpi}" for kpi in kpis)]),
     )
 
 

@@ -22,7 +22,7 @@ TYPES = {"stat", "table", "timeseries", "barchart", "text"}
 #: properties that an override may set in 9.4, of those that boards may use
 PROPERTIES = {
     "unit", "decimals", "min", "max", "displayName", "mappings", "thresholds", "color", "noValue", "links",
-    "custom.hidden", "custom.displayMode", "custom.width", "custom.align", "custom.drawStyle", "custom.lineStyle",
+    "custom.hidden", "custom.displayMode", "custom.cellOptions", "custom.width", "custom.align", "custom.drawStyle", "custom.lineStyle",
     "custom.lineWidth", "custom.fillOpacity", "custom.axisPlacement", "custom.hideFrom", "custom.thresholdsStyle",
     "custom.showPoints", "custom.lineInterpolation", "custom.pointSize", "custom.stacking",
 }  # fmt: skip
