@@ -41,6 +41,7 @@ check: dev  ## lint, types, import direction, generated docs current
 	$(BIN)/mypy
 	$(CSF) catalogue check
 	$(CSF) catalogue docs --check
+	$(CSF) connector docs --check
 	$(CSF) dashboards build --check
 
 fuzz: dev  ## give every parser 100,000 inputs (FUZZ_SEED for others)
@@ -74,6 +75,7 @@ soak: dev  ## an hour at half the top rate; prints the slope of the worker's mem
 
 docs: dev  ## write the generated references and boards
 	$(CSF) catalogue docs
+	$(CSF) connector docs
 	$(CSF) dashboards build
 
 lock:  ## resolve the lock files anew (needs uv)

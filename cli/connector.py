@@ -21,6 +21,7 @@ from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
 from connectors.cursors import read_cursors
+from connectors.engine.docs import pages
 from connectors.engine.load import load_declaration, shipped
 from connectors.following import place_from
 from connectors.outbox import Outbox
@@ -53,6 +54,31 @@ def list_connectors(fmt: str) -> None:
         declared = load_declaration(name)
         rows.append({"name": name, "what": declared.what, "tested": declared.tested})
     print_rows(rows, ["name", "what", "tested"], fmt)
+
+
+@connector.command()
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if a page is not current.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="The project's folder [default: this one].",
+)
+def docs(only_check: bool, out: Path) -> None:
+    """Write the pages of the shipped connectors."""
+    made = {out / place: text for place, text in pages().items()}
+    stale = [path for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text]
+    for path in stale:
+        if only_check:
+            say(f"{path} is not current; run: csf connector docs", err=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(made[path], "utf-8")
+        say(f"wrote {path}")
+    if only_check and stale:
+        raise click.exceptions.Exit(1)
+    if not stale:
+        say(f"{len(made)} pages of connectors are current.")
 
 
 @connector.command()

@@ -140,11 +140,12 @@ class StreamReader:
             length = min(cursor.step_s, length * 2)
 
     def _window(self, cursor: Window, start: datetime, until: datetime) -> None:
+        zone = str(filled(cursor.zone, self._given, self.cursor))
         asked_from = max(before(start, cursor.overlap_s), self.place.first)
         given = {
             **self._given,
-            "since": time_text(asked_from, cursor.format, cursor.zone),
-            "until": time_text(until, cursor.format, cursor.zone),
+            "since": time_text(asked_from, cursor.format, zone),
+            "until": time_text(until, cursor.format, zone),
             "length": str(int((until - asked_from).total_seconds())),
         }
         most = cursor.too_many.rows if cursor.too_many else None
@@ -192,8 +193,11 @@ class StreamReader:
         request = self.reading.stream.request
         if ties:
             request = msgspec.structs.replace(request, query={**request.query, **cursor.ties})
-        first = next(self._pages(self._call(request, given), None))
-        records = [r for r in first if isinstance(r, dict)]
+        records: list[Record] = []
+        for page in self._pages(self._call(request, given), None):  # an empty page may be one that rights emptied
+            records = [r for r in page if isinstance(r, dict)]
+            if records:
+                break
         if not records:
             return []
         self._in_order(cursor, records, given["time"])
@@ -293,7 +297,12 @@ class StreamReader:
         """Return a record with what further requests say of it."""
         for name, also in self.reading.stream.also.items():
             call = self._call(also.request, {**self._given, **self._of_record(also.request, record)})
-            found = self._records(self._ask(call), also.records)
+            answer = self._ask(call)
+            found = (
+                [answer.body]
+                if isinstance(answer.body, dict) and not also.records
+                else self._records(answer, also.records)
+            )
             only = [r for r in found if isinstance(r, dict) and holds(also.only, r)]
             record = {**record, name: only}
         return record

@@ -19,6 +19,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
 _HALF = re.compile("[\ud800-\udfff]")
+_MERGE = "tag:yaml.org,2002:merge"
 _MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
 
 #: The kinds of measures by name.
@@ -45,6 +46,8 @@ class _Loader(yaml.SafeLoader):
         """Return the mapping; raises ConstructorError at a second use of a key."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
+            if key_node.tag == _MERGE:  # "<<": what stands beside it overrides what it brings
+                continue
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, str) and key in seen:
                 raise yaml.constructor.ConstructorError(

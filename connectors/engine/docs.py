@@ -1,0 +1,101 @@
+"""Pages of the shipped connectors, made from their declarations so that they cannot drift from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connectors.engine.auth import needed
+from connectors.engine.declaration import Declaration, Stream, Window
+from connectors.engine.load import load_declaration, shipped
+from pipeline.catalogue.loader import load_catalogue
+from pipeline.engine.plan import build_plan
+
+_MADE = "<!-- made by `csf connector docs` from {what}: change that, not this page -->"
+_TESTED = {
+    "peer": "Tested against the real thing.",
+    "shapes": "*Shape-tested*: against answers of the documented shape only, never against a live tenant. Say so where you rely on it.",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Return the pages, by their place below the project's folder."""
+    declarations = {name: load_declaration(name) for name in shipped()}
+    found = {
+        Path("connectors") / name / "README.md": _page(d, shipped()[name].parent) for name, d in declarations.items()
+    }
+    return {**found, Path("docs/connectors/sources.md"): _index(declarations)}
+
+
+def _types(stream: Stream) -> list[str]:
+    return sorted({str(event["type"]) for event in stream.mapping["events"]})
+
+
+def _fields(stream: Stream) -> list[str]:
+    return sorted({str(field) for event in stream.mapping["events"] for field in event["data"]})
+
+
+def _index(declarations: dict[str, Declaration]) -> str:
+    rows = [
+        f"| [{d.title}](../../connectors/{name}/README.md) | {d.what} | {', '.join(sorted({t for s in d.streams for t in _types(s)}))} "
+        f"| {'real peer' if d.tested == 'peer' else 'shapes only'} |"
+        for name, d in declarations.items()
+    ]
+    return "\n".join(
+        [
+            "# Sources that can be read", "", _MADE.format(what="connectors/*/connector.yaml"), "",
+            "How they are configured and run: [pull connectors](pulling.md). Any other system with a JSON API: [writing a "
+            "connector](../writing-a-connector.md).", "",
+            "| source | reads | events | tested against |", "| --- | --- | --- | --- |", *rows, "",
+        ]
+    )  # fmt: skip
+
+
+def _page(d: Declaration, folder: Path) -> str:
+    lines = [
+        f"# {d.title}", "", _MADE.format(what="connector.yaml and sample.yaml"), "", f"Reads {d.what}. {_TESTED[d.tested]}", "",
+        "```yaml", (folder / "sample.yaml").read_text("utf-8").rstrip(), "```", "",
+        f"`csf connector test NAME`, `csf connector run NAME`; all keys: [pull connectors](../../docs/connectors/pulling.md). Polled every {d.poll_s:g} s.", "",
+        "## Options", "", "| option | what | default |", "| --- | --- | --- |",
+        *(f"| `{name}` | {_cell(o.what)} | {'`' + _cell(str(o.default)) + '`' if o.default is not None else 'needed' + _example(o.example)} |"
+          for name, o in d.options.items()), "",
+        "## Credentials", "", *(_way(name, needed(way), sole=len(d.auth) == 1) for name, way in d.auth.items()), "",
+        "## Streams", "", *(line for stream in d.streams for line in _stream(stream)),
+        "## KPIs", "", _kpis(d), "",
+    ]  # fmt: skip
+    if d.limits:
+        lines += ["## Limits", "", *(f"* {limit}" for limit in d.limits), ""]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _example(example: str) -> str:
+    return f", for example `{_cell(example)}`" if example else ""
+
+
+def _way(name: str, keys: tuple[set[str], set[str]], *, sole: bool) -> str:
+    must, may = (", ".join(f"`{k}`" for k in sorted(each)) for each in keys)
+    use = "" if sole else f"`use: {name}`: "
+    return f"* {use}{must or 'nothing is asked'}{f', maybe {may}' if may else ''}"
+
+
+def _stream(stream: Stream) -> list[str]:
+    lines = [
+        f"### {stream.name}", "", f"{stream.what[:1].upper()}{stream.what[1:]}: `{stream.request.method} {stream.request.path}`.", "",
+        f"* Events: {', '.join(f'`{t}`' for t in _types(stream))} with {', '.join(_fields(stream))}",
+        *(f"* Needs: {permission}" for permission in stream.permissions),
+    ]  # fmt: skip
+    if isinstance(stream.cursor, Window):
+        lines.append(f"* By time, {stream.cursor.lag_s:g} s behind; {stream.cursor.overlap_s:g} s are read again")
+    if stream.unfinished is not None:
+        lines.append(f"* What is not final is asked for again at every poll, at most {stream.unfinished.most} of them")
+    return [*lines, ""]
+
+
+def _kpis(d: Declaration) -> str:
+    plan = build_plan(load_catalogue(None))
+    types = {t for stream in d.streams for t in _types(stream)}
+    names = [k.id for k in plan.catalogue.kpis.values() if k.breakdown_of is None and plan.types_of_kpi[k.id] & types]
+    return f"Its events are read by {', '.join(f'`{n}`' for n in names)}, each as far as the fields it needs are told."

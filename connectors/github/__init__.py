@@ -1,0 +1,1 @@
+"""GitHub: a declaration, see README.md."""

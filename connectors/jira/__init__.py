@@ -1,0 +1,1 @@
+"""Jira Service Management: a declaration, see README.md."""

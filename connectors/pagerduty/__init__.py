@@ -1,0 +1,1 @@
+"""PagerDuty: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""ServiceNow: a declaration, see README.md."""

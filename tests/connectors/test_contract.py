@@ -1,0 +1,216 @@
+"""The contract of every pull connector, run on the cases in its folder.
+
+A case is ``config.yaml`` (a configuration whose address is ``{address}``), ``exchange.yaml`` (the time, what is asked, what is answered) and what
+must come of it: ``expected.jsonl`` and, where something is told, ``expected.err``. ``CSF_WRITE_CASES=1`` writes these two anew, to be reviewed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import stamina
+import yaml
+
+from connectors.engine.config import load_entries, prepare
+from connectors.engine.declaration import HeaderAuth
+from connectors.engine.load import load_declaration, shipped
+from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused
+from pipeline.events.families import TYPES, event_topic
+from pipeline.events.validate import decode_data, decode_envelope
+from tests.connectors.pulling import Bench
+from tests.connectors.vendor import Asked, Says, serving
+
+CASES = sorted(path.parent for folder in shipped().values() for path in folder.parent.glob("testcases/*/config.yaml"))
+WRITE = bool(os.environ.get("CSF_WRITE_CASES"))
+SECRET = "s3cret-marker-"
+
+
+@pytest.fixture(params=CASES, ids=lambda p: f"{p.parent.parent.name}-{p.name}")
+def case(request, monkeypatch):
+    for name in secrets_of((request.param / "config.yaml").read_text()):
+        monkeypatch.setenv(name, SECRET + name)
+    with stamina.set_testing(True, attempts=3, cap=True):
+        yield Case(request.param)
+
+
+def secrets_of(text: str) -> list[str]:
+    auth = yaml.safe_load(text)[0].get("auth", {})
+    return [value["env"] for value in auth.values() if isinstance(value, dict) and "env" in value]
+
+
+class Case:
+    """One case: its exchange as a vendor, its configuration on a bench."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        document = yaml.safe_load((folder / "exchange.yaml").read_text())
+        self.now = datetime.fromisoformat(str(document["now"]))
+        self.exchange = document["exchange"]
+        self.used: set[int] = set()
+        self.strange: list[Asked] = []
+        self.address = ""
+
+    def answer(self, asked: Asked) -> Says:
+        for i, each in enumerate(self.exchange):
+            if fits(each["ask"], asked):
+                self.used.add(i)
+                text = json.dumps({"body": each["says"].get("body"), "headers": each["says"].get("headers", {})})
+                says = json.loads(text.replace("{address}", self.address))
+                return Says(says["body"], each["says"].get("status", 200), says["headers"])
+        self.strange.append(asked)
+        return Says({"error": "nothing of the case fits"}, 418)
+
+    @contextmanager
+    def vendor(self):
+        with serving(self.answer) as vendor:
+            self.address = vendor.address
+            yield vendor
+
+    def bench(self, tmp_path, **more: Any) -> Bench:
+        config = tmp_path / "connectors.yaml"
+        (entry,) = yaml.safe_load((self.folder / "config.yaml").read_text().replace("{address}", self.address))
+        config.write_text(yaml.safe_dump([{**entry, **more}]))
+        return Bench(prepare(load_entries(config)[0], config), now=self.now)
+
+    def expected(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "expected.jsonl").read_text().splitlines()]
+
+
+def fits(ask: dict[str, Any], asked: Asked) -> bool:
+    body = asked.body or {}
+    return (
+        ask.get("method", "GET") == asked.method
+        and ask["path"] == asked.path
+        and all(asked.query.get(k) == v for k, v in ask.get("query", {}).items())
+        and all(body.get(k) == v for k, v in ask.get("body", {}).items())
+    )
+
+
+def test_it_asks_what_the_case_says_and_makes_the_expected_events(case, tmp_path):
+    with case.vendor():
+        bench = case.bench(tmp_path)
+        events = bench.poll()
+    assert not case.strange
+    assert case.used == set(range(len(case.exchange)))
+    told = "".join(f"{line}\n" for line in [*bench.said, *(letter["detail"] for letter in bench.sink.letters)])
+    err = case.folder / "expected.err"
+    if WRITE:
+        (case.folder / "expected.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
+        err.unlink(missing_ok=True)
+        if told:
+            err.write_text(told)
+    assert events == case.expected()
+    assert told == (err.read_text() if err.exists() else "")
+    now_ms = int(case.now.timestamp() * 1000)
+    for event in events:
+        try:
+            decode_data(decode_envelope(json.dumps(event).encode()), event_topic(TYPES[event["type"]][0]), now_ms)
+        except InvalidEvent as e:
+            pytest.fail(f"{event['id']}: {e}")
+
+
+def test_it_goes_on_after_a_restart_and_sends_no_new_event(case, tmp_path):
+    with case.vendor():
+        bench = case.bench(tmp_path)
+        first = {e["id"] for e in bench.poll()}
+        again = {e["id"] for e in bench.poll(anew=True)} if not asks_again(bench) else set()
+    assert again <= first
+    assert len(first) == len(bench.sink.events) == len(case.expected())
+
+
+def asks_again(bench: Bench) -> bool:
+    """Whether open entities are asked for, which the case does not answer."""
+    return any("|open:" in name for name in bench.sink.cursors)
+
+
+def test_pages_read_twice_have_the_same_ids(case, tmp_path):
+    with case.vendor():
+        assert case.bench(tmp_path).poll() == case.bench(tmp_path).poll()
+
+
+FAULTS = {
+    "500": Says({"error": "oops"}, 500), "malformed": Says(raw=b'{"result": [{'), "too fast": Says(None, 429, {"Retry-After": "7"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_fault_that_passes_changes_nothing(case, tmp_path, fault):
+    with case.vendor() as vendor:
+        vendor.faults = [fault]
+        bench = case.bench(tmp_path)
+        assert bench.poll() == case.expected()
+    assert bench.waits == ([7.0] if fault.status == 429 else [])
+
+
+def test_a_source_that_hangs_is_told(case, tmp_path):
+    with case.vendor() as vendor:
+        vendor.always = Says(hangs=True)
+        bench = case.bench(tmp_path, timeout_s=0.1)
+        with pytest.raises(ServiceUnavailable, match="does not answer"):
+            bench.poll()
+    assert not bench.sink.cursors
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_told_without_the_secret(case, tmp_path, status):
+    with case.vendor() as vendor:
+        bench = case.bench(tmp_path)
+
+        def echo(asked: Asked) -> Says:
+            return Says({"you said": [asked.headers, asked.query]}, status)
+
+        vendor.answer = echo
+        with pytest.raises(SourceRefused, match=f"answers {status}") as caught:
+            bench.poll()
+    shown = f"{caught.value}{bench.said}{bench.sink.stored}{bench.connector!r}"
+    assert not any(
+        SECRET + name in shown for name in secrets_of((case.folder / "config.yaml").read_text()) if "USER" not in name
+    )
+    assert all(reading.stream.permissions for reading in bench.connector.readings)
+
+
+def test_every_option_changes_something(case, tmp_path):
+    with case.vendor():
+        bench = case.bench(tmp_path)
+        options = yaml.safe_load((tmp_path / "connectors.yaml").read_text())[0]["options"]
+        for name, option in bench.connector.declaration.options.items():
+            other: Any = ["other/one"] if option.many else "https://other.example.org"
+            changed = case.bench(tmp_path, options={**options, name: other}, streams=[]).connector
+            assert shape(changed) != shape(case.bench(tmp_path, streams=[]).connector), name
+
+
+def shape(connector: Any) -> bytes:
+    return msgspec.json.encode([connector.base, [[r.name, r.stream, r.mapping, r.given] for r in connector.readings]])
+
+
+def test_a_wrong_option_is_told(case, tmp_path):
+    with (
+        case.vendor(),
+        pytest.raises(ConfigError, match=r"options: there is no option 'addres'; did you mean 'address'\?"),
+    ):
+        case.bench(tmp_path, options={"addres": "x"})
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_folder_is_whole(name, monkeypatch):
+    folder = shipped()[name].parent
+    declaration = load_declaration(name)
+    assert declaration.name == name
+    assert (folder / "__init__.py").is_file()
+    assert any(case.parent.parent == folder for case in CASES)
+    sample = folder / "sample.yaml"
+    for entry in load_entries(sample):
+        assert entry.connector == name
+        for way in declaration.auth.values():
+            assert not isinstance(way, HeaderAuth) or way.headers
+        auth = {k: v if k == "use" else {"env": "ANY"} for k, v in entry.auth.items()}
+        monkeypatch.setenv("ANY", "any-secret")
+        prepared = prepare(msgspec.structs.replace(entry, auth=auth), sample)
+        assert {r.stream.name for r in prepared.readings} == {s.name for s in declaration.streams}
