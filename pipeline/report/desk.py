@@ -96,7 +96,7 @@ class Desk:
         if self._store is None:
             return Baseline()
         values = self._store.periods(period="month", kpis=[kpi], scopes=[scope])
-        found = latest_closed(values, self._calendar.start_of(start))
+        found = latest_closed(values, min(self._calendar.start_of(start), self._now_ms() // 1000))
         return Baseline() if found is None else Baseline(found.value, self._calendar.iso(found.start)[:7])
 
     def rules(self) -> Rules:
@@ -128,8 +128,12 @@ class Desk:
 
 
 def latest_closed(values: Sequence[KpiValue], before: int) -> KpiValue | None:
-    """Return the known value of the latest closed month that ended by a time, None where there is none."""
-    closed = [v for v in values if v.state in {"closed", "restated"} and v.end <= before and v.value is not None]
+    """Return the known value of the latest closed month that ended by a time, None where there is none.
+
+    A value brought from elsewhere is final when its month is over: no event can still change it.
+    """
+    known = [v for v in values if v.end <= before and v.value is not None]
+    closed = [v for v in known if v.reported or v.state in {"closed", "restated"}]
     return max(closed, key=lambda v: v.start, default=None)
 
 

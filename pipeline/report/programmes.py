@@ -89,7 +89,10 @@ def _point(calendar: Calendar, start: int, value: KpiValue | None, clock: float)
     month, end = calendar.iso(start)[:7], calendar.next_month(start)
     elapsed = min(1.0, max(0.0, (clock - start) / (end - start)))
     if value is None:
-        return Point(month=month, value=None, elapsed=elapsed)
+        return Point(month=month, value=None, elapsed=elapsed, state="closed" if elapsed >= 1 else "to_date")
+    state = "to_date" if value.state == "live" else value.state
+    if value.reported and elapsed >= 1 and state == "to_date":
+        state = "closed"  # no event can still change what was brought from elsewhere
     return Point(
         month=month,
         value=value.value,
@@ -98,10 +101,10 @@ def _point(calendar: Calendar, start: int, value: KpiValue | None, clock: float)
         count=value.count,
         coverage=value.coverage,
         target=value.target,
-        state="to_date" if value.state == "live" else value.state,
+        state=state,
         reported=value.reported,
         definition_version=value.definition_version,
-        elapsed=elapsed if value.state in {"to_date", "live"} else 1.0,
+        elapsed=elapsed if state == "to_date" else 1.0,
     )
 
 

@@ -81,8 +81,7 @@ def test_bodies() -> None:
             else:
                 desk.comment(body, body.who, "console")
         except (EntryRefused, EntryConflict) as e:
-            assert 0 < len(str(e)) < 3000
-            assert str(e).encode(), "a sentence that can be sent"
+            told(e)
             return
         made = log.held[-1]
         assert msgspec.json.decode(entry_bytes(made), type=Entry) == made
@@ -90,5 +89,9 @@ def test_bodies() -> None:
         fold_comments(log.held, calendar)
         changes(made, folded.get(made.subject))
         msgspec.json.encode(sip_reports(folded.values(), {}, catalogue, date(2026, 10, 20)))
+
+    def told(error: Exception) -> None:
+        assert 0 < len(str(error)) < 3000
+        assert str(error).encode(), "a sentence that can be sent"
 
     fuzz(bodies, check)

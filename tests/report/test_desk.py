@@ -81,6 +81,15 @@ def test_the_baseline_of_one_that_started_earlier_is_of_before_its_start(office:
     assert (sip.baseline, sip.baseline_month) == (None, None)
 
 
+def test_what_was_brought_from_elsewhere_is_a_baseline_once_its_month_is_over(office: Office) -> None:
+    office.store.write_values(
+        [month_value(m, v, "to_date", reported=True) for m, v in (("2026-09", 9.0), ("2026-10", 8.0))]
+    )
+    sip = office.open()
+    assert (sip.baseline, sip.baseline_month) == (9.0, "2026-09")
+    assert office.open(start="2027-02-01").baseline_month == "2026-09"
+
+
 def test_a_baseline_that_is_given_holds(office: Office) -> None:
     sip = office.open(baseline=20.0, goal=15.0)
     assert (sip.baseline, sip.baseline_month) == (20.0, None)

@@ -76,7 +76,8 @@ def test_months_are_read_from_a_year_before_the_start_in_one_query(catalogue, tm
         [
             KpiValue(
                 csf="reliability", kpi="mttr", scope="org", period="month", start=start,
-                end=CALENDAR.next_month(start), value=float(i), unit="h", state="to_date" if i == 3 else "closed",
+                end=CALENDAR.next_month(start), value=float(i), unit="h", state="to_date" if i in {2, 3} else "closed",
+                reported=i == 2,
             )
             for i, start in enumerate(starts)
         ]
@@ -86,6 +87,6 @@ def test_months_are_read_from_a_year_before_the_start_in_one_query(catalogue, tm
     store.close()
     assert [p.month for p in months[:2]] == ["2025-10", "2025-11"]
     assert [p.month for p in months if p.value is not None] == ["2025-10", "2026-10", "2026-11"]
-    assert [p.elapsed for p in months[-2:]] == [1.0, 0.5]
+    assert [(p.elapsed, p.state) for p in months[-2:]] == [(1.0, "closed"), (0.5, "to_date")]
     assert len(months) == 14
     assert read_months(store, [], catalogue, "2026-11", middle) == {}
