@@ -1,6 +1,6 @@
 """The report as PDF: typeset by Typst from the same words and charts as the page.
 
-Tagged and made to PDF/UA-1, with bookmarks, running heads and page numbers. Only the fonts that come with the compiler
+Tagged, made to PDF/UA-1 (accessible) and PDF/A-2a (lasting), with bookmarks, running heads and page numbers. Only the fonts that come with the compiler
 are used and the time of making is the report's own, so the same report gives the same bytes anywhere.
 """
 
@@ -44,7 +44,7 @@ def render(report: Report) -> bytes:
             format="pdf",
             font_paths=_fonts(),
             sys_inputs={"view": msgspec.json.encode(view).decode()},
-            pdf_standards=["ua-1"],
+            pdf_standards=["ua-1", "a-2a"],
             timestamp=int(datetime.fromisoformat(made).timestamp()),
         )
     except typst.TypstError as error:

@@ -42,7 +42,9 @@ def test_a_pdf_says_what_it_is(printed: bytes) -> None:
     assert root["/ViewerPreferences"]["/DisplayDocTitle"] == True  # noqa: E712
     assert reader.metadata is not None
     assert reader.metadata.title == "Monthly Operating Report, October 2026: Whole organisation, Northwind Retail"
-    assert "pdfuaid:part>1<" in reader.xmp_metadata.stream.get_data().decode()  # type: ignore[union-attr]
+    said = reader.xmp_metadata.stream.get_data().decode()  # type: ignore[union-attr]
+    assert "pdfuaid:part>1<" in said
+    assert "pdfaid:part>2<" in said
     assert {round(page.mediabox.width) for page in reader.pages} == {595}  # A4
 
 
