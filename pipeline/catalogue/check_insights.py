@@ -70,7 +70,7 @@ def _condition(rule: model.Insight, catalogue: model.Catalogue, where: str) -> N
         raise CatalogueError(f"{where}: asks nothing of any KPI; it would always hold")
     for of, what in asked:
         if not of:
-            raise CatalogueError(f"{where}: {what!r} is no question; ask a KPI or CSF, such as {what}.better")
+            raise CatalogueError(f"{where}: {what!r} is no question; ask a KPI or CSF, such as csat.better")
         kpi = _fields(rule, catalogue, of, where)
         allowed = (
             {**language.TRUTHS, **language.WORDS, **language.NUMBERS}
@@ -90,7 +90,7 @@ def _text(rule: model.Insight, catalogue: model.Catalogue, text: str, where: str
         raise CatalogueError(f"{where}: is empty; say it in words")
     carried = 0
     try:
-        parts = list(language.placeholders(text))
+        parts = [found for part, _ in language.parts(text) for found in language.placeholders(part)]
     except CatalogueError as error:
         raise CatalogueError(f"{where}: {error}") from None
     for _, of, what in parts:
@@ -100,5 +100,9 @@ def _text(rule: model.Insight, catalogue: model.Catalogue, text: str, where: str
         allowed = {**language.FIGURES, **language.NAMES} if kpi else language.CSF_FIGURES
         reference(what, allowed, f"{where}: {of}", "figure")
         carried += what not in language.NAMES
+    if "[" in language.joined([part for part, _ in language.parts(text)]):
+        raise CatalogueError(
+            f"{where}: brackets do not match; parts that may be left out stand in [ ], none in another"
+        )
     if figures and not carried:
         raise CatalogueError(f"{where}: carries no figure; put one in, such as {{csat.move}}")

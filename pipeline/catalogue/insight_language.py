@@ -4,7 +4,8 @@ A condition is a catalogue expression (``pipeline.catalogue.expressions``) over 
 CSF, a dot, and what is asked of it. Answers that are true or false, or words, are always known: of a KPI without a
 value they are false, or ``'unknown'``. Numbers may be unknown; a condition over an unknown number does not hold.
 
-A text carries placeholders, ``{csat.move}``. ``pipeline.report.facts`` answers them.
+A text carries placeholders, ``{csat.move}``. A part in square brackets is left out where a figure in it is unknown:
+``Incidents {incidents.move}[, backlog {backlog.value}].`` ``pipeline.report.facts`` answers placeholders.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ TRUTHS: dict[str, str] = {
     "best": "better than in every other month of the trend line (nine at least)",
     "worst": "worse than in every other month of the trend line (nine at least)",
     "dominated": "one service makes more than half of the change",
+    "meets_whole": "a breakdown's value meets the target of the KPI that it is a part of",
     "reported": "the value was brought from elsewhere",
 }
 #: What is a word of a KPI, and the words.
@@ -78,7 +80,7 @@ FIGURES: dict[str, str] = {
     "change_pct": "the change in percent with sign",
     "change_year_pct": "the change against a year before in percent",
     "gap": "how far the value is from the target, without sign",
-    "move": "`rose from 81.0% to 87.2%`, `stands at 87.2%, usually 81.0%`, `holds at 87.2%`",
+    "move": "`rose from 81.0 to 87.2%`, `stood at 87.2%, usually 81.0%`, `held at 87.2%`",
     "usual": "the centre of its natural process limits",
     "limits": "its natural process limits",
     "slope": "the trend's change a month with sign",
@@ -96,6 +98,9 @@ CSF_FIGURES: dict[str, str] = {"score": "the CSF's score of 100"}
 EACH = "kpi"
 _PATH = re.compile(r"'[^']*'|\"[^\"]*\"|\b([a-z][a-z0-9_]*)\.([a-z_]+)\b")
 _JOINT = "__"
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+#: A comma that leads a part before which others were left out.
+_LEADING = re.compile(r"(^|[(:;] ?)(?:, )+")
 
 
 def _dotted(text: str) -> str:
@@ -132,6 +137,18 @@ def compared(text: str) -> list[tuple[str, str, object]]:
     return sorted(((*split(name), word) for name, word in compared_words(plain(text))), key=str)
 
 
+def parts(text: str) -> Iterator[tuple[str, bool]]:
+    """Yield the parts of a text in order, and whether each is one that may be left out (in square brackets)."""
+    for i, part in enumerate(_OPTIONAL.split(text)):
+        if part:
+            yield part, bool(i % 2)
+
+
+def joined(said: list[str]) -> str:
+    """Return the parts that are said as one text: without a comma where a part before it was left out."""
+    return _LEADING.sub(r"\1", "".join(said))
+
+
 def placeholders(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield the parts of a text: what stands before a placeholder, its KPI or CSF, and what it is to carry.
 
@@ -141,10 +158,10 @@ def placeholders(text: str) -> Iterator[tuple[str, str, str]]:
         CatalogueError: for braces that do not match, or a placeholder that is none.
     """
     try:
-        parts = list(string.Formatter().parse(text))
+        found = list(string.Formatter().parse(text))
     except ValueError as error:
         raise CatalogueError(f"{error}; a placeholder looks like {{csat.value}}") from None
-    for literal, name, form, conversion in parts:
+    for literal, name, form, conversion in found:
         if name is None:
             yield literal, "", ""
             continue

@@ -44,7 +44,15 @@ class Facts:
         standing = self._csfs.get(of)
         if standing is not None:
             return standing.score if asked == "score" else _stands(standing, asked)
-        return ask(self.kpi(of), asked)
+        return self._meets_whole(of) if asked == "meets_whole" else ask(self.kpi(of), asked)
+
+    def _meets_whole(self, of: str) -> bool:
+        """Return whether a breakdown's value meets the target of the KPI that it is a part of."""
+        part = self.kpi(of)
+        whole = self._kpis.get(part.breakdown_of) if part is not None and part.breakdown_of else None
+        if part is None or part.value is None or whole is None or whole.target is None:
+            return False
+        return badness_by(part.direction, part.value) <= badness_by(part.direction, whole.target)
 
     def figure(self, of: str, what: str) -> str:
         """Return a figure or name of a KPI or CSF as a text carries it."""
@@ -141,10 +149,10 @@ def _from_to(report: KpiReport, before: float | None, value: float | None) -> st
 
 
 def move(report: KpiReport) -> str:
-    """Return what the value did, in words that its movement bears out."""
+    """Return what the value did, in words that its movement bears out and that suit one or many."""
     value, before, within = report.value, report.previous, report.natural_limits
     if value is None:
-        return "is unknown"
+        return words.UNKNOWN
     now = _quantity(report, value)
     if report.movement in {"improved", "worsened"}:
         kind = report.signals[0].kind if report.signals else "two_sample"
@@ -152,8 +160,8 @@ def move(report: KpiReport) -> str:
         along = before is not None and usual is not None and (value - before) * (value - usual) > 0
         if along and kind in _AGAINST_BEFORE:
             return f"{'rose' if value > (before or 0.0) else 'fell'} {_from_to(report, before, value)}"
-        return f"stands at {now}" + (f", usually {_quantity(report, usual)}" if usual is not None else "")
-    return f"holds at {now}" if report.movement == "steady" else f"is at {now}"
+        return f"stood at {now}" + (f", usually {_quantity(report, usual)}" if usual is not None else "")
+    return f"held at {now}" if report.movement == "steady" else f"came to {now}"
 
 
 def _gap(report: KpiReport) -> str:

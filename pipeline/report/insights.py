@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from pipeline.catalogue import insight_language as language
 from pipeline.catalogue.model import Catalogue, Insight, Tone
+from pipeline.report import words
 from pipeline.report.facts import Facts
 from pipeline.report.model import Figure, Finding, KpiReport
 from pipeline.report.verdict import Standing, standing
@@ -87,16 +88,31 @@ def _finding(rule: Insight, csf: str, facts: Facts) -> Finding:
 
 def _fill(text: str, facts: Facts) -> tuple[str, list[Figure]]:
     """Return a text with its placeholders filled in, and the figures in it."""
-    parts: list[str] = []
+    said: list[str] = []
     figures: list[Figure] = []
+    for part, optional in language.parts(text):
+        filled, carried, all_known = _fill_part(part, facts)
+        if optional and not all_known:
+            continue
+        said.append(filled)
+        figures += carried
+    whole = language.joined(said)
+    return whole[:1].upper() + whole[1:], figures
+
+
+def _fill_part(text: str, facts: Facts) -> tuple[str, list[Figure], bool]:
+    """Return a part of a text with its placeholders filled in, its figures, and whether all of them are known."""
+    said: list[str] = []
+    figures: list[Figure] = []
+    all_known = True
     for literal, of, what in language.placeholders(text):
-        parts.append(literal)
+        said.append(literal)
         if not of:
             continue
         carried = facts.figure(of, what)
-        parts.append(carried)
+        said.append(carried)
+        all_known = all_known and carried != words.UNKNOWN
         report = facts.kpi(of)
         if report is not None and what in language.FIGURES:
             figures.append(Figure(kpi=report.id, text=carried))
-    filled = "".join(parts)
-    return filled[:1].upper() + filled[1:], figures
+    return "".join(said), figures, all_known

@@ -12,17 +12,15 @@ months differed; and the change must be one that matters. Values without counts 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
 
 import msgspec
 
 from pipeline.catalogue.model import Kpi, Sum
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
+from pipeline.report.comparison import by_chance, by_chance_and_spread
 from pipeline.report.levels import FEWEST, Level, level
 from pipeline.report.measures import bounds, growth, month_number, sample
 from pipeline.report.model import Movement, NaturalLimits, Point, Signal, Trend
@@ -32,12 +30,8 @@ from pipeline.report.statistics import (
     Limits,
     mann_kendall,
     near_limit,
-    overdispersion,
     run_length,
     theil_sen,
-    two_proportions,
-    two_rates,
-    widened,
 )
 
 #: Known months, the reported one among them, from which process behaviour charts decide.
@@ -53,10 +47,6 @@ ENOUGH_COVERAGE = 0.5
 ENOUGH_ELAPSED = 0.5
 #: With few months, the least change that matters: relative to a count, or to the smaller side of a share.
 MATTERS = 0.05
-
-#: Events come in clusters; until so many earlier months tell how much, their variance is taken to be so many times the
-#: mean.
-ENOUGH_TO_SEE_SPREAD, UNSEEN_SPREAD = 3, 2.0
 
 
 class Assessment(msgspec.Struct, frozen=True, kw_only=True):
@@ -223,23 +213,11 @@ def _signals(case: _Case, drawn: Limits, reached: Level, shown: NaturalLimits) -
     return found
 
 
-def _by_chance(case: _Case, reached: Level) -> float | None:
-    """Return the probability that the month's counts and those of its level differ so by chance; None without counts."""
-    now = sample(case.kpi, case.month)
-    members = [sample(case.kpi, case.before[i]) for i in reached.members]
-    known_members = [m for m in members if m is not None]
-    if now is None or len(known_members) < len(members) or not members:
-        return None
-    whole = reduce(add, known_members)
-    test = two_proportions if now.share else two_rates
-    return test(now.hits, now.size, whole.hits, whole.size)
-
-
 def _charted(case: _Case, reached: Level, drawn: Limits, trend: Trend, shown: NaturalLimits) -> Assessment:
     signals = _signals(case, drawn, reached, shown)
     within = words.between(shown.lower, shown.upper, case.kpi.unit, case.kpi.decimals)
     months = words.count(shown.months, "month")
-    chance = _by_chance(case, reached) if signals else None
+    chance = by_chance(case.kpi, [case.month], [case.before[i] for i in reached.members]) if signals else None
     if not signals or signals[0].good is None:
         text = f"{case.figure(case.value)} is within the natural limits {within} of the {months} before."
         if signals:
@@ -281,15 +259,9 @@ def _lower(text: str) -> str:
 
 def _against_previous(case: _Case) -> Signal | None:
     """Return the comparison with the last known month before, None where its counts allow none."""
-    now, last = sample(case.kpi, case.month), sample(case.kpi, case.before[-1])
-    if now is None or last is None:
+    p = by_chance_and_spread(case.kpi, [case.month], case.before[-1:], case.before)
+    if p is None:
         return None
-    test = two_proportions if now.share else two_rates
-    earlier = [s for s in (sample(case.kpi, p) for p in case.before) if s is not None]
-    spread, degrees = overdispersion([s.hits for s in earlier], [s.size for s in earlier], share=now.share)
-    if not now.share and degrees < ENOUGH_TO_SEE_SPREAD:
-        spread, degrees = max(spread, UNSEEN_SPREAD), math.inf
-    p = widened(test(now.hits, now.size, last.hits, last.size), spread, degrees)
     before = case.before[-1]
     text = f"{case.figure(case.value)} against {case.figure(before.value)} in {words.month(before.month)}"
     good = case.good(case.value, before.value or 0.0)

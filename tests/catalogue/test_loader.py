@@ -112,3 +112,17 @@ def test_the_digest_follows_the_content(tmp_path: Path) -> None:
 def test_entries_that_hold_themselves_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "kpis/own.yaml", yaml.safe_dump([KPI]).replace("measure:\n", "measure: &m\n    where: *m\n"))
     assert "kpi 'first_fix': measure.where: expected 'str | null', got 'object'" in sentence(tmp_path)
+
+
+def test_insight_rules_of_an_own_directory_replace_and_add(tmp_path: Path) -> None:
+    rule = {"id": "effort_grows", "csf": "security", "tone": "neutral", "when": "ces.worse", "sentence": "{ces.move}."}
+    own = {**rule, "id": "own", "supersedes": ["fewer_incidents"]}
+    write(tmp_path, "insights/own.yaml", yaml.safe_dump([rule, own]))
+    built_in, found = load_catalogue().insights, load_catalogue(tmp_path).insights
+    assert len(found) == len(built_in) + 1
+    assert (found["effort_grows"].csf, found["own"].supersedes) == ("security", ["fewer_incidents"])
+
+
+def test_a_kpi_must_not_be_named_as_a_csf(tmp_path: Path) -> None:
+    kpi(tmp_path, id="security")
+    assert sentence(tmp_path) == "kpis/own.yaml: kpi 'security': id: 'security' is the id of a CSF; name it otherwise"
