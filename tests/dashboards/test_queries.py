@@ -77,6 +77,7 @@ def assert_same(got: list[Row], want: list[Row], columns: list[str], query: str)
         assert not wrong, f"{wrong}: {g} is not {w}: {query}"
 
 
+@pytest.mark.timeout(1200)  # thousands of queries
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_panel_answers_what_the_store_says(name: str, influxql: InfluxQl, world: World) -> None:
     found, asked, answered = board(name), set(), set()
