@@ -74,12 +74,12 @@ def _write(files: dict[str, str], out: Path) -> None:
 def provision(config: Path | None, data_dir: Path | None, out: Path | None) -> None:
     """Make InfluxDB ready for boards: its buckets, and databases of their names for InfluxQL."""
     settings = load_settings(config, data_dir=data_dir)
+    if settings.store != "influx":
+        raise ConfigError(f"store is {settings.store}, which Grafana does not read; set CSF_STORE=influx")
     files = board_files(settings.load_catalogue()) if out else {}
     store = settings.open_store()
     try:
-        if not isinstance(store, InfluxStore):
-            raise ConfigError("store is sqlite, which Grafana does not read; set CSF_STORE=influx")
-        mapped = store.map_databases()
+        mapped = store.map_databases() if isinstance(store, InfluxStore) else []
     finally:
         store.close()
     say(f"mapped {' and '.join(mapped)} for InfluxQL" if mapped else "InfluxQL reads both buckets already.")
