@@ -64,6 +64,7 @@ class ReportReader:
 
     def _latest(self, scope: str) -> str:
         starts = sorted({s.start for s in self._store.statuses(period="month", scopes=[scope])})
+        starts = starts or sorted({v.start for v in self._store.periods(period="month", scopes=[scope])})
         if not starts:
             raise ConfigError(f"there are no months of {scope} yet: import something, or run `csf up`")
         over = [start for start in starts if self._calendar.next_month(start) <= self._now]

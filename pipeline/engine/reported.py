@@ -29,6 +29,10 @@ class Reported:
         self._dirty.add(key)
         return before
 
+    def holds(self, key: ReportKey) -> bool:
+        """Return whether a value was reported."""
+        return key in self._held
+
     def swap(self, key: ReportKey, numbers: Numbers | None) -> Numbers | None:
         """Set a report to another for a while (None: take it out); return the one there was."""
         before = self._held.pop(key, None)

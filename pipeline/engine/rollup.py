@@ -344,12 +344,13 @@ class RollupPartition:
         first, last = self._extent.get((csf, scope), (0, 0))
         return first, max(last, int(self._now)) if csf in self._lasting_csfs else last
 
-    def _ask_month_after(self, csf: str, scope: str, month: int) -> None:
+    def _ask_month_after(self, value: KpiValue, month: int) -> None:
         """Ask for the month after one whose value changed, which carries it, where that is told at all."""
         following = self._plan.calendar.next_month(month)
-        last = self._span(csf, scope)[1]
-        if following <= last or following <= self._now < self._plan.calendar.next_month(following):
-            self._ask(csf, scope, "month", following)
+        last = self._span(value.csf, value.scope)[1]
+        running = following <= self._now < self._plan.calendar.next_month(following)
+        if following <= last or running or self._reported.holds((value.kpi, value.scope, following)):
+            self._ask(value.csf, value.scope, "month", following)
 
     def _covers(self, services: Iterable[str] | None, scope: str) -> bool:
         return services is None or not set(services).isdisjoint(self._facts.services(scope))
@@ -535,7 +536,7 @@ class RollupPartition:
         at = (value.kpi, value.scope, span.start)
         if self._months.get(at, _UNSEEN) != value.value:
             self._months[at] = value.value
-            self._ask_month_after(value.csf, value.scope, span.start)
+            self._ask_month_after(value, span.start)
         value.previous = self._month_before(value, span)
         out.revisions += self._closing.settle(span.start, value, closing=closing)
 

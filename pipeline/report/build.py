@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.catalogue.model import Catalogue, Csf
 from pipeline.report.figures import MonthlyFigures, MonthState
+from pipeline.report.improvement import propose
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.insights import interpret
 from pipeline.report.kpis import kpi_reports
-from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, GoalReport, KpiReport, Report
+from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, GoalReport, KpiReport, Report, SipReport
 from pipeline.report.quality import quality
 from pipeline.report.summary import concerns, insight, suggestions, summarise
 from pipeline.report.verdict import Verdict, judge_verdicts
@@ -50,9 +51,14 @@ def build_report(catalogue: Catalogue, inputs: ReportInputs) -> Report:
         csfs=csfs,
         goals=_goals(catalogue, csfs),
         sips=list(inputs.sips),
-        proposals=[],
+        proposals=propose(catalogue, kpis, inputs.scope, _taken(inputs.sips)),
         quality=quality(catalogue, figures, kpis),
     )
+
+
+def _taken(sips: Iterable[SipReport]) -> set[tuple[str, str]]:
+    """Return the KPIs and scopes that a programme is open for."""
+    return {(s.kpi, s.scope) for s in sips if s.status != "closed"}
 
 
 def month_state(kpis: Iterable[KpiReport]) -> tuple[MonthState, int]:

@@ -344,6 +344,15 @@ def test_availability_is_told_as_of_the_last_step_and_so_holds_until_the_next() 
     assert (w.live("availability", "1h", "service:shop").numerator, w.month("availability").numerator) == before
 
 
+def test_reported_months_carry_the_month_before_in_whatever_order_they_come() -> None:
+    w = World()
+    for month, value in (("2026-09", 3.0), ("2026-07", 1.0), ("2026-08", 2.0)):
+        data = {"kpi": "csat", "month": month, "value": value, "scope": "org"}
+        w.event("kpi.reported", NOW, data, subject="")
+        w.run()
+    assert [w.month("csat", m).previous for m in ("2026-07", "2026-08", "2026-09")] == [None, 1.0, 2.0]
+
+
 def test_reported_values_fill_months_that_nothing_was_computed_for() -> None:
     w = World()
     data = {"kpi": "mttr", "month": "2026-09", "value": 11.5, "target": 10, "count": 40}

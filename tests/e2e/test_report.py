@@ -1,11 +1,13 @@
 """An organisation brings its past in one CSV and gets a report at once; a month is issued, corrected, issued again."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.stores.sqlite import SqliteStore
 from tests.e2e.conftest import csf
 from tests.e2e.test_month_and_replay import MAPPING, rows
 
@@ -83,8 +85,11 @@ def test_months_long_ago_and_scopes_below_are_there_too(imported: Path) -> None:
 
 
 def test_what_the_store_says_of_the_month_before_does_not_depend_on_the_order_of_rows(imported: Path) -> None:
-    rows_ = json.loads(run(imported, "kpis", "--kpi", "csat", "--format", "json"))
-    assert [r["start"][:7] for r in rows_] == MONTHS
+    store = SqliteStore(imported / "kpis.db", read_only=True)
+    values = store.periods(period="month", kpis=["csat"], scopes=["org"])
+    store.close()
+    assert [f"{datetime.fromtimestamp(v.start, UTC):%Y-%m}" for v in values] == MONTHS
+    assert [v.previous for v in values] == [None, *(v.value for v in values[:-1])]
 
 
 def test_a_mistake_is_one_sentence(imported: Path, tmp_path: Path) -> None:

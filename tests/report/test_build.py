@@ -12,7 +12,7 @@ from pipeline.catalogue.model import Service, Target
 from pipeline.evaluate.judge import judge
 from pipeline.report.build import build_report
 from pipeline.report.inputs import ReportInputs, months_to
-from pipeline.report.model import KpiReport, Report
+from pipeline.report.model import KpiReport, Report, SipReport
 from pipeline.time.calendar import Calendar
 from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue
 
@@ -163,6 +163,19 @@ def test_csf_status_and_scores_are_those_of_the_store() -> None:
     found = next(c for c in report.csfs if c.id == "reliability")
     assert (found.status, found.score, found.previous_score) == ("aligned", 90.0, 70.0)
     assert found.scores == [*[None] * 11, 70.0, 90.0]
+
+
+def test_what_keeps_missing_its_target_is_proposed_as_a_programme_unless_there_is_one() -> None:
+    late = [value("mttr", 20.0 + i % 2, m) for i, m in enumerate(MONTHS)]
+    (proposed,) = built(*late).proposals
+    assert (proposed.kpi, proposed.scope) == ("mttr", "org")
+    sip = SipReport(
+        id="SIP-1", title="T", kpi="mttr", kpi_name="M", unit="h", scope="org", owner="O", status="open",
+        opened="2026-09-01", due=None, baseline=20.0, goal=8.0, value=20.0, actions=[], result="not_yet",
+        result_reason="R.", overdue=False, history=[],
+    )  # fmt: skip
+    assert built(*late, sips=[sip]).proposals == []
+    assert built(*late, sips=[msgspec.structs.replace(sip, status="closed")]).proposals == [proposed]
 
 
 def test_the_same_inputs_give_the_same_bytes() -> None:
