@@ -60,6 +60,17 @@ def value_at(body: Any, path: str) -> Any:
     return field_at(body, path) if isinstance(body, dict) else None
 
 
+def _number_at(answer: Answer, path: str | None) -> int | None:
+    """Return a number of a body; None where it says none (some sources say null instead of counting)."""
+    said = value_at(answer.body, path) if path else None
+    try:
+        return None if said is None else int(said)
+    except (TypeError, ValueError):
+        raise SourceRefused(
+            f"{answer.url.partition('?')[0]}: '{path}' is {str(said)[:80]!r}, which is no number"
+        ) from None
+
+
 def _one(first: Call, _paginator: OnePage) -> tuple[Call, Turn]:
     return first, lambda _answer, _count: None
 
@@ -71,17 +82,17 @@ def _offset(first: Call, p: Offset) -> tuple[Call, Turn]:
     def turn(answer: Answer, count: int) -> Call | None:
         nonlocal at
         at += count
-        total = value_at(answer.body, p.total) if p.total else None
+        total = _number_at(answer, p.total)
         if p.more is not None:
             going_on = bool(value_at(answer.body, p.more)) and count > 0
         elif total is not None:
-            going_on = at < int(total) and count > 0
+            going_on = at < total and count > 0
         else:
             going_on = count > 0
         if not going_on:
             return None
         if p.most is not None and at + p.size > p.most:
-            raise CutOff(max(1, int(total) - at) if total is not None else 1)
+            raise CutOff(max(1, total - at) if total is not None else 1)
         return with_parameter(first, p.offset, at)
 
     return with_parameter(first, p.offset, 0), turn
@@ -93,9 +104,9 @@ def _page(first: Call, p: PageNumber) -> tuple[Call, Turn]:
 
     def turn(answer: Answer, count: int) -> Call | None:
         nonlocal number
-        known = value_at(answer.body, p.pages) if p.pages else None
+        known = _number_at(answer, p.pages)
         number += 1
-        if count == 0 or (known is not None and number - p.first >= int(known)):
+        if count == 0 or (known is not None and number - p.first >= known):
             return None
         return with_parameter(first, p.page, number)
 

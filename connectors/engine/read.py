@@ -166,8 +166,11 @@ class StreamReader:
         read = time_reader("iso", "UTC", 0.0, column)
         for i, record in enumerate(records):
             at = field_at(record, column) if isinstance(record, dict) else None
-            if at is not None and read(at) < since:
-                return i
+            try:
+                if at is not None and read(at) < since:
+                    return i
+            except BadValue:
+                continue  # the mapping says so of the record
         return None
 
     # -- by keyset -------------------------------------------------------------------------------------------------

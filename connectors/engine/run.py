@@ -19,7 +19,7 @@ from connectors.engine.paginate import value_at
 from connectors.engine.read import Sink, StreamReader, Surroundings
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
-from pipeline.errors import CsfError, SourceRefused
+from pipeline.errors import CsfError, ServiceUnavailable, SourceRefused
 
 #: The first read without ``since`` begins so long ago.
 FIRST_READ = timedelta(days=1)
@@ -109,6 +109,7 @@ class Runner:
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._left_out: set[str] = set()
+        self._begun_anew: set[str] = set()
         self._given: dict[str, str] | None = None
         self._current = ""
 
@@ -194,10 +195,11 @@ class Runner:
             if self._given is None:
                 self._given = asked(self._connector, self.client)
             cursors = read_cursors(self._bootstrap, self._kafka)
-            since = self._since if reading.name not in self._failures else None
+            since = None if reading.name in self._begun_anew else self._since
             reader = reader_of(self._connector, reading, self._around, cursors, since, self._given)
             self._readers[reading.name] = reader
         reader.poll()
+        self._begun_anew.add(reading.name)
         if reader.mapper.unnamed:
             told = ", ".join(f"{name} ({n})" for name, n in sorted(reader.mapper.unnamed.items())[:20])
             self._say(f"{reader.cursor}: services does not name: {told}")
@@ -225,7 +227,11 @@ class Runner:
         """Wait until a stream is due."""
         due = [self._due.get(r.name, 0.0) for r in self._ours()]
         wait = min(1.0, max(0.0, min(due, default=time.monotonic() + 1.0) - time.monotonic()))
-        if self._share is not None:
-            self._share.beat(wait)
-        else:
+        if self._share is None:
             self._stop.wait(wait)
+            return
+        try:
+            self._share.beat(wait)
+        except ServiceUnavailable as e:
+            self._say(f"{e}; trying again")
+            self._stop.wait(_SOONEST_S)

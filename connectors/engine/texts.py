@@ -68,11 +68,18 @@ def _replaced(value: Any, find: Callable[[str], Any]) -> Any:
 
 
 def time_text(at: datetime, form: str, zone: str) -> str:
-    """Return a time as a request writes it: iso, epoch_s, epoch_ms, or by strftime's form in a zone."""
+    """Return a time as a request writes it: iso, epoch_s, epoch_ms, or by strftime's form in a zone.
+
+    Raises:
+        ConfigError: there is no such zone.
+    """
     if form == "epoch_s":
         return str(int(at.timestamp()))
     if form == "epoch_ms":
         return str(int(at.timestamp() * 1000))
     if form == "iso":
         return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return at.astimezone(ZoneInfo(zone)).strftime(form)
+    try:
+        return at.astimezone(ZoneInfo(zone)).strftime(form)
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(f"'{zone[:80]}' is no time zone; requests cannot be written in it") from None

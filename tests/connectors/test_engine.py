@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import stamina
 
+from connectors.engine import run
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
 from tests.connectors.desk import DECLARATION, Desk, declared
 from tests.connectors.pulling import NOW, on_bench
@@ -336,3 +338,53 @@ def test_a_stream_speaks_for_the_services_it_saw(tmp_path):
         bench.poll()
     assert [p["services"] for p in bench.sink.polled] == [["svc-1"], ["svc-2"]]
     assert datetime.fromisoformat(bench.sink.polled[0]["to"]) < NOW
+
+
+@pytest.mark.parametrize("paginator", [{"kind": "offset", "total": "total"}, {"kind": "page", "pages": "total"}])
+def test_a_number_of_pages_that_is_none_is_told(tmp_path, paginator):
+    with serving(lambda _asked: Says({"tickets": [{}], "total": "many"})) as vendor:
+        bench = bench_at(vendor, tmp_path, declared(paginator=paginator))
+        with pytest.raises(SourceRefused, match="/tickets: 'total' is 'many', which is no number"):
+            bench.poll()
+
+
+def test_a_record_whose_time_is_none_does_not_end_the_reading(tmp_path):
+    desk = Desk(3)
+    desk.tickets["T0001"]["opened"] = "soon"
+    newest = {"request": {"path": "/newest"}, "cursor": {"kind": "window", "newest_first": "opened"}}
+    with serving(desk) as vendor:
+        bench = bench_at(vendor, tmp_path, declared(**newest))
+        assert sorted(numbers(bench.poll())) == ["T0000", "T0002"]
+    assert "opened is 'soon'" in bench.sink.letters[0]["detail"]
+
+
+class Away:
+    """A Kafka that is away for the first cursors read; reads what a sink in memory kept."""
+
+    def __init__(self, sink, failures):
+        self.sink, self.failures = sink, failures
+
+    def __call__(self, _bootstrap, _settings):
+        if self.failures:
+            self.failures -= 1
+            raise ServiceUnavailable("away")
+        return dict(self.sink.cursors)
+
+
+def test_a_backfill_whose_first_poll_fails_begins_again_where_it_was_told_to(tmp_path, monkeypatch):
+    with serving(Desk(5)) as vendor:
+        bench = bench_at(vendor, tmp_path, since="2026-11-26T00:03:00Z")
+        bench.poll()
+        monkeypatch.setattr(run, "read_cursors", Away(bench.sink, 1))
+        runner = run.Runner(
+            bench.connector, bench.sink, "", {}, bench.stats, threading.Event(), bench.said.append,
+            datetime(2026, 11, 26, tzinfo=UTC), clock=lambda: NOW,
+        )  # fmt: skip
+        with pytest.raises(ServiceUnavailable):
+            runner.once()
+        before = len(bench.sink.events)
+        runner.once()
+        assert len(bench.sink.events) - before == 5
+        runner.once()
+        assert len(bench.sink.events) - before == 5
+        runner.client.close()
