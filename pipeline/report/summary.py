@@ -40,6 +40,14 @@ def insight(findings: Sequence[Finding], kpis: Sequence[KpiReport]) -> str:
     aimed = [k for k in known if k.target_state in {"met", "not_met", "on_track", "off_track"}]
     met = sum(k.target_state in {"met", "on_track"} for k in aimed)
     targets = f"; {words.number(met)} of {words.count(len(aimed), 'target')} met or on track" if aimed else ""
+    moved = [
+        f"{word}: {words.listing(names)}"
+        for word in ("improved", "worsened")
+        if (names := [k.name for k in told if k.movement == word])
+    ]
+    if moved:  # KPIs of one's own, which no rule speaks of
+        text = "; ".join(moved)
+        return f"{text[0].upper()}{text[1:]}{targets}."
     return f"No clear change in any of the {words.count(len(told), 'KPI')} that can be compared{targets}."
 
 
