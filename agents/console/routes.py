@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agents.console.alerts import alerts_document
 from agents.console.describe import definition
 from agents.console.desk import OfficeThread
 from agents.console.exits import exits_document
@@ -59,6 +60,7 @@ class Console:
             "scopes": self.scopes,
             "services": self.services,
             "catalogue": self.catalogue,
+            "alerts": self.alerts,
             "exits": self.exits,
             "health": self.health,
             "stream": self.stream,
@@ -69,7 +71,7 @@ class Console:
         found = [web.get(f"{API}/{p}", guarded(handler), allow_head=p != "stream") for p, handler in api.items()]
         found += self._more
         found.append(web.get(f"{API}/{{rest:.*}}", guarded(self.no_route)))
-        for path in ("/", "/csf/{csf}", "/pipeline", "/report", "/sips", "/sips/{sip}"):
+        for path in ("/", "/csf/{csf}", "/alerts", "/pipeline", "/report", "/sips", "/sips/{sip}"):
             found.append(web.get(path, self.index))
         found.append(web.get("/static/{name}", self.static))
         return found
@@ -196,6 +198,13 @@ class Console:
             }
         )
 
+    async def alerts(self, request: web.Request) -> web.Response:
+        """What fires, and what changed lately."""
+        parameters_of(request, ())
+        source = self._source
+        document = alerts_document(await source.alerts(), source.catalogue, source.calendar)
+        return json_answer({**document, **(await source.clock()).fields()})
+
     async def exits(self, request: web.Request) -> web.Response:
         """Where every event ended."""
         parameters_of(request, ())
@@ -229,7 +238,7 @@ class Console:
     async def no_route(self, request: web.Request) -> web.Response:
         """Say what there is instead."""
         names = (
-            "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, exits, health, progress, stream, "
+            "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, alerts, exits, health, progress, stream, "
             "sips, sips/ID, baseline, comments, report, reports"
         )
         asked = request.match_info["rest"][:80]

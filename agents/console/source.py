@@ -16,8 +16,9 @@ from agents.console.selection import Selection
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue
 from pipeline.evaluate.exits import clock_of, totals
+from pipeline.stores.common import LIVE_RETENTION_S
 from pipeline.time.calendar import Calendar
-from pipeline.values import Exits
+from pipeline.values import AlertChange, Exits
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -82,6 +83,11 @@ class Source:
         """Return the scopes and services there are."""
         stored = await self.reader.shared("scopes", _SCOPES_S, lambda store: tuple(store.scopes()), patient=True)
         return Directory(self.catalogue, stored)
+
+    async def alerts(self) -> list[AlertChange]:
+        """Return the changes of alerts of the time for which live values are kept."""
+        since = int(self.now() - LIVE_RETENTION_S)
+        return await self.reader.shared("alerts", FRESH_S, lambda store: store.alerts(at_from=since))
 
     async def exits(self) -> list[Exits]:
         """Return the exits of all partitions."""

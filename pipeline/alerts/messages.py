@@ -96,7 +96,8 @@ class Writer:
         since = datetime.fromtimestamp(item.since, self._zone)
         yield f"{_VERB[item.kind]}: {told.name}, {told.scope_name} ({told.severity})"
         yield f"Since {words.moment(since.isoformat())} ({self._catalogue.organisation.zone})"
-        decimals = 1 if isinstance(rule, a.StatusRule) else self._catalogue.kpis[rule.kpi].decimals
+        kpi = None if isinstance(rule, a.StatusRule) else self._catalogue.kpis[rule.kpi]
+        decimals = kpi.decimals if kpi is not None and kpi.unit == said.unit else 1
         if said.value is not None:
             value = words.quantity(said.value, said.unit, decimals)
             against = "" if said.threshold is None else f", limit {words.bound(said.threshold, said.unit, decimals)}"

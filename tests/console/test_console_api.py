@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -11,6 +12,7 @@ from pipeline.catalogue.model import CSF_IDS
 from pipeline.errors import StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from tests.console.conftest import Api, Sample, served
+from tests.stores.samples import alert
 
 ROW_FIELDS = [
     "csf", "kpi", "scope", "period", "start", "value", "unit", "numerator", "denominator", "count", "coverage",
@@ -130,6 +132,26 @@ def test_series_of_a_kpi_of_a_score_and_of_a_window(api: Api) -> None:
     assert all(0 <= p["value"] <= 100 for p in score["points"])
     live = api.get("series?kpi=mttr&window=1h&last=1h")
     assert 55 <= len(live["points"]) <= 62
+
+
+def test_alerts_that_fire_come_first_and_changes_newest_first(api: Api, sample: Sample) -> None:
+    now = int(time.time())
+    sample.filler.store.write_alerts(
+        [
+            alert(at=now - 300, since=now - 300, state="firing", scope="service:a", severity="warning"),
+            alert(at=now - 200, since=now - 200, state="firing", scope="org", value=None),
+            alert(at=now - 250, since=now - 290, state="firing", scope="service:b"),
+            alert(at=now - 100, since=now - 290, state="resolved", scope="service:b"),
+        ]
+    )
+    found = api.get("alerts")
+    assert [(a["severity"], a["scope"], a["value"]) for a in found["firing"]] == [
+        ("critical", "org", None), ("warning", "service:a", 12.5),
+    ]  # fmt: skip
+    assert [a["state"] for a in found["changes"]] == ["resolved", "firing", "firing", "firing"]
+    assert found["changes"][0]["name"] == "Mean time to resolve is red"
+    assert {a["decimals"] for a in found["changes"]} == {2}
+    assert found["firing"][0]["scope_name"] == "Nordwind Trading"
 
 
 def test_exits_add_up_by_partition_and_reason(api: Api) -> None:

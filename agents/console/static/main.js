@@ -5,6 +5,7 @@ import { ask, follow } from "./feed.js";
 import * as format from "./format.js";
 import { href } from "./nav.js";
 import { overview } from "./overview.js";
+import { alerts } from "./alerts.js";
 import { csfPage } from "./csf.js";
 import { pipeline } from "./pipeline.js";
 import { report } from "./report.js";
@@ -134,6 +135,7 @@ function route() {
   const sip = location.pathname.match(/^\/sips\/([^/]+)$/);
   if (sip) return sipPage(decodeURIComponent(sip[1]), go);
   if (location.pathname === "/sips") return sips(go);
+  if (location.pathname === "/alerts") return alerts();
   if (location.pathname === "/report") return report(go);
   return location.pathname === "/pipeline" ? pipeline() : overview();
 }
