@@ -46,7 +46,7 @@ class Finding:
 @bootstrap_option
 @format_option
 def doctor(config: Path | None, data_dir: Path | None, bootstrap: str | None, fmt: str) -> int:
-    """Check Java, Kafka, topics, clock, store, worker, catalogue and disk; exit 1 if something is wrong."""
+    """Check Java, Kafka, topics, clock, store, register, worker, catalogue and disk; exit 1 if something is wrong."""
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
     findings = examine(settings)
     rows: list[dict[str, object]] = [
@@ -69,6 +69,7 @@ def examine(settings: Settings) -> list[Finding]:
     else:
         findings += [_broker(settings, where), _clock(settings, where)]
     findings.append(_store(settings))
+    findings.append(_register(settings))
     http = state.http if state and state.worker else f"http://{settings.http_host}:{settings.http_port}"
     if where is not None:
         findings.append(_worker(settings, http))
@@ -187,6 +188,17 @@ def _store(settings: Settings) -> Finding:
             store.close()
 
     return _guarded("store", check, "mend what it names")
+
+
+def _register(settings: Settings) -> Finding:
+    def check() -> Finding:
+        register = settings.open_register(read_only=True)
+        try:
+            return Finding("register", "ok", register.check())
+        finally:
+            register.close()
+
+    return _guarded("register", check, "mend what it names")
 
 
 def _worker(settings: Settings, http: str) -> Finding:

@@ -67,7 +67,7 @@ class InfluxRegister:
             version = self._influx.client.version()
         self._influx.check_write(self._bucket)
         number = len(self.entries())
-        return f"register: InfluxDB {version} at {self._influx.url}, bucket {self._bucket}, {number} entries"
+        return f"InfluxDB {version} at {self._influx.url}, bucket {self._bucket}, {number} entr{'y' if number == 1 else 'ies'}"
 
     def close(self) -> None:
         """Release connections."""

@@ -85,7 +85,7 @@ class SqliteRegister:
     def check(self) -> str:
         """Return one line that says the register is well, or raise."""
         if self._file is None:
-            return f"no register at {self._path} yet"
+            return f"no entry yet; {self._path} is made with the first"
         with self._file.reader() as connection:
             version = file_version(connection, self._path, REGISTER_SCHEMA)
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -93,7 +93,7 @@ class SqliteRegister:
                 said = " ".join(verdict.split())
                 raise StoreRejected(f"the register {self._path} is damaged ({said}); {REGISTER_SCHEMA.repair}")
             number = connection.execute("SELECT count(*) FROM entry").fetchone()[0]
-        return f"register: SQLite {sqlite3.sqlite_version}, schema {version}, {self._path}, {number} entries"
+        return f"SQLite {sqlite3.sqlite_version}, schema {version}, {self._path}, {number} entr{'y' if number == 1 else 'ies'}"
 
     def close(self) -> None:
         """Release the file; safe to call twice."""
