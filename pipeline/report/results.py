@@ -1,9 +1,9 @@
 """Whether a Service Improvement Programme works: its KPI's months since the start against those before it.
 
 The statistics are those of a month's movement (``movement.assess``): each whole month since the start is looked at as if it
-followed the months before the start, so that what the programme has changed does not become the level it is compared with. With
-eight months or more before the start, the last eight since then on one side of their mean also count as a change (the run
-rule of process behaviour charts).
+followed the months before the start, so that what the programme has changed does not become the level it is compared with. A trend
+over the months since the start counts as a change too, and, with limits of the months before, the last eight since then
+on one side of their mean (the run rule of process behaviour charts).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pipeline.catalogue.model import Kpi
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
 from pipeline.report.model import Movement, Point, SipResult
-from pipeline.report.movement import CHART_MONTHS, assess, comparable
+from pipeline.report.movement import CHART_MONTHS, assess, comparable, find_trend
 from pipeline.report.register import Sip
 from pipeline.report.statistics import RUN, natural_limits, run_length
 from pipeline.report.targets import meets
@@ -70,8 +70,15 @@ def _moved(kpi: Kpi, before: Sequence[Point], since: Sequence[Point]) -> tuple[M
     """Return how the last month since the start differs from the months before it, and what says so."""
     found = assess(kpi, [*before, since[-1]])
     reason = found.movement_reason[:1].lower() + found.movement_reason[1:]
-    if found.movement != "steady" or len(before) < CHART_MONTHS - 1:
+    if found.movement != "steady":
         return found.movement, reason
+    trend = find_trend(kpi, since)
+    if trend.direction in {"improving", "worsening"}:
+        slope = words.difference(trend.slope, kpi.unit, max(kpi.decimals, 1))
+        told = f"a trend of {slope} a month over the {words.count(trend.months, 'month')} since its start."
+        return ("improved" if trend.direction == "improving" else "worsened"), told
+    if len(before) < CHART_MONTHS - 1:
+        return "steady", reason
     centre = natural_limits([p.value for p in before if p.value is not None]).centre
     values = [p.value for p in since if p.value is not None]
     run = run_length(values, centre)

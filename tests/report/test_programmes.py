@@ -90,3 +90,11 @@ def test_months_are_read_from_a_year_before_the_start_in_one_query(catalogue, tm
     assert [(p.elapsed, p.state) for p in months[-2:]] == [(1.0, "closed"), (0.5, "to_date")]
     assert len(months) == 14
     assert read_months(store, [], catalogue, "2026-11", middle) == {}
+
+
+def test_a_running_month_takes_nothing_from_what_was_reached(catalogue) -> None:
+    before = [9.8, 10.2, 9.9, 10.1, 10.0, 9.7, 10.3, 10.0]
+    months = [Point(month=f"2026-{m:02}", value=v, count=40) for m, v in enumerate([*before, 10.0, 10.0, 5.0], 1)]
+    running = Point(month="2026-12", value=9.0, count=40, state="to_date", elapsed=0.4)
+    (found,) = sip_reports([sip()], {("mttr", "org"): [*months, running]}, catalogue, date(2026, 12, 12))
+    assert (found.result, found.value) == ("met", 9.0)

@@ -57,6 +57,13 @@ def test_eight_months_a_little_better_are_a_change() -> None:
     assert "8 months in a row are better than the mean of 10.00\u00a0h before its start" in reason
 
 
+@pytest.mark.parametrize(("turned", "result"), [(1, "working"), (-1, "worse")])
+def test_a_steady_trend_since_the_start_is_a_change_though_no_month_is_outside(turned: int, result: str) -> None:
+    found, reason = judged([10.9, 10.6, 10.3, 10.1, 9.8, 9.5, 9.2][::turned], "2026-07")
+    assert found == result, reason
+    assert "a month over the 7 months since its start" in reason
+
+
 def test_what_was_reached_long_ago_is_still_met_though_it_is_the_usual_now() -> None:
     assert judged([5.5, 5.4, 5.6, 5.5, 5.4, 5.6, 5.5, 5.4, 5.6, 5.5], "2026-10")[0] == "met"
 
