@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.false_alarms [--histories 2000] [--seed 20261101]
 
 Every history is drawn by one law from its first month to its last, so each movement is a false alarm. Prints a Markdown
-table: the share of months called a movement, by what the KPI is and how many months are known.
+table: the share of months called a movement, by what the KPI is and how many months are known; and another of how many
+real steps are named in their month.
 """
 
 from __future__ import annotations
@@ -104,6 +105,26 @@ def alarms(histories: int, known: int, seed: int) -> dict[str, tuple[int, int]]:
     return found
 
 
+def found_steps(histories: int, size: float, seed: int) -> float:
+    """Return the share of steps of so many standard deviations, after twelve stable months, named in their month."""
+    kpi = load_catalogue().kpis["ces"]
+    named = 0
+    for i in range(histories):
+        chance = default_rng([seed, 1000, i])
+        values = [*map(float, chance.normal(50, 1, 12)), float(chance.normal(50 + size, 1))]
+        months = [Point(month=m, value=v, count=1000, reported=True) for m, v in zip(names(13), values, strict=True)]
+        named += assess(kpi, months).movement in {"improved", "worsened"}
+    return named / histories
+
+
+def steps(histories: int, seed: int) -> str:
+    """Return how many real steps are named, as a Markdown table."""
+    sizes = (1, 2, 3, 4, 5)
+    shares = " | ".join(f"{100 * found_steps(histories, size, seed):.0f}%" for size in sizes)
+    head = " | ".join(str(size) for size in sizes)
+    return f"| step, standard deviations | {head} |\n| --- |{' ---: |' * len(sizes)}\n| named in its month | {shares} |"
+
+
 def table(histories: int, seed: int) -> str:
     """Return the shares as a Markdown table."""
     columns = {known: alarms(histories, known, seed) for known in KNOWN}
@@ -123,7 +144,7 @@ def main() -> None:
     parser.add_argument("--histories", type=int, default=HISTORIES)
     parser.add_argument("--seed", type=int, default=SEED)
     given = parser.parse_args()
-    print(table(given.histories, given.seed))
+    print(table(given.histories, given.seed), steps(given.histories, given.seed), sep="\n\n")
 
 
 if __name__ == "__main__":

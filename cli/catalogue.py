@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cli.output import print_rows, say
+from pipeline.catalogue.insight_reference import insight_reference
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.reference import reference
@@ -32,7 +33,8 @@ def check(directory: Path | None) -> None:
     parts = sum(kpi.breakdown_of is not None for kpi in loaded.kpis.values())
     say(
         f"The catalogue is right: {len(loaded.csfs)} CSFs, {len(loaded.kpis) - parts} KPIs and {parts} breakdowns, "
-        f"{len(loaded.services)} services, {len(loaded.targets)} targets, {len(loaded.goals)} goals "
+        f"{len(loaded.services)} services, {len(loaded.targets)} targets, {len(loaded.goals)} goals, "
+        f"{len(loaded.insights)} insight rules "
         f"(digest {loaded.digest[:12]})."
     )
 
@@ -86,8 +88,9 @@ def _stale(files: dict[Path, str]) -> list[Path]:
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("docs"), help="Where to.", show_default=True
 )
 def docs(directory: Path | None, only_check: bool, out: Path) -> None:
-    """Write kpi-reference.md and the JSON Schemas of all events."""
-    files = {out / "kpi-reference.md": reference(load_catalogue(directory))}
+    """Write kpi-reference.md, insights.md and the JSON Schemas of all events."""
+    loaded = load_catalogue(directory)
+    files = {out / "kpi-reference.md": reference(loaded), out / "insights.md": insight_reference(loaded)}
     files |= {out / "events" / name: text for name, text in schema_files().items()}
     stale = _stale(files)
     # only named, never removed: the directory may be anyone's

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.catalogue.model import Catalogue, Csf
 from pipeline.report.figures import MonthlyFigures, MonthState
-from pipeline.report.improvement import propose
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.insights import interpret
 from pipeline.report.kpis import kpi_reports
 from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, GoalReport, KpiReport, Report, SipReport
+from pipeline.report.proposals import propose
 from pipeline.report.quality import quality
 from pipeline.report.summary import concerns, insight, suggestions, summarise
 from pipeline.report.verdict import Verdict, judge_verdicts

@@ -8,8 +8,10 @@ import pytest
 import yaml
 
 from pipeline.catalogue.insight_language import FIGURES, parts, placeholders
+from pipeline.catalogue.loader import load_catalogue
 from pipeline.report.insights import interpret
 from pipeline.report.model import Finding
+from tests.paths import ROOT
 from tests.report.histories import CATALOGUE
 from tests.report.situation import situation
 
@@ -93,3 +95,11 @@ def test_bad_findings_come_first_and_single_kpis_last() -> None:
     }
     said = findings({"kpis": given})["user_centric_design"]
     assert [f.rule for f in said] == ["landing_pages_lose_people", "recommendation_rises", "any_worse"]
+
+
+def test_the_example_in_the_document_is_a_rule(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "insights.md").read_text("utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "insights").mkdir()
+    (tmp_path / "insights" / "own.yaml").write_text(example, "utf-8")
+    assert load_catalogue(tmp_path).insights["night_shift_slower"].csf == "reliability"
