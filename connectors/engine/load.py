@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping as Named
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -49,7 +50,7 @@ def load_declaration(name: str, beside: Path | None = None) -> Declaration:
     path = shipped().get(name)
     if path is None:
         path = (beside or Path()) / name
-        if not path.is_file():
+        if not isfile(path):  # also false for what can be no path at all
             close = difflib.get_close_matches(name, shipped(), 1)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise ConfigError(

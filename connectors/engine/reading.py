@@ -82,7 +82,7 @@ def _alternative(value: Any, parts: tuple[Any, ...], where: str, path: str) -> A
     if len(structs) == 1 and structs[0].__struct_config__.tag_field is None:
         return structs[0]
     by_tag = {str(s.__struct_config__.tag): s for s in structs}
-    said = value.get("kind")
+    said = str(value.get("kind"))
     if said not in by_tag:
-        raise ConfigError(f"{where}: {path.lstrip('.')}.kind: there is no kind '{said}'{suggestion(str(said), by_tag)}")
-    return by_tag[str(said)]
+        raise ConfigError(f"{where}: {path.lstrip('.')}.kind: there is no kind '{said}'{suggestion(said, by_tag)}")
+    return by_tag[said]
