@@ -71,7 +71,7 @@ def test_without_a_death_every_number_is_the_oracles() -> None:
     world = undisturbed()
     log = [(*place, *record) for place, records in world.events.items() for record in records]
     assert differences(world.store, Oracle(catalogue(ZONE), log)) == []  # type: ignore[arg-type]
-    flushes, produces = {"csf-state-changelog"}, {"csf.partials", "csf.dead-letters"}
+    flushes, produces = {"csf-state-changelog"}, {"csf.partials", "csf.dead-letters", "csf.alert-inputs"}
     commits = {f"commit {topic}" for topic, _ in world.events} | {"commit csf.partials"}
     writes = {"store values", "store statuses", "store revisions", "store exits"}
     assert {kind(name) for name in world.broker.effects.names} == flushes | produces | commits | writes
