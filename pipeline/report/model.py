@@ -119,7 +119,7 @@ class KpiReport(msgspec.Struct, kw_only=True):
 
     Attributes:
         state, revision: of the value (``to_date`` 0; ``closed`` 1; ``restated`` 2 ...).
-        target: in force that month for this scope; target_state: met / not met once the month is closed, before that
+        target: in force that month for this scope; target_state: met / not met once the month is over, before that
             on track / off track by where the month is heading, or too early to track.
         previous, previous_year: values of the month before and of the same month a year before.
         change_pct: 100 x (value - previous) / |previous|; None where either is unknown or previous is 0.

@@ -1,4 +1,4 @@
-"""How a KPI stands to its target: met or not once the month is closed, before that where the month is heading.
+"""How a KPI stands to its target: met or not once the month is over, before that where the month is heading.
 
 A running month's forecast is what it has reached, and for the rest of the month what is usual: the centre of the months
 before (the level of its process behaviour chart), or, without such months, more of the same. Counts and sums add up,
@@ -43,7 +43,7 @@ def target_state(kpi: Kpi, history: Sequence[Point]) -> TargetState:
         return "no_target"
     if now.count < kpi.min_sample and now.elapsed >= 1:
         return "unknown"
-    if now.state != "to_date":
+    if now.state != "to_date" or now.elapsed >= 1:  # over: nothing is left to head for, though events may come late
         return "met" if meets(kpi, now.value, now.target) else "not_met"
     sure = _certain(kpi, now.value, now.target)
     if sure is not None:

@@ -73,6 +73,7 @@ def test_a_month_is_closed_restated_or_to_date_as_its_values_are() -> None:
     late = built(value("mttr", 6.0, state="to_date", revision=0), value("csat", 80.0))
     assert (late.state, late.revision) == ("to_date", 0)
     assert late.quality.notes[0].startswith("October 2026 is over but not closed:")
+    assert (kpi_of(late, "mttr").target_state, kpi_of(late, "csat").target_state) == ("met", "not_met")
     running = built(value("mttr", 6.0, state="to_date", revision=0), clock=OCTOBER + 86_400)
     assert running.quality.notes[0].startswith("October 2026 is still running:")
 
