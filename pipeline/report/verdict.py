@@ -2,12 +2,14 @@
 
 A verdict is never better than the status: a target missed is not mended by a good month. It is worse where
 
-* an *aligned* CSF has a weighty KPI that is red, or a finding of bad tone over a weighty KPI that worsened or misses its
-  target: **at risk**;
+* an *aligned* CSF has a weighty KPI that is red, or a finding that names a concern over KPIs that worsened (where its
+  tone is bad, also over those that miss their target) and are weighty together: **at risk**;
 * an *at risk* CSF has worsened in KPIs of a third of its known weight, and of more than improved: **concern**.
 
-A KPI is *weighty* from 15 % of its CSF's weight. Unknown below half the weight, as the status is. Of the CSFs with a
-verdict, a quarter at concern makes the whole a concern; any that is not aligned puts it at risk.
+KPIs are *weighty* from 15 % of their CSF's weight. Where less than half the weight can be judged the status is unknown,
+and so is the verdict, unless a finding speaks: then what is known is judged, and the verdict says that it is
+*provisional* and on how much it rests. Of the CSFs with a verdict, a quarter at concern makes the whole a concern; any
+that is not aligned puts it at risk.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ MUCH = 1 / 3
 #: Share of the CSFs with a verdict that must be a concern for the whole to be one.
 MANY = 0.25
 _NAMED = 3
+#: Tones of findings that say nothing for or against.
+_SILENT = frozenset({"neutral", "unknown"})
 
 
 class Verdict(NamedTuple):
@@ -99,7 +103,13 @@ def _verdict(
     known = sum(k.weight for k in judged)
     if status == "unknown":
         part = words.share(known / total if total else 0.0)
-        return Verdict("unknown", f"KPIs of only {part} of its weight can be judged; half is needed.")
+        if not known or all(f.tone in _SILENT for f in findings):
+            return Verdict("unknown", f"KPIs of only {part} of its weight can be judged; half is needed.")
+        so_far = judge_csf([(k.score, k.weight) for k in judged], catalogue.organisation)[0]
+        found = _verdict(catalogue, csf, so_far, kpis, findings)
+        return Verdict(
+            found.state, f"Provisional, KPIs of only {part} of its weight can be judged: {_uncap(found.reason)}"
+        )
     score = sum((k.score or 0.0) * k.weight for k in judged) / known if known else None
     scored = f"the score is {words.number(score)} of 100" if score is not None else "no score is known"
     missed = [k for k in judged if k.status in {"amber", "red"}]
@@ -124,23 +134,32 @@ def _verdict(
 
 def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]) -> str:
     """Return what speaks against calling an aligned CSF aligned, or nothing."""
-    weighty = {k.id: k for k in own if total and k.weight / total >= WEIGHTY}
-    red = [k for k in weighty.values() if k.status == "red"]
+
+    def weighty(some: Sequence[KpiReport]) -> bool:
+        return total > 0 and sum(k.weight for k in some) / total >= WEIGHTY
+
+    red = [k for k in own if k.status == "red" and weighty([k])]
     if red:
         return f"{_names(red)} {'is' if len(red) == 1 else 'are'} red"
     for finding in findings:
-        if finding.tone != "bad":
+        if finding.concern is None or finding.tone not in {"bad", "mixed"}:
             continue
-        for kpi in (weighty[name] for name in finding.kpis if name in weighty):
-            if kpi.movement == "worsened":
-                return f"{kpi.name} worsened"
-            if kpi.target_state in {"not_met", "off_track"}:
-                return f"{kpi.name} misses its target"
+        named = [k for k in own if k.id in finding.kpis]
+        worse = [k for k in named if k.movement == "worsened"]
+        if weighty(worse):
+            return f"{_names(worse)} worsened"
+        missed = [k for k in named if k.target_state in {"not_met", "off_track"}]
+        if finding.tone == "bad" and weighty(missed):
+            return f"{_names(missed)} {'misses its target' if len(missed) == 1 else 'miss their targets'}"
     return ""
 
 
 def _cap(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def _uncap(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def overall(catalogue: Catalogue, verdicts: Mapping[str, Verdict]) -> Verdict:

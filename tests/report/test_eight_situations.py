@@ -122,4 +122,27 @@ def test_verdicts_of_bad_news_and_good() -> None:
     verdict = judge_verdicts(CATALOGUE, {"user_friendly_interface": status}, kpis, found)["user_friendly_interface"]
     assert status == "aligned", "every target is met"
     assert verdict.state == "at_risk"
-    assert verdict.reason == "The score is 100 of 100, but Customer effort score worsened."
+    assert verdict.reason == "The score is 100 of 100, but Customer effort score and Time on site worsened."
+
+
+BY_TONE = {"good": "aligned", "mixed": "at_risk", "bad": "concern"}
+
+
+@pytest.mark.parametrize(("csf", "given", "state"), [(s[0], s[3], BY_TONE[s[2]]) for s in SITUATIONS])
+def test_a_verdict_on_little_is_provisional_and_says_so(
+    csf: str, given: dict[str, tuple[float, float]], state: str
+) -> None:
+    """An organisation that brings only the KPIs of a situation gets its verdict, with how little it rests on."""
+    kpis = {name: from_history(name, values(months(*pair))) for name, pair in given.items()}
+    if csf == "security":
+        kpis |= {name: from_history(name, counts(series)) for name, series in FEWER.items()}
+    found = interpret(CATALOGUE, kpis)
+    verdict = judge_verdicts(CATALOGUE, {csf: "unknown"}, kpis, found)[csf]
+    assert (verdict.state, verdict.reason.startswith("Provisional, KPIs of only ")) == (state, True)
+
+
+def test_a_verdict_on_little_that_says_nothing_is_unknown() -> None:
+    kpis = {"csat": from_history("csat", values(months(90, 90.1)))}
+    found = interpret(CATALOGUE, kpis)
+    verdict = judge_verdicts(CATALOGUE, {"user_centric_design": "unknown"}, kpis, found)["user_centric_design"]
+    assert verdict == ("unknown", "KPIs of only 33.3% of its weight can be judged; half is needed.")
