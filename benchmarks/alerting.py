@@ -116,8 +116,8 @@ def main() -> None:
             base = f"http://127.0.0.1:{settings.http_port}"
             Instance(settings, kafka.bootstrap, base, (child,)).await_ready(child)
             sent = feed(kafka.bootstrap, arguments.rate, arguments.seconds)
-            deadline = time.time() + 30
-            while len(heard) < len(sent) and time.time() < deadline:
+            deadline = time.time() + 60
+            while sent.keys() - heard.keys() and time.time() < deadline:
                 time.sleep(0.1)
             child.stop()
         finally:
