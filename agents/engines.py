@@ -9,7 +9,8 @@ from typing import Protocol
 from pipeline.catalogue.model import Catalogue
 from pipeline.engine.ingest import IngestOutput, IngestPartition
 from pipeline.engine.plan import Plan, build_plan
-from pipeline.engine.rollup import RollupOutput, RollupPartition
+from pipeline.engine.rollup import RollupPartition
+from pipeline.engine.telling import RollupOutput
 
 Chunks = Iterable[tuple[bytes, bytes]]
 Records = Iterable[tuple[int, int, bytes]]

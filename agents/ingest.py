@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from base64 import b64encode
 from collections import defaultdict
 from typing import Any
 from zlib import crc32
@@ -14,11 +12,11 @@ from zlib import crc32
 from agents.archive import Archive
 from agents.context import Context
 from agents.engines import Ingest
+from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
 from agents.tables import ForkedState, StaleAssignment, restore
 from agents.transport import Batch
 from pipeline.catalogue.model import CSF_IDS
-from pipeline.engine.ingest import DEAD_LETTER_BYTES
 from pipeline.errors import CsfError
 from pipeline.topics import DEAD_LETTERS, PARTIALS
 
@@ -127,7 +125,7 @@ class IngestAgent:
             except Exception as e:
                 if engine.position < record[0]:
                     engine.position = record[0]
-                    letters.append(_dead_letter(batch, record, e))
+                    letters.append(letter_of(batch, record, e))
                 else:
                     raise  # not the message, but what follows it: skipping would not help
         return letters
@@ -156,20 +154,3 @@ class IngestAgent:
                 await asyncio.to_thread(self._archive.release)
             except Exception as e:
                 self._failed(e)
-
-
-def _dead_letter(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:
-    """Return the dead letter of a message that the engine failed on."""
-    offset, arrival_ms, value = record
-    letter = {
-        "reason": "internal-error",
-        "detail": f"{type(why).__name__}: {why}",
-        "topic": batch.topic,
-        "partition": batch.partition,
-        "offset": offset,
-        "index": 0,
-        "arrival_ms": arrival_ms,
-        "size": len(value or b""),
-        "event_base64": b64encode((value or b"")[:DEAD_LETTER_BYTES]).decode(),
-    }
-    return f"{batch.topic}|{batch.partition}|{offset}|0".encode(), json.dumps(letter).encode()

@@ -7,7 +7,6 @@ import json
 import logging
 import random
 import time
-from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,11 +17,12 @@ import msgspec
 
 from agents.context import INGEST, ROLLUP, Context
 from agents.engines import Rollup
+from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment, restore
 from agents.telling import AlertTeller
 from agents.transport import Batch
-from pipeline.engine.rollup import RollupOutput
+from pipeline.engine.telling import RollupOutput
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.topics import DEAD_LETTERS, KPIS, PARTIALS
@@ -155,7 +155,7 @@ class RollupAgent:
                 engine.fold([record])
             except Exception as e:
                 engine.position = max(engine.position, record[0])
-                letters.append(_dead_letter(batch, record, e))
+                letters.append(letter_of(batch, record, e))
         return letters
 
     def partition(self, number: int) -> _Partition:
@@ -355,20 +355,3 @@ class RollupAgent:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._in_thread(store.close), _CLOSE_S)
         self._thread.shutdown(wait=False)
-
-
-def _dead_letter(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:
-    """Return the dead letter of a partial that the engine failed on."""
-    offset, arrival_ms, value = record
-    letter = {
-        "reason": "internal-error",
-        "detail": f"{type(why).__name__}: {why}",
-        "topic": batch.topic,
-        "partition": batch.partition,
-        "offset": offset,
-        "index": 0,
-        "arrival_ms": arrival_ms,
-        "size": len(value or b""),
-        "event_base64": b64encode((value or b"")[:65_536]).decode(),
-    }
-    return f"{batch.topic}|{batch.partition}|{offset}|0".encode(), json.dumps(letter).encode()

@@ -12,7 +12,7 @@ from pipeline.alerts.book import is_current
 from pipeline.alerts.conditions import needs
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Availability
-from pipeline.engine.rollup import RollupOutput
+from pipeline.engine.telling import RollupOutput
 from pipeline.topics import ALERT_INPUTS
 from pipeline.values import CsfStatus, KpiValue
 

@@ -10,7 +10,8 @@ import msgspec
 from agents.ingest import partials_partition
 from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.plan import Plan
-from pipeline.engine.rollup import FLOOR_KEY, RollupOutput, RollupPartition
+from pipeline.engine.rollup import FLOOR_KEY, RollupPartition
+from pipeline.engine.telling import RollupOutput
 from pipeline.errors import ConfigError
 
 _BATCH = 5000

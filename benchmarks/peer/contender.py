@@ -61,7 +61,7 @@ def answer(rollups: list[Any]) -> list[dict[str, Any]]:
 
     rows = []
     for rollup in rollups:
-        facts, roles = rollup._facts, rollup._plan.roles
+        facts, roles = rollup.heard.facts, rollup.heard.plan.roles
         for level, start, service in sorted(c for c in facts._cells if c[0] == MINUTE):
             at = {
                 kpi: facts.at(mine["main"], f"service:{service}", (level, start))

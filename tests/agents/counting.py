@@ -21,7 +21,7 @@ from pipeline.catalogue.alerts import Channel, Route
 from pipeline.catalogue.model import CSF_IDS, Catalogue, Csf, Organisation
 from pipeline.engine.ingest import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
-from pipeline.engine.rollup import RollupOutput
+from pipeline.engine.telling import RollupOutput
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.values import Exits, KpiValue
@@ -225,6 +225,9 @@ def faults(directory, worker):
 
         app.consumer._commit = refused
 
+    def rebalance_endless():
+        worker.ctx.table.prepare = never
+
     async def watch():
         while True:
             for name in [n for n in known if (Path(directory) / n).exists()]:
@@ -234,8 +237,11 @@ def faults(directory, worker):
 
     known = {
         f.__name__: f
-        for f in (loop_blocked, consumer_hung, consumer_dead, producer_silent, fetcher_stuck, agent_dead, commits_lost)
-    }
+        for f in (
+            loop_blocked, consumer_hung, consumer_dead, producer_silent, fetcher_stuck, agent_dead, commits_lost,
+            rebalance_endless,
+        )
+    }  # fmt: skip
     worker._spawn("faults", watch())
 
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from agents.watchdog import LoopDog
+from agents.watchdog import LoopDog, Watchdog
 from tests.agents.harness import USAGE, expected, totals, until
 
 
@@ -35,6 +36,52 @@ def test_a_silent_stop_ends_the_worker_with_its_reason_and_the_next_goes_on(work
     assert said[0].endswith("this worker ends to be started again")
     workers().caught_up()
     assert totals(tmp_path) == expected(feeder.sent)
+
+
+@pytest.mark.kafka
+def test_a_rebalance_that_never_ends_is_told(workers, feeder, tmp_path):
+    first = workers(stall_s=2).recovered()
+    feeder.feed(500)
+    first.caught_up()
+    (tmp_path / "rebalance_endless").touch()
+    until(lambda: not (tmp_path / "rebalance_endless").exists(), what="the fault")
+    second = workers()
+    assert first.process.wait(120) == 70, first.output[-2000:]
+    said = [line for line in first.output.splitlines() if "CRITICAL" in line and "recovery: no progress for" in line]
+    assert len(said) == 1, first.output[-3000:]
+    assert "(no partition was assigned, or the changelog is not read); this worker ends to be started again" in said[0]
+    feeder.feed(500)
+    until(lambda: len(second.progress().get("positions", {})) == 24, what="all partitions")
+    second.caught_up()
+    assert totals(tmp_path) == expected(feeder.sent)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_recovery_is_patient_with_a_changelog_that_is_read_and_not_with_one_that_is_not(monkeypatch, reads):
+    """On a clock of its own: five times a stall without a record is too long, any time with records is not."""
+    clock = SimpleNamespace(at=0.0)
+    table = SimpleNamespace(ready=asyncio.Event(), progress=0)
+
+    class Ended(Exception):
+        pass
+
+    async def passes(seconds):
+        clock.at += seconds
+        table.progress += reads
+        if clock.at > 3_600:
+            raise Ended("an hour has passed")
+
+    async def halt(reason, code):
+        raise Ended(f"{code} {reason}")
+
+    monkeypatch.setattr("agents.watchdog.time", SimpleNamespace(monotonic=lambda: clock.at))
+    monkeypatch.setattr("agents.watchdog.asyncio.sleep", passes)
+    ctx = SimpleNamespace(
+        config=SimpleNamespace(stall_s=60.0), table=table, done={"ingest": 0, "rollup": 0}, acked={}, halt=halt,
+        store_calls=0, store_busy=False, app=SimpleNamespace(consumer=SimpleNamespace(committed={})),
+    )  # fmt: skip
+    with pytest.raises(Ended, match="an hour has passed" if reads else "^70 recovery: no progress for 305 s"):
+        asyncio.run(Watchdog(ctx).run())
 
 
 @pytest.mark.kafka
