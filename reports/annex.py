@@ -116,7 +116,7 @@ def _numbers(csf: CsfReport) -> Table:
         state = {"to_date": "to date", "closed": "closed", "restated": f"restated, rev. {kpi.revision}"}[kpi.state]
         rows.append([
             kpi.name, words.quantity(kpi.value, kpi.unit, kpi.decimals), _plain(kpi.numerator), _plain(kpi.denominator),
-            words.number(kpi.count), span, slope + chance, state + (", reported" if kpi.reported else ""),
+            words.number(kpi.count) if kpi.sample_known else words.UNKNOWN, span, slope + chance, state + (", reported" if kpi.reported else ""),
         ])  # fmt: skip
     return Table(
         caption=csf.name,

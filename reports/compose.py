@@ -279,7 +279,7 @@ def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
         movement=_move(kpi),
         reason=_reason(kpi),
         trend=_chart(charts.trend(charts.Series.of(kpi), kpi.name), draw),
-        sample=words.number(kpi.count),
+        sample=words.number(kpi.count) if kpi.sample_known else words.UNKNOWN,
         coverage=words.share(kpi.coverage),
         notes=list(kpi.notes),
     )

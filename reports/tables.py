@@ -36,7 +36,7 @@ def _row(report: Report, csf: CsfReport, kpi: KpiReport) -> dict[str, object]:
     return {
         "month": report.month, "scope": report.scope, "revision": kpi.revision, "csf": csf.id, "csf_verdict": csf.verdict,
         "kpi": kpi.id, "name": kpi.name, "unit": kpi.unit, "value": kpi.value, "numerator": kpi.numerator,
-        "denominator": kpi.denominator, "count": kpi.count, "coverage": kpi.coverage, "status": kpi.status, "score": kpi.score,
+        "denominator": kpi.denominator, "count": kpi.count if kpi.sample_known else None, "coverage": kpi.coverage, "status": kpi.status, "score": kpi.score,
         "state": kpi.state, "reported": str(kpi.reported).lower(), "target": kpi.target, "target_state": kpi.target_state,
         "previous": kpi.previous, "change": kpi.change, "change_pct": kpi.change_pct, "previous_year": kpi.previous_year,
         "change_year_pct": kpi.change_year_pct, "movement": kpi.movement, "movement_reason": kpi.movement_reason,

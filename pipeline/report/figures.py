@@ -151,6 +151,11 @@ class MonthlyFigures:
         return unknown_reason(kpi, "month", self.value(kpi.id, self.start))
 
 
+def sample_known(kpi: Kpi, value: KpiValue) -> bool:
+    """Return whether the sample of a value is known: brought values may come without, and count as just large enough."""
+    return not value.reported or value.denominator is not None or value.count > kpi.min_sample
+
+
 def notes(figures: MonthlyFigures, kpi: Kpi, history: Sequence[Point]) -> list[str]:
     """Return what a reader must know of a KPI's figures, a sentence each."""
     value = figures.value(kpi.id, figures.start)
@@ -160,7 +165,7 @@ def notes(figures: MonthlyFigures, kpi: Kpi, history: Sequence[Point]) -> list[s
         reason = figures.why_unknown(kpi)
         return [f"No value in {month}: {reason}."] if reason else []
     if value.reported:
-        sample = "" if value.denominator is not None or value.count > kpi.min_sample else "; its sample is not known"
+        sample = "" if sample_known(kpi, value) else "; its sample is not known"
         found.append(f"Brought from elsewhere, not worked out from events{sample}.")
     if value.status == "unknown" and (reason := figures.why_unknown(kpi)):
         found.append(f"Not judged: {reason}.")

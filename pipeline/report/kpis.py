@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.report.contributors import contributors
-from pipeline.report.figures import MonthlyFigures, notes, percent_change
+from pipeline.report.figures import MonthlyFigures, notes, percent_change, sample_known
 from pipeline.report.inputs import EntityEvidence
 from pipeline.report.model import Contributor, KpiReport, Point
 from pipeline.report.movement import assess
@@ -73,6 +73,7 @@ def _kpi_report(kpi: Kpi, figures: MonthlyFigures, names: Mapping[str, str]) -> 
         evidence=evidence.found,
         evidence_total=evidence.total,
         notes=notes(figures, kpi, history),
+        sample_known=value is None or sample_known(kpi, value),
         breakdown_of=kpi.breakdown_of,
     )
 

@@ -172,6 +172,8 @@ class KpiReport(msgspec.Struct, kw_only=True):
     evidence_total: int
     notes: list[str]
     breakdown_of: str | None = None
+    #: false where a value was brought from elsewhere without its sample: ``count`` is then what lets it be judged
+    sample_known: bool = True
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,10 +35,11 @@ _SILENT = frozenset({"neutral", "unknown"})
 
 
 class Verdict(NamedTuple):
-    """A verdict and the sentence that says why."""
+    """A verdict, the sentence that says why, and whether it rests on less than half of the weight."""
 
     state: CsfState
     reason: str
+    provisional: bool = False
 
 
 class Standing(NamedTuple):
@@ -107,9 +108,8 @@ def _verdict(
             return Verdict("unknown", f"KPIs of only {part} of its weight can be judged; half is needed.")
         so_far = judge_csf([(k.score, k.weight) for k in judged], catalogue.organisation)[0]
         found = _verdict(catalogue, csf, so_far, kpis, findings)
-        return Verdict(
-            found.state, f"Provisional, KPIs of only {part} of its weight can be judged: {_uncap(found.reason)}"
-        )
+        little = f"Provisional, KPIs of only {part} of its weight can be judged"
+        return Verdict(found.state, f"{little}: {_uncap(found.reason)}", provisional=True)
     score = sum((k.score or 0.0) * k.weight for k in judged) / known if known else None
     scored = f"the score is {words.number(score)} of 100" if score is not None else "no score is known"
     missed = [k for k in judged if k.status in {"amber", "red"}]
@@ -182,4 +182,8 @@ def overall(catalogue: Catalogue, verdicts: Mapping[str, Verdict]) -> Verdict:
         ("unknown", "unknown"),
     )
     parts += [f"{said}: {words.listing(by_state[key])}" for key, said in lower if by_state[key]]
+    provisional = sum(v.provisional for v in verdicts.values())
+    if provisional:
+        rest = "verdict rests on little and is" if provisional == 1 else "verdicts rest on little and are"
+        parts.append(f"{words.number(provisional)} {rest} provisional")
     return Verdict(state, f"{'; '.join(parts)}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 
 import msgspec
@@ -15,6 +17,7 @@ from pipeline.report.inputs import ReportInputs, months_to
 from pipeline.report.model import KpiReport, Report, SipReport
 from pipeline.time.calendar import Calendar
 from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue
+from reports import tables
 
 BUILT_IN = load_catalogue()
 CATALOGUE = msgspec.structs.replace(
@@ -183,3 +186,18 @@ def test_the_same_inputs_give_the_same_bytes() -> None:
     values = [value(k, 5.0, m) for m in MONTHS for k in ("mttr", "csat", "incidents")]
     encoded = [msgspec.json.encode(built(*order)) for order in (values, values[::-1])]
     assert encoded[0] == encoded[1]
+
+
+def test_a_brought_value_without_its_sample_says_that_it_is_unknown() -> None:
+    least = CATALOGUE.kpis["csat"].min_sample
+    said = {"state": "to_date", "revision": 0, "reported": True}
+    without = kpi_of(built(value("csat", 80.0, count=least, **said)), "csat")
+    assert not without.sample_known
+    assert "its sample is not known" in without.notes[0]
+    brought = kpi_of(built(value("csat", 80.0, count=least + 1, **said)), "csat")
+    assert brought.sample_known
+    rows = {
+        row["kpi"]: row
+        for row in csv.DictReader(io.StringIO(tables.render(built(value("csat", 80.0, count=least, **said)))))
+    }
+    assert rows["csat"]["count"] == ""

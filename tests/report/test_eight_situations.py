@@ -8,7 +8,7 @@ from pipeline.report.insights import interpret
 from pipeline.report.model import Finding, KpiReport, Point
 from pipeline.report.movement import assess
 from pipeline.report.targets import target_state
-from pipeline.report.verdict import judge_verdicts, standing
+from pipeline.report.verdict import Verdict, judge_verdicts, overall, standing
 from tests.report.histories import CATALOGUE, counts, values
 from tests.report.situation import report
 
@@ -138,11 +138,21 @@ def test_a_verdict_on_little_is_provisional_and_says_so(
         kpis |= {name: from_history(name, counts(series)) for name, series in FEWER.items()}
     found = interpret(CATALOGUE, kpis)
     verdict = judge_verdicts(CATALOGUE, {csf: "unknown"}, kpis, found)[csf]
-    assert (verdict.state, verdict.reason.startswith("Provisional, KPIs of only ")) == (state, True)
+    assert (verdict.state, verdict.provisional) == (state, True)
+    assert verdict.reason.startswith("Provisional, KPIs of only ")
 
 
 def test_a_verdict_on_little_that_says_nothing_is_unknown() -> None:
     kpis = {"csat": from_history("csat", values(months(90, 90.1)))}
     found = interpret(CATALOGUE, kpis)
     verdict = judge_verdicts(CATALOGUE, {"user_centric_design": "unknown"}, kpis, found)["user_centric_design"]
-    assert verdict == ("unknown", "KPIs of only 33.3% of its weight can be judged; half is needed.")
+    assert verdict == ("unknown", "KPIs of only 33.3% of its weight can be judged; half is needed.", False)
+
+
+def test_the_headline_says_how_many_verdicts_are_provisional() -> None:
+    sure, little = Verdict("aligned", "Sure."), Verdict("aligned", "Little.", provisional=True)
+    names = list(CATALOGUE.csfs)
+    assert overall(CATALOGUE, dict.fromkeys(names, sure)).reason == "8 of 8 success factors are aligned."
+    mixed = dict.fromkeys(names, sure) | {names[0]: little, names[1]: little}
+    said = "8 of 8 success factors are aligned; 2 verdicts rest on little and are provisional."
+    assert overall(CATALOGUE, mixed) == ("aligned", said, False)
