@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from agents.context import SOURCE_TOPICS
 from agents.watchdog import LoopDog, Watchdog
 from tests.agents.harness import USAGE, expected, totals, until
 
@@ -51,7 +52,7 @@ def test_a_rebalance_that_never_ends_is_told(workers, feeder, tmp_path):
     assert len(said) == 1, first.output[-3000:]
     assert "(no partition was assigned, or the changelog is not read); this worker ends to be started again" in said[0]
     feeder.feed(500)
-    until(lambda: len(second.progress().get("positions", {})) == 24, what="all partitions")
+    until(lambda: len(second.progress().get("positions", {})) == 2 * len(SOURCE_TOPICS), what="all partitions")
     second.caught_up()
     assert totals(tmp_path) == expected(feeder.sent)
 
@@ -77,7 +78,7 @@ def test_a_recovery_is_patient_with_a_changelog_that_is_read_and_not_with_one_th
     monkeypatch.setattr("agents.watchdog.time", SimpleNamespace(monotonic=lambda: clock.at))
     monkeypatch.setattr("agents.watchdog.asyncio.sleep", passes)
     ctx = SimpleNamespace(
-        config=SimpleNamespace(stall_s=60.0), table=table, done={"ingest": 0, "rollup": 0}, acked={}, halt=halt,
+        config=SimpleNamespace(stall_s=60.0), table=table, done={"ingest": 0, "rollup": 0, "alerting": 0}, acked={}, halt=halt,
         store_calls=0, store_busy=False, app=SimpleNamespace(consumer=SimpleNamespace(committed={})),
     )  # fmt: skip
     with pytest.raises(Ended, match="an hour has passed" if reads else "^70 recovery: no progress for 305 s"):
