@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.catalogue.model import Catalogue, Csf
-from pipeline.report.figures import MonthlyFigures, MonthState
+from pipeline.report.figures import MonthlyFigures
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.insights import interpret
 from pipeline.report.kpis import kpi_reports
 from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, GoalReport, KpiReport, Report, SipReport
+from pipeline.report.months import MonthState
 from pipeline.report.proposals import propose
 from pipeline.report.quality import quality
 from pipeline.report.summary import concerns, insight, suggestions, summarise

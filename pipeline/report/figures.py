@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
 
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue, Kpi
@@ -13,10 +12,9 @@ from pipeline.evaluate.words import unknown_reason
 from pipeline.report import words
 from pipeline.report.inputs import ReportInputs, month_name, months_to
 from pipeline.report.model import Point, Restatement
+from pipeline.report.months import MonthState, elapsed_share, month_point, value_state
 from pipeline.time.calendar import Calendar
 from pipeline.values import KpiRevision, KpiValue
-
-MonthState = Literal["to_date", "closed", "restated"]
 
 #: Coverage from which a month's figure is taken as it stands; below, a note says what is missing.
 ENOUGH_COVERAGE = 0.9
@@ -80,8 +78,8 @@ class MonthlyFigures:
     @cached_property
     def _elapsed(self) -> dict[int, float]:
         """The share of each month that has passed."""
-        lengths = {start: self.calendar.next_month(start) - start for start in self.months}
-        return {start: min(1.0, max(0.0, (self.inputs.clock - start) / length)) for start, length in lengths.items()}
+        ends = {start: self.calendar.next_month(start) for start in self.months}
+        return {start: elapsed_share(start, end, self.inputs.clock) for start, end in ends.items()}
 
     @cached_property
     def _names(self) -> dict[int, str]:
@@ -97,12 +95,8 @@ class MonthlyFigures:
         return self.catalogue.target_for(kpi, scope, team, self.calendar.local(start).date())
 
     def state(self, value: KpiValue) -> MonthState:
-        """Return a value's state; what was reported for a month that is over is final: no event can change it."""
-        if value.state == "live":
-            return "to_date"
-        if value.state == "to_date" and value.reported and self.is_over(value.start):
-            return "closed"
-        return value.state
+        """Return a value's state (``value_state``)."""
+        return value_state(value, over=self.is_over(value.start))
 
     def revision(self, value: KpiValue) -> int:
         """Return a value's revision: 0 to date, 1 closed (or final), 2 and more restated."""
@@ -123,12 +117,7 @@ class MonthlyFigures:
         )  # fmt: skip
 
     def _point(self, value: KpiValue) -> Point:
-        return Point(
-            month=self._names[value.start], value=value.value, numerator=value.numerator,
-            denominator=value.denominator, count=value.count, coverage=value.coverage, target=value.target,
-            state=self.state(value), reported=value.reported, definition_version=value.definition_version,
-            elapsed=self._elapsed[value.start],
-        )  # fmt: skip
+        return month_point(value, self._names[value.start], self.state(value), self._elapsed[value.start])
 
     def below(self, kpi: str, start: int) -> dict[str, Point]:
         """Return a KPI of every service below the scope in a month, by scope; those without a value are left out."""

@@ -10,7 +10,9 @@ from datetime import date
 
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.report.inputs import month_name
 from pipeline.report.model import Point, SipReport
+from pipeline.report.months import elapsed_share, month_point, value_state
 from pipeline.report.register import Sip
 from pipeline.report.results import judge_sip
 from pipeline.stores.port import KpiStore
@@ -86,26 +88,11 @@ def _first_month(calendar: Calendar, sip: Sip) -> int:
 
 
 def _point(calendar: Calendar, start: int, value: KpiValue | None, clock: float) -> Point:
-    month, end = calendar.iso(start)[:7], calendar.next_month(start)
-    elapsed = min(1.0, max(0.0, (clock - start) / (end - start)))
+    month, elapsed = month_name(calendar, start), elapsed_share(start, calendar.next_month(start), clock)
     if value is None:
         return Point(month=month, value=None, elapsed=elapsed, state="closed" if elapsed >= 1 else "to_date")
-    state = "to_date" if value.state == "live" else value.state
-    if value.reported and elapsed >= 1 and state == "to_date":
-        state = "closed"  # no event can still change what was brought from elsewhere
-    return Point(
-        month=month,
-        value=value.value,
-        numerator=value.numerator,
-        denominator=value.denominator,
-        count=value.count,
-        coverage=value.coverage,
-        target=value.target,
-        state=state,
-        reported=value.reported,
-        definition_version=value.definition_version,
-        elapsed=elapsed if state == "to_date" else 1.0,
-    )
+    state = value_state(value, over=elapsed >= 1)
+    return month_point(value, month, state, elapsed if state == "to_date" else 1.0)
 
 
 def _holds(directory: Directory, outer: str, inner: str) -> bool:
