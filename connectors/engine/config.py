@@ -12,8 +12,8 @@ import httpx2
 import msgspec
 
 from connectors.engine.auth import needed, way_in
-from connectors.engine.declaration import Auth, Declaration, OAuth2, Stream
-from connectors.engine.load import load_declaration, mapping_of
+from connectors.engine.declaration import Auth, Declaration, OAuth2, Snapshot, Stream
+from connectors.engine.load import check_zone, load_declaration, mapping_of
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret
 from connectors.engine.texts import with_options
@@ -205,6 +205,8 @@ def _readings(entry: Entry, declaration: Declaration, options: Options, where: s
         mapping = mapping_of(known[name], options, at, entry.values.get(name))
         document = {**msgspec.to_builtins(known[name]), "mapping": {}}
         stream = converted(with_options(document, options, at), Stream, at)
+        if not isinstance(stream.cursor, Snapshot):
+            check_zone(stream.cursor.zone, at)
         combinations: list[dict[str, str]] = [{}]
         for variable, option in stream.each.items():
             combinations = [{**c, variable: str(value)} for c in combinations for value in options[option]]

@@ -1,8 +1,8 @@
 """What a connector declares: one YAML file a source, ``connectors/<source>/connector.yaml``.
 
 Texts may hold ``{option:name}``, filled once from the configuration, and requests ``{name}``, filled for every request:
-``since``, ``until``, ``length`` (seconds between them), ``time`` and ``id`` (the last record of a keyset), ``each``
-names and what was asked for at the start.
+``since``, ``until`` (also in the ``forms`` of the window), ``length`` (seconds between them), ``time`` and ``id`` (the last
+record of a keyset), ``each`` names and what was asked for at the start.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     Attributes:
         format: how the request writes times: iso, epoch_s, epoch_ms or strftime's form.
         zone: of times by strftime's form.
+        forms: further ways to write the window's times, name → strftime's form: ``month: "%Y-%m-01"`` gives requests
+            ``since_month`` and ``until_month``, so that buckets of a source are asked for whole.
         lag_s: the newest seconds are left for the next poll: rows committed late with an older time.
         overlap_s: seconds before the window that are read again.
         step_s: longest window of one request.
@@ -148,6 +150,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     format: str = "iso"
     zone: str = "UTC"
+    forms: dict[str, str] = {}
     lag_s: float = 60.0
     overlap_s: float = 0.0
     step_s: float = 30 * 86_400.0

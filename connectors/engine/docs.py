@@ -88,14 +88,39 @@ def _stream(stream: Stream) -> list[str]:
         *(f"* Needs: {permission}" for permission in stream.permissions),
     ]  # fmt: skip
     if isinstance(stream.cursor, Window):
-        lines.append(f"* By time, {stream.cursor.lag_s:g} s behind; {stream.cursor.overlap_s:g} s are read again")
+        lines.append(f"* By time, {_span(stream.cursor.lag_s)} behind; {_span(stream.cursor.overlap_s)} are read again")
     if stream.unfinished is not None:
         lines.append(f"* What is not final is asked for again at every poll, at most {stream.unfinished.most} of them")
     return [*lines, ""]
+
+
+def _span(seconds: float) -> str:
+    """Return a length of time in the largest unit that it is whole numbers of."""
+    for unit, length in (("days", 86_400), ("h", 3600)):
+        if seconds >= 2 * length and seconds % length == 0:
+            return f"{seconds / length:g} {unit}"
+    return f"{seconds:g} s"
 
 
 def _kpis(d: Declaration) -> str:
     plan = build_plan(load_catalogue(None))
     types = {t for stream in d.streams for t in _types(stream)}
     names = [k.id for k in plan.catalogue.kpis.values() if k.breakdown_of is None and plan.types_of_kpi[k.id] & types]
-    return f"Its events are read by {', '.join(f'`{n}`' for n in names)}, each as far as the fields it needs are told."
+    told = []
+    if names:
+        told.append(f"Its events are read by {_names(names)}, each as far as the fields it needs are told.")
+    if reported := _reported(d):
+        told.append(
+            f"It reports {_names(reported)} by the month; a value that is computed from events beats a reported one."
+        )
+    return " ".join(told)
+
+
+def _names(kpis: list[str]) -> str:
+    return ", ".join(f"`{kpi}`" for kpi in kpis)
+
+
+def _reported(d: Declaration) -> list[str]:
+    """Return the KPIs whose monthly values a connector brings ready-made."""
+    said = [e["data"]["kpi"] for s in d.streams for e in s.mapping["events"] if e["type"] == "kpi.reported"]
+    return list(dict.fromkeys(str(kpi["const"]) for kpi in said if isinstance(kpi, dict) and "const" in kpi))

@@ -28,6 +28,8 @@ _OF_FILES = (
     "name", "description", "source", "format", "delimiter", "encoding", "records", "columns", "skip_lines", "skip_rows",
     "order_by", "lookups", "polled", "vars",
 )  # fmt: skip
+#: Event types of which a later one replaces an earlier one: what is read twice adds nothing up.
+REPLACING_TYPES = ENTITY_TYPES | {"kpi.reported"}
 _PER_WINDOW = {"since", "until", "length"}
 _PER_KEYSET = {"time", "id", "until", "size"}
 
@@ -86,20 +88,20 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
     with_options({**msgspec.to_builtins(stream), "mapping": {}}, shown, where)
     match stream.cursor:
         case Window():
-            known |= _PER_WINDOW
-            _check_zone(stream.cursor.zone, f"{where}: cursor.zone")
+            known |= _PER_WINDOW | {f"{end}_{form}" for end in ("since", "until") for form in stream.cursor.forms}
+            check_zone(stream.cursor.zone, f"{where}: cursor.zone")
             if not 0 < stream.cursor.narrowest_s <= stream.cursor.step_s:
                 raise ConfigError(f"{where}: cursor: narrowest_s must be greater than 0 and at most step_s")
         case Keyset():
             known |= _PER_KEYSET
-            _check_zone(stream.cursor.zone, f"{where}: cursor.zone")
+            check_zone(stream.cursor.zone, f"{where}: cursor.zone")
         case Snapshot():
             pass
     _check_places(stream.request, known, f"{where}: request")
     for name, also in stream.also.items():
         _check_places(also.request, known, f"{where}: also.{name}")
     mapping = mapping_of(stream, shown, where)
-    entities = {e.type in ENTITY_TYPES for e in mapping.events}
+    entities = {e.type in REPLACING_TYPES for e in mapping.events}
     if len(entities) > 1:
         raise ConfigError(f"{where}: mapping: entities and other events need streams of their own")
     if entities == {False} and not (stream.version or stream.id):
@@ -113,7 +115,12 @@ def _check_places(request: Request, known: set[str], where: str) -> None:
         raise ConfigError(f"{where}: there is nothing for {{{strange[0]}}}; there is: {', '.join(sorted(known))}")
 
 
-def _check_zone(zone: str, where: str) -> None:
+def check_zone(zone: str, where: str) -> None:
+    """Let pass a time zone, or a place that will be filled by one.
+
+    Raises:
+        ConfigError: there is no such zone.
+    """
     if places(zone):
         return
     try:

@@ -148,6 +148,8 @@ class StreamReader:
             "until": time_text(until, cursor.format, zone),
             "length": str(int((until - asked_from).total_seconds())),
         }
+        for name, form in cursor.forms.items():
+            given |= {f"since_{name}": time_text(asked_from, form, zone), f"until_{name}": time_text(until, form, zone)}
         most = cursor.too_many.rows if cursor.too_many else None
         rows = 0
         for records in self._pages(self._call(self.reading.stream.request, given), cursor.too_many):

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from connectors.engine.config import Entry, Reading
+from connectors.engine.load import REPLACING_TYPES
 from connectors.mapping.conditions import condition
 from connectors.mapping.events import CompiledEvent, Fact, MappedEvent, compile_event, fact_of, written
 from connectors.mapping.fields import picked
 from connectors.mapping.load import columns_of
 from connectors.mapping.model import Mapping, When
 from connectors.mapping.values import BadValue
-from pipeline.engine.plan import ENTITY_TYPES
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 Record = dict[str, Any]
@@ -41,7 +41,7 @@ class RecordMapper:
         needed, optional = columns_of(mapping)
         self._columns = sorted(needed | optional)
         self.types = sorted({e.type for e in mapping.events})
-        self.entities = all(t in ENTITY_TYPES for t in self.types)
+        self.entities = all(t in REPLACING_TYPES for t in self.types)
         #: vendor ids that the configuration does not name, with how often they came
         self.unnamed: dict[str, int] = {}
 
@@ -54,6 +54,8 @@ class RecordMapper:
             try:
                 fact = fact_of(compiled, row)
                 fact.subject = self._service(fact.subject)
+                if fact.type == "kpi.reported":  # a value counted elsewhere is its service's, where no scope is named
+                    fact.data.setdefault("scope", f"service:{fact.subject}")
                 entity = self._entity(record)
                 if self.entities:
                     fact.key = "|".join([self._source, *entity])

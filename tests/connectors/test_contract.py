@@ -182,7 +182,11 @@ def test_every_option_changes_something(case, tmp_path):
         options = yaml.safe_load((tmp_path / "connectors.yaml").read_text())[0]["options"]
         for name, option in bench.connector.declaration.options.items():
             other: Any = ["other/one"] if option.many else "https://other.example.org"
-            changed = case.bench(tmp_path, options={**options, name: other}, streams=[]).connector
+            try:
+                changed = case.bench(tmp_path, options={**options, name: other}, streams=[]).connector
+            except ConfigError as e:  # an option whose value is judged is an option that is read
+                assert "other.example.org" in str(e)  # noqa: PT017
+                continue
             assert shape(changed) != shape(case.bench(tmp_path, streams=[]).connector), name
 
 

@@ -1,0 +1,1 @@
+"""Plausible: a declaration, see README.md."""
