@@ -180,7 +180,10 @@ class Keyset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="snapshot"):
-    """The source shows what is there now; every poll reads all of it."""
+    """The source shows what is there now; every poll reads all of it.
+
+    Records have the column ``polled_at``, the time of the poll, for states that no time of the source belongs to.
+    """
 
 
 Cursor = Window | Keyset | Snapshot

@@ -240,7 +240,7 @@ class StreamReader:
         left = 0
         try:
             for records in self._pages(self._call(self.reading.stream.request, self._given), None):
-                self._take(records)
+                self._take([{"polled_at": now.isoformat(), **r} if isinstance(r, dict) else r for r in records])
         except CutOff as e:
             left = e.left
         self._advance(msgspec.structs.replace(self.place, until=max(now, self.place.until)), left)

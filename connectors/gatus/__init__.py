@@ -1,0 +1,1 @@
+"""Gatus: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""GitLab: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""Statuspage: a declaration, see README.md."""
