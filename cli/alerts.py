@@ -27,14 +27,15 @@ from pipeline.alerts import inputs
 from pipeline.alerts.conditions import MONTH, needs
 from pipeline.alerts.engine import Delivery
 from pipeline.alerts.messages import Message, Told
-from pipeline.alerts.replay import Episode, play
+from pipeline.alerts.past import adds_up, months_to_date
+from pipeline.alerts.replay import Episode, Was, play
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.time.calendar import Calendar
 from pipeline.topics import ALERT_INPUTS
-from pipeline.values import AlertChange, CsfStatus, KpiValue
+from pipeline.values import AlertChange, KpiValue
 
 _T = TypeVar("_T")
 _DAY_S = 86_400
@@ -207,21 +208,22 @@ def replay(
 ) -> None:  # fmt: skip
     """Play today's rules over the stored values of rolling windows (45 days): what would have fired, how long, how often.
 
-    Nobody is told. Rules about the month's target are left out: how a month stood on a day is not stored.
+    Nobody is told. For rules about the month's target, how the month stood is put together from its days, at the end of
+    each; rules over what days do not add up to (medians, distinct users, busiest hours) are left out, and named.
     """
     settings = load_settings(config, data_dir=data_dir)
     catalogue, calendar = settings.load_catalogue(), _calendar(settings)
     for rule in rules:
         _rule(catalogue, rule)
-    played = {
-        name: rule
-        for name, rule in catalogue.alerts.items()
-        if (not rules or name in rules) and all(period != MONTH for _, period in needs(rule))
-    }
+    wanted = {name: rule for name, rule in catalogue.alerts.items() if not rules or name in rules}
+    left_out = [n for n, r in wanted.items() if isinstance(r, a.ForecastRule) and not adds_up(catalogue.kpis[r.kpi])]
+    played = {name: rule for name, rule in wanted.items() if name not in left_out}
+    if left_out:
+        say(f"not played, as days do not add up to the month: {', '.join(left_out)}", err=True)
     now = int(time.time())
     start = now - 30 * _DAY_S if first is None else calendar.start_of(_day(first, "--from"))
     end = now if last is None else min(now, calendar.next_day(calendar.start_of(_day(last, "--to"))))
-    past = _read(settings, lambda store: _past(store, played, start))
+    past = _read(settings, lambda store: _past(store, played, start, catalogue))
     episodes = play(msgspec.structs.replace(catalogue, alerts=played), past, end)
     if each:
         print_rows([_episode(e, end, calendar) for e in episodes], _EPISODES, fmt)
@@ -229,7 +231,7 @@ def replay(
         print_rows(_summary(episodes, end, calendar), _PLAYED, fmt)
 
 
-def _past(store: KpiStore, rules: dict[str, a.AnyRule], start: int) -> list[KpiValue | CsfStatus]:
+def _past(store: KpiStore, rules: dict[str, a.AnyRule], start: int, catalogue: Catalogue) -> list[Was]:
     """Return what the rules read, from an instant on."""
     kpis: dict[str, set[str]] = {}
     windows: set[str] = set()
@@ -239,11 +241,20 @@ def _past(store: KpiStore, rules: dict[str, a.AnyRule], start: int) -> list[KpiV
                 windows.add(window)
             else:
                 kpis.setdefault(window, set()).add(what)
-    found: list[KpiValue | CsfStatus] = []
+    calendar = Calendar(catalogue.organisation.zone)
+    found: list[Was] = []
+    for name in sorted(kpis.pop(MONTH, ())):
+        first = calendar.month_start(start)
+        by_scope: dict[str, list[KpiValue]] = {}
+        for day in store.periods(period="day", kpis=[name], start_from=first):
+            by_scope.setdefault(day.scope, []).append(day)
+        for days in by_scope.values():
+            months = months_to_date(catalogue.kpis[name], days, calendar)
+            found += [(at, month) for at, month in months if at >= start]
     for window, names in kpis.items():
-        found += store.live(window=window, kpis=sorted(names), end_from=start)
+        found += [(v.end, v) for v in store.live(window=window, kpis=sorted(names), end_from=start)]
     for window in windows:
-        found += [s for s in store.statuses(period=window) if s.end >= start]
+        found += [(s.end, s) for s in store.statuses(period=window) if s.end >= start]
     return found
 
 

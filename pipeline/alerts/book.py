@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,7 @@ Key = tuple[str, str]
 """Rule and scope."""
 Series = tuple[str, str, str]
 """KPI or CSF, window or ``month``, scope."""
+State = Literal["firing", "resolved", "unknown", "known"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class AlertBook:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self.rules = catalogue.alerts
+        #: rules that the catalogue no longer holds, of alerts that people still have open
+        self.retired: dict[str, a.AnyRule] = {}
         self.series: dict[Series, KpiValue | CsfStatus] = {}
         self.clocks: dict[str, float] = {}
         #: those that are not idle
         self.instances: dict[Key, Instance] = {}
-        #: what was said last of instances that are not idle
-        self.said: dict[Key, Judgement] = {}
         self.dirty_series: set[Series] = set()
         self.dirty_instances: set[Key] = set()
         self._readers: dict[tuple[str, str], list[a.AnyRule]] = defaultdict(list)
@@ -72,9 +74,13 @@ class AlertBook:
         """Return whether any rule reads a KPI or CSF over a window or the running ``month``."""
         return (what, period) in self._readers
 
+    def rule(self, name: str) -> a.AnyRule:
+        """Return a rule, also one that was removed while its alerts are open."""
+        return self.rules.get(name) or self.retired[name]
+
     def csf_of(self, rule: a.AnyRule) -> str:
-        """Return the CSF that a rule belongs to."""
-        return rule.csf if isinstance(rule, a.StatusRule) else self._csf_of[rule.kpi]
+        """Return the CSF that a rule belongs to; empty where its KPI is gone."""
+        return rule.csf if isinstance(rule, a.StatusRule) else self._csf_of.get(rule.kpi, "")
 
     def judged(self, key: Key) -> Judgement:
         """Return what is said of an instance by the values in force."""
@@ -82,7 +88,36 @@ class AlertBook:
 
     def clock_of(self, key: Key) -> float:
         """Return the data clock up to which an instance is judged."""
-        return self.clocks.get(self.csf_of(self.rules[key[0]]), 0.0)
+        return self.clocks.get(self.csf_of(self.rule(key[0])), 0.0)
+
+    # --- what the catalogue no longer holds ---
+
+    def places(self) -> set[str]:
+        """Return the scopes of the services and teams that the catalogue names."""
+        services = self._catalogue.services.values()
+        return {f"service:{s.id}" for s in services} | {f"team:{s.team}" for s in services}
+
+    def why_over(self, key: Key, gone: Collection[str]) -> str:
+        """Return why an alert can no longer be judged, empty where it can; ``gone``: scopes no longer in the catalogue."""
+        rule = self.rules.get(key[0])
+        if rule is None:
+            return "the rule was removed from the catalogue"
+        if not _in(key[1], rule.scopes):
+            return "the rule no longer covers this scope"
+        return "it is no longer in the catalogue" if key[1] in gone else ""
+
+    def forget(self, key: Key) -> None:
+        """Forget the state of an alert."""
+        self.instances.pop(key, None)
+        self.dirty_instances.add(key)
+
+    def retire(self, key: Key, why: str) -> Iterator[AlertChange]:
+        """Forget the state of an alert that can no longer be judged; yield that it is over, if it fired."""
+        before = self.instances.get(key)
+        self.forget(key)
+        if before is not None and before.state == "firing":
+            at = max(before.at, int(self.clock_of(key)))
+            yield self._change(self.rule(key[0]), key, "resolved", at, before.since, Judgement(None, note=why))
 
     def take(self, told: ValueTold | StatusTold) -> Iterator[AlertChange]:
         """Take a value or status, unless one of later is known; yield what changes by it."""
@@ -119,9 +154,8 @@ class AlertBook:
         if after.is_idle:
             if self.instances.pop(key, None) is not None:
                 self.dirty_instances.add(key)
-            self.said.pop(key, None)
             return
-        self.instances[key], self.said[key] = after, said
+        self.instances[key] = after
         # the last instant judged alone is not worth a write: judging again from an earlier one comes to the same
         if msgspec.structs.replace(after, at=before.at) != before:
             self.dirty_instances.add(key)
@@ -130,28 +164,21 @@ class AlertBook:
     def _changes(
         self, rule: a.AnyRule, key: Key, before: Instance, after: Instance, said: Judgement
     ) -> Iterator[AlertChange]:
-        states: list[str] = []
+        states: list[State] = []
         if after.state != before.state and after.state in {"firing", "resolved"}:
-            states.append(after.state)
+            states.append("firing" if after.state == "firing" else "resolved")
         elif after.state == "firing" and (after.unknown_since is None) != (before.unknown_since is None):
             states.append("known" if after.unknown_since is None else "unknown")
         for state in states:
-            yield AlertChange(
-                rule=rule.id,
-                kpi="" if isinstance(rule, a.StatusRule) else rule.kpi,
-                csf=self.csf_of(rule),
-                scope=key[1],
-                severity=rule.severity,
-                state=state,  # type: ignore[arg-type] # one of the four
-                at=after.at,
-                since=before.since if state == "resolved" else after.since,
-                value=said.value,
-                threshold=said.threshold,
-                unit=said.unit,
-                count=said.count,
-                coverage=said.coverage,
-                note=said.note,
-            )
+            since = before.since if state == "resolved" else after.since
+            yield self._change(rule, key, state, after.at, since, said)
+
+    def _change(self, rule: a.AnyRule, key: Key, state: State, at: int, since: int, said: Judgement) -> AlertChange:
+        return AlertChange(
+            rule=rule.id, kpi="" if isinstance(rule, a.StatusRule) else rule.kpi, csf=self.csf_of(rule), scope=key[1],
+            severity=rule.severity, state=state, at=at, since=since, value=said.value, threshold=said.threshold,
+            unit=said.unit, count=said.count, coverage=said.coverage, note=said.note,
+        )  # fmt: skip
 
 
 def _in(scope: str, scopes: tuple[str, ...]) -> bool:

@@ -12,6 +12,7 @@ from typing import Protocol
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.derived_alerts import allowed_share
 from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.evaluate.forecast import month_end, settled
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import grows
 from pipeline.values import CsfStatus, KpiValue
@@ -150,30 +151,25 @@ def _forecast(rule: a.ForecastRule, kpi: Kpi, now: InForce, at: float) -> Judgem
     month, recent = now.value(kpi.id, MONTH), now.value(kpi.id, rule.recent)
     if month is None or not month.start <= at < month.end:
         return Judgement(None, unit=kpi.unit, note="no running month")
-    passed = (at - month.start) / (month.end - month.start)
     if why := _doubt(rule, kpi, month, recent):
         return _unknown(kpi, month, why)
-    if 100 * passed < rule.after or month.target is None:
-        return _unknown(kpi, month, "too early to tell" if month.target is not None else "no target")
+    assert month.value is not None
     assert recent is not None
-    end = _projected(kpi, month, recent, passed)
+    assert recent.value is not None
+    if month.target is None:
+        return _unknown(kpi, month, "no target")
+    limits = (month.target, kpi.unit, month.count, month.coverage)
+    if settled(kpi, month.value, month.target) is False:
+        return Judgement(True, False, month.value, *limits, "the month so far: its rest cannot make up for it")
+    length = month.end - month.start
+    passed = (at - month.start) / length
+    usual = recent.value * length / (recent.end - recent.start) if grows(kpi) else recent.value
+    end = month_end(kpi, month.value, passed, usual) if 100 * passed >= rule.after else None
+    if end is None:
+        return _unknown(kpi, month, "too early to tell")
     holds = badness(kpi, end) > badness(kpi, month.target) + _EQUAL
     note = f"forecast for the end of the month if it goes on like the last {rule.recent}"
-    return Judgement(holds, not holds, end, month.target, kpi.unit, month.count, month.coverage, note)
-
-
-def _projected(kpi: Kpi, month: KpiValue, recent: KpiValue, passed: float) -> float:
-    """Return the month's value at its end if its rest goes like the recent window; ``passed``: share 0-1 of it."""
-    assert month.value is not None
-    assert recent.value is not None
-    rest = 1 - passed
-    if grows(kpi):
-        return month.value + recent.value * rest * (month.end - month.start) / (recent.end - recent.start)
-    if month.numerator is not None and month.denominator and recent.denominator:
-        # weighted by what the rest of the month will bring, which is what the month has brought so far, in proportion
-        to_come = month.denominator * rest / passed
-        return (month.value * month.denominator + recent.value * to_come) / (month.denominator + to_come)
-    return month.value * passed + recent.value * rest
+    return Judgement(holds, not holds, end, *limits, note)
 
 
 def _trend(rule: a.TrendRule, kpi: Kpi, now: InForce) -> Judgement:

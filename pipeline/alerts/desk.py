@@ -33,21 +33,24 @@ class Open(msgspec.Struct, array_like=True):
         told_at: when they were told last, epoch seconds.
         acked_by: who took it on, empty while nobody did.
         route: the route by which they were told.
+        why_over: why it is over without having been judged so: its rule or scope is gone.
     """
 
     since: int | None = None
     told_at: float = 0.0
     acked_by: str = ""
     route: str = ""
+    why_over: str = ""
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """One alert of a notification."""
+    """One alert of a notification; ``why``: of a clear that no value was judged for, why it is over."""
 
     rule: str
     scope: str
     kind: Literal["raise", "remind", "clear"]
     since: int
+    why: str = ""
 
 
 class Notification(msgspec.Struct, frozen=True, array_like=True):
@@ -81,6 +84,12 @@ class Desk:
         """Note that an alert fires or is over."""
         if key not in self.open:
             self.open[key] = Open()
+            self.dirty_open.add(key)
+
+    def retire(self, key: Key, why: str) -> None:
+        """Note that an alert is over because it can no longer be judged."""
+        if (known := self.open.get(key)) is not None:
+            known.why_over = why
             self.dirty_open.add(key)
 
     def acknowledge(self, key: Key, by: str) -> bool:
@@ -127,12 +136,12 @@ class Desk:
 
     def route_of(self, key: Key) -> Route | None:
         """Return the route of an alert: the first that matches; None where none does."""
-        rule = self._book.rules[key[0]]
+        rule = self._book.rule(key[0])
         return next((r for r in self._catalogue.routes if self.matches(r.match, rule, key[1])), None)
 
     def labels(self, key: Key) -> dict[str, str]:
         """Return what alerts are grouped by."""
-        rule, scope = self._book.rules[key[0]], key[1]
+        rule, scope = self._book.rule(key[0]), key[1]
         service = self._catalogue.services.get(scope.removeprefix("service:"))
         team = scope.removeprefix("team:") if scope.startswith("team:") else service.team if service else ""
         return {
@@ -149,12 +158,12 @@ class Desk:
             known = self.open[key]
             item = self._item(key, known, now)
             # what was raised is cleared the way it was raised, whatever the routes say meanwhile
-            route = self._routes.get(known.route) if known.route else self.route_of(key)
+            route = self._routes.get(known.route) or self.route_of(key)
             if item is not None and route is not None:
                 labels = self.labels(key)
                 wanted[route.id, tuple(labels[name] for name in route.group_by)].append((key, item))
             elif item is not None and item.kind == "clear":
-                self._forget(key)
+                self.forget(key)
         for group in self._waits.keys() - wanted.keys():
             del self._waits[group]
         return [self._tell(group, found, now) for group, found in wanted.items() if self._is_due(group, found, now)]
@@ -163,9 +172,9 @@ class Desk:
         instance = self._book.instances.get(key)
         firing = instance is not None and instance.state == "firing"
         if known.since is not None and (not firing or (instance is not None and instance.since != known.since)):
-            return Item(*key, "clear", known.since)
+            return Item(*key, "clear", known.since, known.why_over)
         if not firing:
-            self._forget(key)
+            self.forget(key)
             return None
         assert instance is not None
         if known.since is None:
@@ -187,7 +196,7 @@ class Desk:
         route = self._routes[group[0]]
         for key, item in found:
             if item.kind == "clear":
-                self._forget(key)
+                self.forget(key)
                 instance = self._book.instances.get(key)
                 if instance is not None and instance.state == "firing":  # it fires again since
                     self.note(key)
@@ -206,6 +215,7 @@ class Desk:
         labels = tuple(zip(route.group_by, group[1], strict=True))
         return Notification(name, route.id, labels, now, items)
 
-    def _forget(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
+        """Forget an alert: people know of nothing that is not over."""
         self.open.pop(key, None)
         self.dirty_open.add(key)

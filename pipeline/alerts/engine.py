@@ -13,16 +13,17 @@ from collections.abc import Iterable
 import msgspec
 
 from pipeline.alerts import inputs as i
-from pipeline.alerts.book import AlertBook, Key, Series
+from pipeline.alerts.book import AlertBook, Series
 from pipeline.alerts.desk import Desk, Open
 from pipeline.alerts.machine import Instance
 from pipeline.alerts.messages import Message, Writer
+from pipeline.catalogue.alerts import AnyRule
 from pipeline.catalogue.model import Catalogue
 from pipeline.values import AlertChange, CsfStatus, KpiValue
 
 _pack = msgspec.msgpack.encode
 _SEPARATOR = b"\x1f"
-_CLOCKS, _TOLD, _NUMBER = b"clocks", b"told", b"number"
+_CLOCKS, _TOLD, _NUMBER, _RULES = b"clocks", b"told", b"number", b"rules"
 
 
 def _chunk(kind: bytes, *parts: str) -> bytes:
@@ -43,6 +44,13 @@ class Delivery(msgspec.Struct, frozen=True, array_like=True):
     message: Message
 
 
+class _Standing(msgspec.Struct, array_like=True):
+    """What the state was made by: rules, also those that are gone while alerts of theirs are open; scopes with a name."""
+
+    rules: list[AnyRule]
+    places: list[str]
+
+
 class AlertEngine:
     """All alerting of an installation: one log, one machine."""
 
@@ -58,7 +66,7 @@ class AlertEngine:
         #: deliveries not yet made, by number
         self.deliveries: dict[int, Delivery] = {}
         self._number = 0
-        self._dirty: set[bytes] = set()
+        self._dirty: set[bytes] = {_RULES}
 
     # --- hearing ---
 
@@ -152,6 +160,9 @@ class AlertEngine:
             return _pack(self.book.clocks)
         if chunk == _NUMBER:
             return _pack(self._number)
+        if chunk == _RULES:
+            rules = [*self.book.rules.values(), *self.book.retired.values()]
+            return _pack(_Standing(rules, sorted(self.book.places())))
         if chunk == _TOLD:
             return _pack([[route, list(labels), at] for (route, labels), at in self.desk.told.items()])
         kind, parts = chunk[:2], tuple(part.decode() for part in chunk[2:].split(_SEPARATOR))
@@ -175,18 +186,24 @@ class AlertEngine:
         return None if held is None else _pack(held)
 
     def restore(self, position: int, chunks: Iterable[tuple[bytes, bytes]]) -> None:
-        """Take recovered state; what belongs to rules, channels or routes that are gone is dropped."""
+        """Take recovered state; alerts of rules and scopes that the catalogue no longer holds are over, and told so."""
         self.position = position
+        made_by: bytes | None = None
         for chunk, value in chunks:
             if chunk == _CLOCKS:
                 self.book.clocks = msgspec.msgpack.decode(value, type=dict[str, float])
             elif chunk == _NUMBER:
                 self._number = msgspec.msgpack.decode(value, type=int)
+            elif chunk == _RULES:
+                made_by = value
             elif chunk == _TOLD:
                 told = msgspec.msgpack.decode(value, type=list[tuple[str, tuple[str, ...], float]])
                 self.desk.told = {(route, labels): at for route, labels, at in told}
             else:
                 self._restore(chunk[:2], chunk, value)
+        self._retire(_Standing([], []) if made_by is None else msgspec.msgpack.decode(made_by, type=_Standing))
+        if made_by is not None and made_by == self._packed(_RULES):
+            self._dirty.discard(_RULES)
 
     def _restore(self, kind: bytes, chunk: bytes, value: bytes) -> None:
         parts = [part.decode() for part in chunk[2:].split(_SEPARATOR)]
@@ -199,25 +216,37 @@ class AlertEngine:
                     self.book.series[series] = (
                         msgspec.convert(raw, KpiValue) if is_value else msgspec.convert(raw, CsfStatus)
                     )
-                    return
-            case b"i|" | b"n|":
-                key: Key = (parts[0], parts[1])
-                if key[0] in self.book.rules:
-                    if kind == b"i|":
-                        self.book.instances[key] = decode(value, type=Instance)
-                    else:
-                        self.desk.open[key] = decode(value, type=Open)
-                    return
+                else:
+                    self._dirty.add(chunk)
+            case b"i|":
+                self.book.instances[parts[0], parts[1]] = decode(value, type=Instance)
+            case b"n|":
+                self.desk.open[parts[0], parts[1]] = decode(value, type=Open)
             case b"m|":
                 self.desk.maintenance[parts[0]] = decode(value, type=list[tuple[int, int]])
-                return
             case b"q|":
                 self.desk.silences[parts[0]] = decode(value, type=i.Silence)
-                return
             case b"t|":
                 self.changes[int(parts[0])] = decode(value, type=AlertChange)
-                return
             case b"o|":
                 self.deliveries[int(parts[0])] = decode(value, type=Delivery)
-                return
-        self._dirty.add(chunk)
+            case _:
+                self._dirty.add(chunk)
+
+    def _retire(self, before: _Standing) -> None:
+        """End what the catalogue no longer holds: nothing would ever be told of it again."""
+        book, desk = self.book, self.desk
+        open_rules = {rule for rule, _ in desk.open.keys() | book.instances.keys()}
+        known = {rule.id: rule for rule in before.rules}
+        book.retired = {name: known[name] for name in sorted(open_rules & (known.keys() - book.rules.keys()))}
+        gone = set(before.places) - book.places()
+        for series in [s for s in book.series if s[2] in gone]:
+            del book.series[series]
+            book.dirty_series.add(series)
+        for key in sorted(desk.open.keys() | book.instances.keys()):
+            if key[0] not in book.rules and key[0] not in book.retired:  # made before rules were kept with the state
+                book.forget(key)
+                desk.forget(key)
+            elif why := book.why_over(key, gone):
+                desk.retire(key, why)
+                self._note(book.retire(key, why))

@@ -9,20 +9,32 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from pipeline.alerts.book import AlertBook, Key
-from pipeline.alerts.conditions import Judgement
+from pipeline.alerts.conditions import Judgement, needs
 from pipeline.alerts.desk import Item, Notification
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.directory import Directory
-from pipeline.catalogue.model import Catalogue
+from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
-from pipeline.values import KpiValue
+from pipeline.values import CsfStatus, KpiValue
 
 _VERB = {"raise": "FIRING", "remind": "STILL FIRING", "clear": "RESOLVED"}
+#: Other rules named in a message at most.
+_MOST_ALSO = 5
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One alert as notifications carry it; times are RFC 3339, coverage is 0-100."""
+    """One alert as notifications carry it; times are RFC 3339, coverage is 0-100.
+
+    Attributes:
+        kind: ``raise``, ``remind`` or ``clear``.
+        since: when it began to fire; until: when it was over, None while it fires.
+        value, threshold: in ``unit``; what was compared, None where unknown. ``note`` says what they are, or why
+            nothing is known.
+        tier: of the service, None for what is no service of the catalogue.
+        contributor: the service inside a team or the organisation that is worst by the same measure.
+        also: names of other rules that fire for the same scope.
+    """
 
     kind: str
     rule: str
@@ -33,8 +45,10 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     scope_name: str
     team: str
+    tier: int | None = None
     owner: str
     since: str
+    until: str | None = None
     value: float | None
     threshold: float | None
     unit: str
@@ -42,6 +56,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
     note: str
     contributor: str
+    also: tuple[str, ...] = ()
     runbook: str
     board: str
     text: str
@@ -70,77 +85,119 @@ class Writer:
         told = tuple(self._told(item) for item in notification.items)
         first = told[0]
         more = f" and {len(told) - 1} more" if told[1:] else ""
-        title = f"[{_VERB[notification.items[0].kind]}] {first.name}: {first.scope_name}{more}"
+        title = f"[{_VERB[first.kind]}] {first.scope_name}: {first.name}{more}"
         body = "\n\n".join(t.text for t in told) + f"\n\nNotification {notification.id}"
         return Message(id=notification.id, at=_rfc(notification.at), title=title, body=body, alerts=told)
 
     def _told(self, item: Item) -> Told:
-        rule = self._book.rules[item.rule]
-        key = (item.rule, item.scope)
-        said = self._book.judged(key)
-        name, scope = rule.name or rule.id, self._names.name(item.scope)
-        owner = rule.owner or ("" if isinstance(rule, a.StatusRule) else self._catalogue.kpis[rule.kpi].owner)
-        coverage = None if said.coverage is None else 100 * said.coverage
-        contributor = "" if item.kind == "clear" else self._contributor(rule, key)
-        board = self._board(rule, item.scope)
+        rule, key = self._book.rule(item.rule), (item.rule, item.scope)
+        said = Judgement(None, note=item.why) if item.why else self._book.judged(key)
+        kpi = self._kpi(rule)
+        service = self._catalogue.services.get(item.scope.removeprefix("service:"))
+        clear = item.kind == "clear"
         told = Told(
-            kind=item.kind, rule=rule.id, name=name, severity=rule.severity, csf=self._book.csf_of(rule),
-            kpi=getattr(rule, "kpi", ""), scope=item.scope, scope_name=scope, team=self._names.team(item.scope) or "",
-            owner=owner, since=_rfc(item.since), value=said.value, threshold=said.threshold, unit=said.unit,
-            sample=said.count, coverage=coverage, note=said.note, contributor=contributor, runbook=rule.runbook or "",
-            board=board, text="",
+            kind=item.kind, rule=rule.id, name=rule.name or rule.id, severity=rule.severity, csf=self._book.csf_of(rule),
+            kpi=getattr(rule, "kpi", ""), scope=item.scope, scope_name=self._names.name(item.scope),
+            team=self._names.team(item.scope) or item.scope.partition("team:")[2], tier=service.tier if service else None,
+            owner=rule.owner or (kpi.owner if kpi else ""), since=_rfc(item.since),
+            until=_rfc(self._over_at(item)) if clear else None, value=said.value, threshold=said.threshold, unit=said.unit,
+            sample=said.count, coverage=None if said.coverage is None else 100 * said.coverage, note=said.note,
+            contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key),
+            runbook=rule.runbook or self._address(self._catalogue.organisation.runbook_url, rule, item.scope),
+            board=self._address(self._catalogue.organisation.board_url, rule, item.scope), text="",
         )  # fmt: skip
-        return msgspec.structs.replace(told, text="\n".join(self._lines(told, rule, said, item)))
+        return msgspec.structs.replace(told, text="\n".join(self._lines(told, said, item)))
 
-    def _lines(self, told: Told, rule: a.AnyRule, said: Judgement, item: Item) -> Iterable[str]:
-        since = datetime.fromtimestamp(item.since, self._zone)
-        yield f"{_VERB[item.kind]}: {told.name}, {told.scope_name} ({told.severity})"
-        yield f"Since {words.moment(since.isoformat())} ({self._catalogue.organisation.zone})"
-        kpi = None if isinstance(rule, a.StatusRule) else self._catalogue.kpis[rule.kpi]
+    def _kpi(self, rule: a.AnyRule) -> Kpi | None:
+        return None if isinstance(rule, a.StatusRule) else self._catalogue.kpis.get(rule.kpi)
+
+    def _over_at(self, item: Item) -> int:
+        """Return when an alert was over by the data clock."""
+        instance = self._book.instances.get((item.rule, item.scope))
+        over = instance is not None and instance.state == "resolved"
+        return instance.since if over and instance else int(self._book.clock_of((item.rule, item.scope)))
+
+    def _lines(self, told: Told, said: Judgement, item: Item) -> Iterable[str]:
+        yield f"{_VERB[item.kind]}: {told.scope_name}, {told.name} ({told.severity})"
+        yield self._times(item)
+        kpi = self._catalogue.kpis.get(told.kpi)
         decimals = kpi.decimals if kpi is not None and kpi.unit == said.unit else 1
         if said.value is not None:
             value = words.quantity(said.value, said.unit, decimals)
             against = "" if said.threshold is None else f", limit {words.bound(said.threshold, said.unit, decimals)}"
             yield f"Value {value}{against}" + (f" ({said.note})" if said.note else "")
+        elif item.why:
+            yield f"Over because {item.why}: nothing is judged any more"
         else:
             yield f"Value {words.UNKNOWN}" + (f" ({said.note})" if said.note else "")
         if said.count:
             yield f"Sample {said.count:,}"
         if said.coverage is not None:
             yield f"Coverage {words.share(said.coverage)}"
+        tier = f" (tier {told.tier})" if told.tier is not None else ""
         for label, text in (
-            ("Worst", told.contributor), ("Team", told.team), ("Owner", told.owner), ("Runbook", told.runbook),
-            ("Board", told.board),
+            ("Worst", told.contributor), ("Also firing here", "; ".join(told.also)), ("Team", told.team and told.team + tier),
+            ("Owner", told.owner), ("Runbook", told.runbook), ("Board", told.board),
+            ("Take it on", "" if item.kind == "clear" else f"csf alerts ack {told.rule} {told.scope}"),
         ):  # fmt: skip
             if text:
                 yield f"{label}: {text}"
 
+    def _times(self, item: Item) -> str:
+        zone = self._catalogue.organisation.zone
+        since = datetime.fromtimestamp(item.since, self._zone)
+        said = words.moment(since.isoformat())
+        if item.kind != "clear":
+            return f"Since {said} ({zone})"
+        until = datetime.fromtimestamp(self._over_at(item), self._zone)
+        end = f"{until:%H:%M}" if until.date() == since.date() else words.moment(until.isoformat())
+        return f"From {said} to {end} ({zone}), {_length((until - since).total_seconds())}"
+
     def _contributor(self, rule: a.AnyRule, key: Key) -> str:
-        """Return the service inside a team or the organisation that is worst by the same KPI and window."""
+        """Return the service inside a team or the organisation that is worst by what the rule looks at first."""
         scope = key[1]
-        if isinstance(rule, a.StatusRule) or scope.startswith("service:"):
+        if scope.startswith("service:"):
             return ""
+        what, window = needs(rule)[0]
+        if isinstance(rule, a.StatusRule):
+            status = self._book.series.get((what, window, scope))
+            worst_service = status.worst_service if isinstance(status, CsfStatus) else None
+            return self._names.name(worst_service) if worst_service else ""
         kpi = self._catalogue.kpis[rule.kpi]
-        window = rule.window if isinstance(rule, a.ThresholdRule | a.AbsenceRule) else None
         inside = set(self._names.services(scope))
         found = [
             v
-            for (what, period, where), v in self._book.series.items()
-            if what == kpi.id and where.startswith("service:") and (window is None or period == window)
-            if isinstance(v, KpiValue) and v.value is not None and (scope == "org" or where in inside)
+            for (name, period, where), v in self._book.series.items()
+            if name == what
+            and period == window
+            and where.startswith("service:")
+            and (scope == "org" or where in inside)
+            if isinstance(v, KpiValue) and v.value is not None
         ]
         if not found:
             return ""
         worst = max(found, key=lambda v: (badness(kpi, v.value or 0.0), v.scope))
         return f"{self._names.name(worst.scope)}, {words.quantity(worst.value, kpi.unit, kpi.decimals)}"
 
-    def _board(self, rule: a.AnyRule, scope: str) -> str:
-        url = self._catalogue.organisation.board_url
-        if url is None:
+    def _also(self, key: Key) -> tuple[str, ...]:
+        """Return what else fires for the same scope, the most urgent first."""
+        others = [
+            self._book.rules[rule]
+            for (rule, scope), instance in self._book.instances.items()
+            if scope == key[1] and rule != key[0] and instance.state == "firing"
+        ]
+        others.sort(key=lambda rule: (a.SEVERITIES.index(rule.severity), rule.id))
+        return tuple(rule.name or rule.id for rule in others[:_MOST_ALSO])
+
+    def _address(self, template: str | None, rule: a.AnyRule, scope: str) -> str:
+        """Return an organisation's address for an alert; empty where it has none."""
+        if template is None:
             return ""
-        for name, text in (("csf", self._book.csf_of(rule)), ("kpi", getattr(rule, "kpi", "")), ("scope", scope)):
-            url = url.replace(f"{{{name}}}", _quoted(text))
-        return url
+        for name, text in (
+            ("rule", rule.id), ("csf", self._book.csf_of(rule)), ("kpi", getattr(rule, "kpi", "")), ("scope", scope),
+        ):  # fmt: skip
+            template = template.replace(f"{{{name}}}", _quoted(text))
+        return template
 
 
 def _quoted(text: str) -> str:
@@ -149,6 +206,15 @@ def _quoted(text: str) -> str:
     return "".join(
         c if (c.isascii() and c.isalnum()) or c in plain else f"%{c.encode().hex('%').upper()}" for c in text
     )
+
+
+def _length(seconds: float) -> str:
+    """Return how long something lasted: ``27 min``, ``3 h 05 min``, ``2 d 4 h``."""
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def _rfc(at: float) -> str:

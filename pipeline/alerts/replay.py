@@ -32,24 +32,28 @@ class Episode:
         return (until if self.end is None else self.end) - self.start
 
 
-def play(catalogue: Catalogue, past: Iterable[KpiValue | CsfStatus], until: int) -> list[Episode]:
+Was = tuple[int, KpiValue | CsfStatus]
+"""When, epoch seconds, something was so; and what."""
+
+
+def play(catalogue: Catalogue, past: Iterable[Was], until: int) -> list[Episode]:
     """Return what would have fired, in order of time.
 
     Args:
         catalogue: whose rules are played.
-        past: values of rolling windows and statuses of CSFs over them.
+        past: values of rolling windows and statuses of CSFs over them, each at its end; months as they stood
+            (``pipeline.alerts.past``).
         until: the end of the past, epoch seconds.
     """
     book = AlertBook(catalogue)
     csfs = list(catalogue.csfs)
     begun: dict[_Key, Episode] = {}
     done: list[Episode] = []
-    ordered = sorted(past, key=lambda found: found.end)
-    for at, found in groupby(ordered, key=lambda f: f.end):
+    for at, found in groupby(sorted(past, key=lambda told: told[0]), key=lambda told: told[0]):
         if at > until:
             break
         changes: list[AlertChange] = []
-        for each in found:
+        for _, each in found:
             told = ValueTold(clock=at, value=each) if isinstance(each, KpiValue) else StatusTold(clock=at, status=each)
             changes += book.take(told)
         changes += book.pass_time(csfs, at)

@@ -26,12 +26,19 @@ def check_alerts(catalogue: Catalogue, places: Places) -> None:
 
     Derived rules keep these rules by the way they are made; they are checked all the same.
     """
+    for key in ("board_url", "runbook_url"):
+        _address(getattr(catalogue.organisation, key), f"{places.get(('organisation', ''), 'organisation')}: {key}")
     for rule in catalogue.alerts.values():
         _rule(rule, catalogue, places.get(("rule", rule.id), f"rule '{rule.id}' (from thresholds)"))
     for channel in catalogue.channels.values():
         _channel(channel, places["channel", channel.id])
     for route in catalogue.routes:
         _route(route, catalogue, places["route", route.id])
+
+
+def _address(template: str | None, where: str) -> None:
+    for name in re.findall(r"\{(.*?)\}", template or ""):
+        _known(name, ("rule", "csf", "kpi", "scope"), where, "placeholder")
 
 
 def _known(name: str, known: Collection[str], where: str, what: str) -> None:

@@ -332,8 +332,10 @@ class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     at_risk_score: float = 60.0
     #: rules follow from thresholds, targets and CSFs; without it only own rules alert
     derived_alerts: bool = True
-    #: address of a board for alerts' links; ``{csf}``, ``{kpi}`` and ``{scope}`` stand for the alert's own
+    #: addresses of a board, and of the runbook of rules that name none; ``{rule}``, ``{csf}``, ``{kpi}`` and ``{scope}``
+    #: stand for the alert's own
     board_url: str | None = None
+    runbook_url: str | None = None
 
 
 class Catalogue(msgspec.Struct, frozen=True):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pipeline.catalogue.model import Availability, Count, Direction, Distinct, Kpi, Sum
+from typing import Literal
+
+from pipeline.catalogue.model import Availability, Count, Direction, Distinct, Kpi, Peak, Stickiness, Sum
 from pipeline.values import WINDOWS, KpiValue
+
+#: How a value behaves while its month runs: ``grows`` with it (counts, sums); ``level``: to date is comparable with
+#: whole months, from half a month on; ``whole``: only a whole month says anything (its busiest hour, its users).
+Growth = Literal["grows", "level", "whole"]
 
 #: Least length of a period for each ``smallest`` of the catalogue, seconds; a day may be an hour short (DST).
 _LEAST_S = {"live": 0, "hour": 3_600, "6h": 21_600, "day": 72_000, "week": 7 * 86_400}
@@ -42,9 +48,18 @@ def is_better(direction: Direction, before: float, after: float) -> bool | None:
     return (after > before) == (direction == "up")
 
 
+def growth(kpi: Kpi) -> Growth:
+    """Return how a KPI's value behaves while its month runs."""
+    match kpi.measure:
+        case Count(per="day"):
+            return "level"
+        case Count() | Sum() | Distinct() | Availability(stat="outages"):
+            return "grows"
+        case Stickiness() | Peak():
+            return "whole"
+    return "level"
+
+
 def grows(kpi: Kpi) -> bool:
     """Return whether a value only grows while its period runs, so that it compares with no finished one."""
-    measure = kpi.measure
-    if isinstance(measure, Availability):
-        return measure.stat == "outages"
-    return isinstance(measure, Sum | Distinct) or (isinstance(measure, Count) and measure.per == "period")
+    return growth(kpi) == "grows"

@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 
 from pipeline.catalogue import model
-from pipeline.report.measures import growth
+from pipeline.evaluate.words import growth
 from pipeline.report.model import Contributor, Point
 
 #: A service dominates a change that it makes more than half of.

@@ -5,26 +5,9 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pipeline.catalogue import model
 from pipeline.report.model import Point
-
-#: How a value behaves while its month runs: ``grows`` with it (counts, sums); ``level``: to date is comparable with
-#: whole months, from half a month on; ``whole``: only a whole month says anything (its busiest hour, its users).
-Growth = Literal["grows", "level", "whole"]
-
-
-def growth(kpi: model.Kpi) -> Growth:
-    """Return how a KPI's value behaves while its month runs."""
-    match kpi.measure:
-        case model.Count(per="day"):
-            return "level"
-        case model.Count() | model.Sum() | model.Distinct() | model.Availability(stat="outages"):
-            return "grows"
-        case model.Stickiness() | model.Peak():
-            return "whole"
-    return "level"
 
 
 def days_of(month: str) -> int:

@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from pipeline.catalogue.model import Distinct, Kpi, Stock, Sum
+from pipeline.catalogue.model import Kpi
+from pipeline.evaluate.forecast import month_end, settled
 from pipeline.evaluate.judge import badness
 from pipeline.report.levels import level
-from pipeline.report.measures import growth
 from pipeline.report.model import Point, TargetState
 from pipeline.report.movement import comparable, finest, known
 
 #: Share of the month that must have passed for a forecast.
 ENOUGH_TO_FORECAST = 0.25
-#: The same for what cannot be forecast by adding up or weighting: the month's users, or its busiest hour.
-NEARLY_OVER = 0.8
 
 
 def meets(kpi: Kpi, value: float, target: float) -> bool:
@@ -45,23 +43,13 @@ def target_state(kpi: Kpi, history: Sequence[Point]) -> TargetState:
         return "unknown"
     if now.state != "to_date" or now.elapsed >= 1:  # over: nothing is left to head for, though events may come late
         return "met" if meets(kpi, now.value, now.target) else "not_met"
-    sure = _certain(kpi, now.value, now.target)
+    sure = settled(kpi, now.value, now.target)
     if sure is not None:
-        return sure
+        return "on_track" if sure else "off_track"
     expected = forecast(kpi, now, [p for p in comparable(kpi, history) if p.month < now.month])
     if expected is None or not known(kpi, now):
         return "too_early_to_track"
     return "on_track" if meets(kpi, expected, now.target) else "off_track"
-
-
-def _certain(kpi: Kpi, value: float, target: float) -> TargetState | None:
-    """Return what the rest of the month can no longer change: what only grows has passed its target."""
-    only_grows = growth(kpi) == "grows" and not isinstance(kpi.measure, Sum)
-    if not only_grows:
-        return None
-    if kpi.direction == "up":
-        return "on_track" if value >= target else None
-    return "off_track" if value > target else None
 
 
 def forecast(kpi: Kpi, now: Point, before: Sequence[Point]) -> float | None:
@@ -72,17 +60,9 @@ def forecast(kpi: Kpi, now: Point, before: Sequence[Point]) -> float | None:
         now: the running month, with the share of it that passed.
         before: known months before it, in order.
     """
-    value, passed = now.value, now.elapsed
-    if value is None or passed < ENOUGH_TO_FORECAST:
+    if now.value is None or now.elapsed < ENOUGH_TO_FORECAST:
         return None
-    if isinstance(kpi.measure, Stock):
-        return value  # as it is now: nothing tells that it will be otherwise at the end
-    if isinstance(kpi.measure, Distinct) or growth(kpi) == "whole":
-        return value if passed >= NEARLY_OVER else None
-    usual = _usual(kpi, before)
-    if growth(kpi) == "grows":
-        return value + (1 - passed) * usual if usual is not None else value / passed
-    return passed * value + (1 - passed) * usual if usual is not None else value
+    return month_end(kpi, now.value, now.elapsed, _usual(kpi, before))
 
 
 def _usual(kpi: Kpi, before: Sequence[Point]) -> float | None:

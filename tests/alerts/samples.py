@@ -126,6 +126,11 @@ class World:
             self.deliver()
         return [item for name, n in self.told.items() if name not in before for item in n.alerts]
 
+    def restart(self, changed: m.Catalogue) -> None:
+        """Start again with another catalogue."""
+        self.catalogue = changed
+        self.crash()
+
     def crash(self) -> None:
         """Lose what is not durable; read the log again from a little before."""
         self.engine = AlertEngine(self.catalogue)

@@ -15,10 +15,14 @@ from tests.alerts.samples import CONCERN, DELAY, T0, catalogue, status, value
 from tests.stores.samples import alert
 
 
+def at_end(found):
+    return [(each.end, each) for each in found]
+
+
 def test_what_would_have_fired_when_and_for_how_long():
     past = [value("delay", n, T0 + 60 * k) for k, n in enumerate([200, 200, 90, 70, 10, 300, 300])]
     past += [status("concern", T0 + 120), status("aligned", T0 + 300)]
-    found = play(catalogue(DELAY, CONCERN), reversed(past), T0 + 1_000)
+    found = play(catalogue(DELAY, CONCERN), at_end(reversed(past)), T0 + 1_000)
     assert [(e.rule, e.start - T0, e.end and e.end - T0, e.lasted_s(T0 + 1_000)) for e in found] == [
         ("delay_high", 60, 180, 120), ("concern", 120, 300, 180), ("delay_high", 360, None, 640),
     ]  # fmt: skip
@@ -26,7 +30,8 @@ def test_what_would_have_fired_when_and_for_how_long():
 
 
 def test_what_lies_after_the_end_is_not_played():
-    assert play(catalogue(DELAY), [value("delay", 200, T0 + 60 * k) for k in range(5)], T0 + 30) == []
+    past = at_end(value("delay", 200, T0 + 60 * k) for k in range(5))
+    assert play(catalogue(DELAY), past, T0 + 30) == []
 
 
 @pytest.fixture

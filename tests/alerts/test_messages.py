@@ -1,0 +1,88 @@
+"""What a notification says, word for word: read at night, it must tell what, where, since when, how bad, and what to do."""
+
+import msgspec
+
+from pipeline.alerts import inputs as i
+from pipeline.catalogue import alerts as a
+from tests.alerts.samples import CONCERN, DELAY, T0, World, catalogue, status
+
+RULE = msgspec.structs.replace(DELAY, name="Delay is high", owner="Web team", runbook="https://wiki.example.org/delay")
+ORG = a.ThresholdRule(id="slow", name="Delay is red", kpi="delay", limit=100, window="5m", scopes=("org",))
+
+
+def world(*rules: a.AnyRule) -> World:
+    found = catalogue(*rules)
+    organisation = msgspec.structs.replace(
+        found.organisation, zone="Europe/Berlin", name="Example Ltd", runbook_url="https://wiki.example.org/{rule}",
+        board_url="https://grafana.example.org/d/csf?var-csf={csf}&var-scope={scope}",
+    )  # fmt: skip
+    return World(msgspec.structs.replace(found, organisation=organisation))
+
+
+def test_raise_and_clear_of_a_service() -> None:
+    w = world(RULE, msgspec.structs.replace(DELAY, id="other", name="Something else", hold="0s", severity="info"))
+    w.tell("delay", 243, T0, coverage=0.875, count=1_234)
+    w.advance(T0)
+    w.clock(T0 + 60)
+    (told,) = w.advance(T0 + 60)
+    assert told.text.replace("\u00a0", " ").splitlines() == [
+        "FIRING: Shop, Delay is high (critical)",
+        "Since 21 September 2026, 16:14 (Europe/Berlin)",
+        "Value 243 ms, limit 100 ms",
+        "Sample 1,234",
+        "Coverage 87.5%",
+        "Also firing here: Something else",
+        "Team: web (tier 1)",
+        "Owner: Web team",
+        "Runbook: https://wiki.example.org/delay",
+        "Board: https://grafana.example.org/d/csf?var-csf=reliability&var-scope=service%3Ashop",
+        "Take it on: csf alerts ack delay_high service:shop",
+    ]
+    assert (told.kind, told.since, told.until, told.tier, told.coverage) == (
+        "raise", "2026-09-21T14:14:20+00:00", None, 1, 87.5,
+    )  # fmt: skip
+    message = list(w.told.values())[-1]
+    assert message.title == "[FIRING] Shop: Delay is high"
+    assert message.body == f"{told.text}\n\nNotification {message.id}"
+    w.tell("delay", 31, T0 + 1_700)
+    told = next(t for t in w.advance(T0 + 1_700) if t.rule == "delay_high")
+    assert told.text.replace("\u00a0", " ").splitlines() == [
+        "RESOLVED: Shop, Delay is high (critical)",
+        "From 21 September 2026, 16:14 to 16:41 (Europe/Berlin), 27 min",
+        "Value 31 ms, limit 100 ms",
+        "Sample 100",
+        "Team: web (tier 1)",
+        "Owner: Web team",
+        "Runbook: https://wiki.example.org/delay",
+        "Board: https://grafana.example.org/d/csf?var-csf=reliability&var-scope=service%3Ashop",
+    ]
+    assert told.until == "2026-09-21T14:41:40+00:00"
+
+
+def test_the_organisation_names_the_worst_service_by_the_rule_s_own_window() -> None:
+    w = world(ORG)
+    w.tell("delay", 90, T0, scope="service:mail")
+    w.tell("delay", 300, T0, scope="service:shop")
+    w.tell("delay", 900, T0, "24h", scope="service:mail")  # another window says nothing of this one
+    w.tell("delay", 200, T0, scope="org")
+    (told,) = w.advance(T0)
+    assert told.contributor.replace("\u00a0", " ") == "Shop, 300 ms"
+    assert "Worst: Shop" in told.text
+    assert told.runbook == "https://wiki.example.org/slow"  # the organisation's, as the rule names none
+    assert "[FIRING] Example Ltd: Delay is red" in [m.title for m in w.told.values()]
+
+
+def test_a_csf_names_its_worst_service() -> None:
+    w = world(CONCERN)
+    w.say(i.StatusTold(clock=T0, status=status("concern", T0)))
+    (told,) = w.advance(T0)
+    assert told.contributor == "Shop"
+
+
+def test_a_reminder_says_that_it_still_fires() -> None:
+    w = world(ORG)
+    w.tell("delay", 200, T0, scope="org")
+    w.advance(T0)
+    w.clock(T0 + 3_600)
+    (told,) = w.advance(T0 + 3_602)
+    assert (told.kind, told.text.splitlines()[0]) == ("remind", "STILL FIRING: Example Ltd, Delay is red (warning)")
