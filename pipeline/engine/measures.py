@@ -213,13 +213,13 @@ def _availability(
     outages = 0
     majors = checks = False
     for service in facts.services(scope):
-        checks = checks or bool(facts.days_of(roles["main"].key, service))
+        checks = checks or _begun(facts, roles["main"], service, span)
         up_time, down_time = uptime.times(roles["main"], roles["maintenance"], service, start, end, now_ms)
         up += seconds(up_time)
         down += seconds(down_time)
         if "major" in roles:
             outages += uptime.outages(roles, service, start, end, now_ms)
-            majors = majors or bool(facts.days_of(roles["major"].key, service))
+            majors = majors or _begun(facts, roles["major"], service, span)
     observed = up + down
     # what was told may have been taken back: an outage that was another's, time that was planned
     unknown = EMPTIED if checks or majors else UNKNOWN
@@ -227,7 +227,7 @@ def _availability(
         return (
             Outcome(float(outages), max(1, int(observed)))
             if observed or outages
-            else Outcome(0.0, 0, is_count=True, touched=majors)
+            else Outcome(0.0, 0, is_count=True, touched=checks or majors)
         )
     if not observed:
         return unknown
@@ -241,6 +241,12 @@ def _availability(
         return unknown
     allowed = 1 - target / 100
     return Outcome(100 * (1 - (1 - share) / allowed), int(observed), down, allowed * observed)
+
+
+def _begun(facts: Facts, base: Base, service: str, span: Span) -> bool:
+    """Return whether a base had a fact of a service before a span ended, so that something may have been told of it."""
+    days = facts.days_of(base.key, service)
+    return bool(days) and days[0] < span.end
 
 
 def _availability_target(kpi: model.Kpi, facts: Facts, scope: str, span: Span) -> float | None:

@@ -332,6 +332,31 @@ def test_an_outage_that_was_another_services_is_taken_back_from_mtbf() -> None:
     assert w.month("mtbf", scope="service:shop").value is None
 
 
+def test_that_there_was_no_outage_is_taken_back_where_the_only_time_checked_turns_out_to_be_planned() -> None:
+    w = World()
+    start = NOW - H
+    check(w, start, True)
+    w.tick()
+    w.run()
+    assert w.month("outages").value == 0
+    planned = {"id": "m", "starts_at": (start - M).isoformat(), "ends_at": (start + H).isoformat()}
+    w.event("maintenance.scheduled", start - D, planned)
+    w.run()
+    assert w.month("outages").value is None
+
+
+def test_days_before_the_first_check_are_not_spoken_of() -> None:
+    """A day that nothing is known of is not told to be unknown: nobody would tell it again when a source says what it covers."""
+    w = World()
+    view(w, "u", NOW - 3 * D)
+    w.run()
+    check(w, NOW - H, True)  # with it the clock moves on from where it stood
+    w.run()
+    first = NOW.replace(hour=0)
+    days = {key[3] for key in w.values if key[0] == "availability" and key[2] == "day"}
+    assert days == {int(first.timestamp())}
+
+
 def test_availability_is_told_as_of_the_last_step_and_so_holds_until_the_next() -> None:
     w = World()
     w.event("uptime.checked", NOW - H, {"up": True, "check": "a", "interval_s": 3600})
