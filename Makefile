@@ -79,8 +79,8 @@ docs: dev  ## write the generated references and boards
 	$(CSF) dashboards build
 
 lock:  ## resolve the lock files anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify -o requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra dev -o requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what was built here
 	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

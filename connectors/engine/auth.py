@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx2
-import msgspec
 
-from connectors.engine.declaration import Auth, Basic, Bearer, HeaderAuth, OAuth2
-from connectors.engine.secrets import Secrets
+from connectors.engine.aws import AwsSignature
+from connectors.engine.declaration import (
+    Auth,
+    AwsSigned,
+    Basic,
+    Bearer,
+    GitHubApp,
+    GoogleAccount,
+    HeaderAuth,
+    OAuth2,
+    ParameterAuth,
+)
+from connectors.engine.secrets import Secrets, read_file
 from connectors.engine.texts import filled, places
-from pipeline.errors import SourceRefused
+from connectors.engine.tokens import AccountTokens, AppTokens, OAuthTokens
 
-#: A token is given back this long before it ends, seconds.
-_BEFORE_END_S = 60.0
-#: How long a token holds whose giver does not say, seconds.
-_UNSAID_S = 300.0
+#: Credentials that are no secrets: messages may hold them.
+NO_SECRETS = frozenset({"username", "client_id", "app_id", "installation_id", "access_key_id"})
 
 
 def needed(auth: Auth) -> tuple[set[str], set[str]]:
@@ -28,22 +37,54 @@ def needed(auth: Auth) -> tuple[set[str], set[str]]:
             return {"token"}, set()
         case HeaderAuth():
             return places(dict(auth.headers)), set()
+        case ParameterAuth():
+            return places(dict(auth.parameters)), set()
         case OAuth2():
             return {"client_id", "client_secret"}, {"refresh_token"}
+        case GitHubApp():
+            return {"app_id", "installation_id", "private_key"}, set()
+        case GoogleAccount():
+            return {"service_account"}, set()
+        case AwsSigned():
+            return set(), {"access_key_id", "secret_access_key", "session_token"}
     return set(), set()
 
 
-def way_in(auth: Auth, given: dict[str, str], secrets: Secrets, where: str) -> httpx2.Auth | None:
-    """Return what signs every request."""
+def way_in(
+    auth: Auth, given: dict[str, str], secrets: Secrets, where: str, files: dict[str, Path] | None = None
+) -> httpx2.Auth | None:
+    """Return what signs every request.
+
+    Args:
+        auth: the way.
+        given: credentials.
+        secrets: takes further ones that come up.
+        where: how messages name the configuration.
+        files: credentials that were read from a file, which may change.
+
+    Raises:
+        ConfigError: a credential is none of its kind, or an extra is not installed.
+    """
+    kept_in = files or {}
     match auth:
         case Basic():
             return httpx2.BasicAuth(given["username"], given["password"])
+        case Bearer() if "token" in kept_in:
+            return _TokenFile(kept_in["token"], secrets, f"{where}: auth.token")
         case Bearer():
             return _Headers({"Authorization": f"Bearer {given['token']}"})
         case HeaderAuth():
             return _Headers(filled(dict(auth.headers), given, where))
+        case ParameterAuth():
+            return _Parameters(filled(dict(auth.parameters), given, where))
         case OAuth2():
-            return OAuthTokens(auth, given, secrets)
+            return OAuthTokens(auth, given, secrets, kept_in.get("refresh_token"))
+        case GitHubApp():
+            return AppTokens(auth, given, secrets)
+        case GoogleAccount():
+            return AccountTokens(auth, given, secrets)
+        case AwsSigned():
+            return AwsSignature(auth, given)
     return None
 
 
@@ -59,58 +100,36 @@ class _Headers(httpx2.Auth):
         yield request
 
 
-class OAuthTokens(httpx2.Auth):
-    """Tokens of OAuth 2, asked for when the last one ends or is refused.
+class _TokenFile(httpx2.Auth):
+    """A token in a file, read for every request: what put it there may turn it, as Kubernetes does every hour."""
 
-    Args:
-        auth: where and what for.
-        given: ``client_id``, ``client_secret``, maybe ``refresh_token``.
-        secrets: takes every token, so that it is never shown.
-        clock: seconds that never go back.
-    """
-
-    requires_response_body = True
-
-    def __init__(
-        self, auth: OAuth2, given: dict[str, str], secrets: Secrets, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._auth, self._given, self._secrets, self._clock = auth, dict(given), secrets, clock
-        self._token, self._ends = "", 0.0
+    def __init__(self, path: Path, secrets: Secrets, where: str) -> None:
+        self._path, self._secrets, self._where = path, secrets, where
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Sign a request; one that is refused is tried once more with a new token."""
-        if not self._token or self._clock() >= self._ends:
-            self._take((yield self._asking()))
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        answer = yield request
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            self._take((yield self._asking()))
-            request.headers["Authorization"] = f"Bearer {self._token}"
-            yield request
-
-    def _asking(self) -> httpx2.Request:
-        refresh = self._given.get("refresh_token")
-        form = {"grant_type": "refresh_token" if refresh else "client_credentials", **self._auth.parameters}
-        form |= {"client_id": self._given["client_id"], "client_secret": self._given["client_secret"]}
-        if refresh:
-            form["refresh_token"] = refresh
-        if self._auth.scope:
-            form["scope"] = self._auth.scope
-        return httpx2.Request("POST", self._auth.token_url, data=form)
-
-    def _take(self, answer: httpx2.Response) -> None:
-        """Keep the token of an answer."""
-        if answer.status_code in {429, 500, 502, 503, 504}:
-            raise httpx2.ConnectError(f"the token service answers {answer.status_code}")
-        try:
-            said = msgspec.json.decode(answer.content)
-            token, lasts = str(said["access_token"]), float(said.get("expires_in") or _UNSAID_S)
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
-            raise SourceRefused(
-                f"{self._auth.token_url}: gives no token (status {answer.status_code}): check client_id, client_secret and scope"
-            ) from None
-        self._token, self._ends = token, self._clock() + max(0.0, lasts - _BEFORE_END_S)
+        """Sign a request."""
+        token = read_file(self._path, self._where)
         self._secrets.add(token)
-        if said.get("refresh_token"):  # many givers turn it with every use
-            self._given["refresh_token"] = str(said["refresh_token"])
-            self._secrets.add(self._given["refresh_token"])
+        request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+
+class _Parameters(httpx2.Auth):
+    """Parameters that hold the secret: of the query, or of the form where one is sent."""
+
+    requires_request_body = True
+
+    def __init__(self, parameters: dict[str, str]) -> None:
+        self._parameters = parameters
+
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+        """Sign a request."""
+        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            form = b"&".join(part for part in (request.content, urlencode(self._parameters).encode()) if part)
+            headers = {k: v for k, v in request.headers.items() if k.lower() != "content-length"}
+            yield httpx2.Request(
+                request.method, request.url, headers=headers, content=form, extensions=request.extensions
+            )
+        else:
+            request.url = request.url.copy_merge_params(self._parameters)
+            yield request

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import httpx2
 import msgspec
 
-from connectors.engine.auth import needed, way_in
-from connectors.engine.declaration import Auth, Declaration, OAuth2, Snapshot, Stream
+from connectors.engine.auth import NO_SECRETS, needed, way_in
+from connectors.engine.declaration import Auth, Declaration, Snapshot, Stream
 from connectors.engine.load import check_zone, load_declaration, mapping_of
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret
@@ -178,9 +178,7 @@ def _auth(entry: Entry, declaration: Declaration, options: Options, secrets: Sec
     use = said.pop("use", next(iter(ways)) if len(ways) == 1 else None)
     if use not in ways:
         raise ConfigError(f"{where}: auth.use: names the way in{suggestion(str(use or ''), ways)}")
-    way: Auth = ways[use]
-    if isinstance(way, OAuth2):
-        way = msgspec.structs.replace(way, token_url=str(with_options(way.token_url, options, where)))
+    way: Auth = msgspec.convert(with_options(msgspec.to_builtins(ways[use]), options, where), Auth)
     must, may = needed(way)
     for name in said:
         if name not in must | may:
@@ -189,9 +187,10 @@ def _auth(entry: Entry, declaration: Declaration, options: Options, secrets: Sec
         raise ConfigError(f"{where}: auth.{name} is missing: {{env: VARIABLE}} or {{file: PATH}}")
     given = {name: read_secret(value, f"{where}: auth.{name}") for name, value in said.items()}
     for name, value in given.items():
-        if name not in {"username", "client_id"}:
+        if name not in NO_SECRETS:
             secrets.add(value)
-    return way_in(way, given, secrets, where)
+    files = {name: Path(value["file"]) for name, value in said.items() if "file" in value}
+    return way_in(way, given, secrets, where, files)
 
 
 def _readings(entry: Entry, declaration: Declaration, options: Options, where: str) -> list[Reading]:

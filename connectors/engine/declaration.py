@@ -267,13 +267,21 @@ class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class Bearer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="bearer"):
-    """``token`` of the configuration, as ``Authorization: Bearer``."""
+    """``token`` of the configuration, as ``Authorization: Bearer``; from a file, it is read for every request."""
 
 
 class HeaderAuth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="header"):
     """Headers that hold secrets, each named in braces: ``Authorization: "Token token={token}"``."""
 
     headers: dict[str, str]
+
+
+class ParameterAuth(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="parameter"
+):
+    """Parameters that hold secrets, each named in braces: ``api_key: "{key}"``; of a form where one is sent, else of the query."""
+
+    parameters: dict[str, str]
 
 
 class OAuth2(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="oauth2"):
@@ -283,14 +291,44 @@ class OAuth2(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         token_url: where tokens are given.
         scope: what is asked for.
         parameters: further fields of the request.
+        client: how the client names itself: in the ``body`` of the request, or by ``basic``.
     """
 
     token_url: str
     scope: str = ""
     parameters: dict[str, str] = {}
+    client: Literal["body", "basic"] = "body"
 
 
-Auth = NoAuth | Basic | Bearer | HeaderAuth | OAuth2
+class GitHubApp(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="github_app"
+):
+    """A GitHub App: ``app_id``, ``installation_id`` and ``private_key`` of the configuration; ``address``: of the API."""
+
+    address: str
+
+
+class GoogleAccount(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="google"
+):
+    """A service account of Google: ``service_account`` of the configuration is its key file; ``scope``: what is asked for."""
+
+    scope: str
+
+
+class AwsSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="aws"):
+    """Signature Version 4 of AWS, by ``access_key_id`` and ``secret_access_key`` (maybe ``session_token``), or a role.
+
+    Attributes:
+        service: as AWS calls it in signatures, such as autoscaling.
+        region: of the service.
+    """
+
+    service: str
+    region: str
+
+
+Auth = NoAuth | Basic | Bearer | HeaderAuth | ParameterAuth | OAuth2 | GitHubApp | GoogleAccount | AwsSigned
 
 
 class RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -28,13 +28,42 @@ def read_secret(said: Any, where: str) -> str:
         if not value:
             raise ConfigError(f"{where}: the environment variable {said['env']} is not set")
         return value
+    return read_file(Path(str(said["file"])), where)
+
+
+def read_file(path: Path, where: str) -> str:
+    """Return the secret in a file.
+
+    Raises:
+        ConfigError: there is none.
+    """
     try:
-        value = Path(str(said["file"])).read_text("utf-8").strip()
+        value = path.read_text("utf-8").strip()
     except (OSError, ValueError) as e:
-        raise ConfigError(f"{where}: {said['file']} cannot be read: {getattr(e, 'strerror', None) or e}") from None
+        raise ConfigError(f"{where}: {path} cannot be read: {getattr(e, 'strerror', None) or e}") from None
     if not value:
-        raise ConfigError(f"{where}: {said['file']} is empty")
+        raise ConfigError(f"{where}: {path} is empty")
     return value
+
+
+def write_secret(path: Path, value: str) -> None:
+    """Replace the secret in a file, whole or not at all; only its owner may read it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(value)
+            out.flush()
+            os.fsync(handle)
+        beside.replace(path)
+    except OSError as e:
+        raise ConfigError(
+            f"{path}: the new refresh token cannot be kept ({e.strerror}); make file and folder writable, since the old token ends with its use"
+        ) from None
 
 
 class Secrets:
