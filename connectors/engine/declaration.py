@@ -121,7 +121,23 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     size: int = 100
 
 
-Paginator = OnePage | Offset | PageNumber | LinkHeader | NextUrl | Token
+class AfterLast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="last"):
+    """The next page is what follows the last record: its column goes into a parameter; ends at an empty page.
+
+    Attributes:
+        path: the column of the last record.
+        token: the parameter that takes it: of the query, or of the body of a POST.
+        limit: the parameter for the size of a page.
+        size: records of a page that are asked for.
+    """
+
+    path: str
+    token: str
+    limit: str | None = None
+    size: int = 100
+
+
+Paginator = OnePage | Offset | PageNumber | LinkHeader | NextUrl | Token | AfterLast
 
 
 class TooMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -230,6 +246,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         each: variable → option that lists its values: the stream is read once for each.
         request: how records are asked for.
         records: where the array is in the body, a path; "": the body itself.
+        columns: where the names of the columns are in the body, where records are arrays of values.
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.
         also: name → further request a record.
         paginator, cursor: how pages and polls follow one another.
@@ -245,6 +262,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     what: str
     request: Request
     records: str = ""
+    columns: str | None = None
     each: dict[str, str] = {}
     explode: str | None = None
     also: dict[str, Also] = {}

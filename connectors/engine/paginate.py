@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 from connectors.engine.client import Answer, Call, CutOff
-from connectors.engine.declaration import LinkHeader, NextUrl, Offset, OnePage, PageNumber, Paginator, Token
+from connectors.engine.declaration import AfterLast, LinkHeader, NextUrl, Offset, OnePage, PageNumber, Paginator, Token
 from connectors.mapping.fields import field_at
 from pipeline.errors import SourceRefused
 
@@ -19,8 +19,8 @@ _LINK = re.compile(r"<([^>]*)>([^<]*)")
 _NEXT = re.compile(r"""\brel\s*=\s*(?:"[^"]*\bnext\b[^"]*"|'[^']*\bnext\b[^']*'|next\b)""", re.IGNORECASE)
 Ask = Callable[[Call], Answer]
 Records = Callable[[Answer], list[Any]]
-#: From an answer and its number of records to the call for the next page; None at the end.
-Turn = Callable[[Answer, int], Call | None]
+#: From an answer and its records to the call for the next page; None at the end.
+Turn = Callable[[Answer, list[Any]], Call | None]
 
 
 def pages(first: Call, paginator: Paginator, ask: Ask, records: Records) -> Iterator[list[Any]]:
@@ -35,7 +35,7 @@ def pages(first: Call, paginator: Paginator, ask: Ask, records: Records) -> Iter
         answer = ask(asked)
         found = records(answer)
         yield found
-        following = turn(answer, len(found))
+        following = turn(answer, found)
         if following is None:
             return
         if following == asked:
@@ -72,15 +72,16 @@ def _number_at(answer: Answer, path: str | None) -> int | None:
 
 
 def _one(first: Call, _paginator: OnePage) -> tuple[Call, Turn]:
-    return first, lambda _answer, _count: None
+    return first, lambda _answer, _found: None
 
 
 def _offset(first: Call, p: Offset) -> tuple[Call, Turn]:
     first = with_parameter(first, p.limit, p.size)
     at = 0
 
-    def turn(answer: Answer, count: int) -> Call | None:
+    def turn(answer: Answer, found: list[Any]) -> Call | None:
         nonlocal at
+        count = len(found)
         at += count
         total = _number_at(answer, p.total)
         if p.more is not None:
@@ -102,11 +103,11 @@ def _page(first: Call, p: PageNumber) -> tuple[Call, Turn]:
     first = with_parameter(first, p.limit, p.size)
     number = p.first
 
-    def turn(answer: Answer, count: int) -> Call | None:
+    def turn(answer: Answer, found: list[Any]) -> Call | None:
         nonlocal number
         known = _number_at(answer, p.pages)
         number += 1
-        if count == 0 or (known is not None and number - p.first >= known):
+        if not found or (known is not None and number - p.first >= known):
             return None
         return with_parameter(first, p.page, number)
 
@@ -114,7 +115,7 @@ def _page(first: Call, p: PageNumber) -> tuple[Call, Turn]:
 
 
 def _link(first: Call, p: LinkHeader) -> tuple[Call, Turn]:
-    def turn(answer: Answer, _count: int) -> Call | None:
+    def turn(answer: Answer, _found: list[Any]) -> Call | None:
         url = next_link(answer.headers.get("link", ""))
         return Call(urljoin(answer.url, url), headers=first.headers) if url else None
 
@@ -127,7 +128,7 @@ def next_link(header: str) -> str | None:
 
 
 def _next(first: Call, p: NextUrl) -> tuple[Call, Turn]:
-    def turn(answer: Answer, _count: int) -> Call | None:
+    def turn(answer: Answer, _found: list[Any]) -> Call | None:
         url = value_at(answer.body, p.path)
         return Call(urljoin(answer.url, str(url)), headers=first.headers) if url else None
 
@@ -137,7 +138,7 @@ def _next(first: Call, p: NextUrl) -> tuple[Call, Turn]:
 def _token(first: Call, p: Token) -> tuple[Call, Turn]:
     first = with_parameter(first, p.limit, p.size)
 
-    def turn(answer: Answer, _count: int) -> Call | None:
+    def turn(answer: Answer, _found: list[Any]) -> Call | None:
         token = value_at(answer.body, p.path)
         if not token or (p.last is not None and value_at(answer.body, p.last)):
             return None
@@ -146,6 +147,23 @@ def _token(first: Call, p: Token) -> tuple[Call, Turn]:
     return first, turn
 
 
+def _last(first: Call, p: AfterLast) -> tuple[Call, Turn]:
+    first = with_parameter(first, p.limit, p.size)
+
+    def turn(_answer: Answer, found: list[Any]) -> Call | None:
+        if not found:
+            return None
+        last = value_at(found[-1], p.path)
+        if last is None:
+            raise SourceRefused(
+                f"{first.url.partition('?')[0]}: the last record has no '{p.path}' to ask for the next page by"
+            )
+        return with_parameter(first, p.token, last)
+
+    return first, turn
+
+
 _STARTS: dict[type, Callable[[Call, Any], tuple[Call, Turn]]] = {
     OnePage: _one, Offset: _offset, PageNumber: _page, LinkHeader: _link, NextUrl: _next, Token: _token,
+    AfterLast: _last,
 }  # fmt: skip

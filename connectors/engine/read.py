@@ -121,11 +121,16 @@ class StreamReader:
     # -- by time ---------------------------------------------------------------------------------------------------
 
     def _windows(self, cursor: Window) -> None:
-        """Read windows up to now, shorter ones where an answer is cut off, and longer ones again after."""
+        """Read windows up to now, shorter ones where an answer is cut off, and longer ones again after.
+
+        The overlap is read once, as part of the first window, so that a narrowed window is as short as it says.
+        """
         end = whole_seconds(before(self._around.clock(), cursor.lag_s))
+        if self.place.until >= end:
+            return
+        start = max(before(self.place.until, cursor.overlap_s), self.place.first)
         length = cursor.step_s
-        while self.place.until < end:
-            start = self.place.until
+        while start < end:
             until = min(start + timedelta(seconds=length), end)
             left = 0
             try:
@@ -136,25 +141,25 @@ class StreamReader:
                     self._deliver()
                     continue
                 left = e.left
-            self._advance(msgspec.structs.replace(self.place, until=until), left)
+            self._advance(msgspec.structs.replace(self.place, until=max(until, self.place.until)), left, since=start)
+            start = until
             length = min(cursor.step_s, length * 2)
 
     def _window(self, cursor: Window, start: datetime, until: datetime) -> None:
         zone = str(filled(cursor.zone, self._given, self.cursor))
-        asked_from = max(before(start, cursor.overlap_s), self.place.first)
         given = {
             **self._given,
-            "since": time_text(asked_from, cursor.format, zone),
+            "since": time_text(start, cursor.format, zone),
             "until": time_text(until, cursor.format, zone),
-            "length": str(int((until - asked_from).total_seconds())),
+            "length": str(int((until - start).total_seconds())),
         }
         for name, form in cursor.forms.items():
-            given |= {f"since_{name}": time_text(asked_from, form, zone), f"until_{name}": time_text(until, form, zone)}
+            given |= {f"since_{name}": time_text(start, form, zone), f"until_{name}": time_text(until, form, zone)}
         most = cursor.too_many.rows if cursor.too_many else None
         rows = 0
         for records in self._pages(self._call(self.reading.stream.request, given), cursor.too_many):
             rows += len(records)
-            older = self._older(records, cursor.newest_first, asked_from)
+            older = self._older(records, cursor.newest_first, start)
             self._take(records if older is None else records[:older])
             if older is not None:
                 return
@@ -273,12 +278,25 @@ class StreamReader:
     def _records(self, answer: Answer, path: str) -> list[Any]:
         found = answer.body if not path else value_at(answer.body, path)
         if isinstance(found, list):
-            return found
+            return self._named(found, answer)
         where = f"'{path}'" if path else "a list"
         keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
         raise SourceRefused(
             f"{self.cursor}: the answer has no {where} to hold the records; it has: {keys or 'nothing'}"
         )
+
+    def _named(self, rows: list[Any], answer: Answer) -> list[Any]:
+        """Return rows of values as records, where the answer names its columns apart."""
+        path = self.reading.stream.columns
+        if path is None:
+            return rows
+        names = value_at(answer.body, path)
+        if not isinstance(names, list):
+            raise SourceRefused(f"{self.cursor}: the answer has no list '{path}' that names the columns")
+        return [
+            dict(zip(map(str, names), row, strict=False)) if isinstance(row, list) and len(row) == len(names) else row
+            for row in rows
+        ]
 
     # -- records ---------------------------------------------------------------------------------------------------
 
@@ -357,14 +375,20 @@ class StreamReader:
 
     # -- cursor and coverage ---------------------------------------------------------------------------------------
 
-    def _advance(self, place: Place, left: int) -> None:
-        """Deliver, say until when everything was told, and keep the cursor, in this order."""
+    def _advance(self, place: Place, left: int, since: datetime | None = None) -> None:
+        """Deliver, say until when everything was told, and keep the cursor, in this order.
+
+        Args:
+            place: what is reached.
+            left: how many records are known to be missing.
+            since: where the window began that they are missing in; default: where the last one ended.
+        """
         self._deliver()
         place = msgspec.structs.replace(place, seen=self.place.seen)
         if left:
             self._around.stats.truncated(self.reading.name, left)
             self._around.complain(
-                f"{self.cursor}: a limit of the source hides {left} or more records between {self.place.until:%Y-%m-%d %H:%M:%S} and "
+                f"{self.cursor}: a limit of the source hides {left} or more records between {since or self.place.until:%Y-%m-%d %H:%M:%S} and "
                 f"{place.until:%Y-%m-%d %H:%M:%S} UTC; that time counts as not covered"
             )
         if place.until > self.place.until:

@@ -58,7 +58,7 @@ class RecordMapper:
                     fact.data.setdefault("scope", f"service:{fact.subject}")
                 entity = self._entity(record)
                 if self.entities:
-                    fact.key = "|".join([self._source, *entity])
+                    fact.key = "|".join([self._source, *(_answerer(fact) or entity)])
                 yield written(fact, self._ident(record, entity, index, fact), self._source, self._team)
             except BadValue as e:
                 refuse(e)
@@ -84,6 +84,14 @@ class RecordMapper:
         if self._entry.services or self._entry.other_service:
             self.unnamed[said] = self.unnamed.get(said, 0) + 1
         return self._entry.other_service or said
+
+
+def _answerer(fact: Fact) -> list[str]:
+    """Return what names the answers of which only the last counts, where a survey's answer says whose it is."""
+    data = fact.data
+    if fact.type != "survey.answered" or not data.get("respondent"):
+        return []
+    return [str(data.get(name) or "") for name in ("survey" if data.get("survey") else "kind", "about", "respondent")]
 
 
 def holds(conditions: list[When], record: Record) -> bool:

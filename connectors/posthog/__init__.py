@@ -1,0 +1,1 @@
+"""PostHog: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""Typeform: a declaration, see README.md."""
