@@ -150,7 +150,7 @@ class AlertAgent:
                 self._sending[channel] = asyncio.create_task(self._send(channel), name=f"channel {channel}")
         if time.monotonic() - self._shown_at > _SHOW_EVERY_S:
             self._shown_at = time.monotonic()
-            self._ctx.metrics.keep_alerts(engine)
+            self._ctx.metrics.keep_alerts(engine, time.time())
 
     async def finish(self) -> None:
         """Send nothing new, and wait a little for what is being sent: the partition is about to be given away."""

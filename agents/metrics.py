@@ -13,6 +13,8 @@ from pipeline.values import Exits, KpiValue
 _WINDOWS = ("1h", "30d")
 #: Series of KPI values at most: services that importers register must not flood Prometheus.
 _VALUE_SERIES = 5_000
+#: Characters of a silence's reason that a label holds.
+_REASON_LENGTH = 100
 _SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
@@ -56,6 +58,12 @@ class Metrics:
         self.notifications_waiting = Gauge(
             "csf_notifications_waiting", "Notifications not yet delivered", ["channel"], registry=registry
         )
+        self.silences = Gauge(
+            "csf_alert_silence_end_seconds", "When silences in force end", ["id", "by", "reason"], registry=registry
+        )
+        self.maintenance = Gauge(
+            "csf_maintenance_end_seconds", "When planned maintenance that is on ends", ["service"], registry=registry
+        )
         self._exits: dict[tuple[str, int], Exits] = {}
         self._series: set[tuple[str, str, str, str]] = set()
 
@@ -81,8 +89,8 @@ class Metrics:
                 self._series.add(labels)
                 self.value.labels(*labels).set(v.value)
 
-    def keep_alerts(self, engine: AlertEngine) -> None:
-        """Take the alerts that fire and the notifications that wait."""
+    def keep_alerts(self, engine: AlertEngine, now: float) -> None:
+        """Take the alerts that fire, the notifications that wait, and what holds raises back at ``now``, epoch seconds."""
         self.forget_alerts()
         book = engine.book
         for (name, scope), instance in book.instances.items():
@@ -91,11 +99,18 @@ class Metrics:
                 self.alerts.labels(name, book.csf_of(rule), scope, rule.severity).set(1)
         for delivery in engine.deliveries.values():
             self.notifications_waiting.labels(delivery.channel).inc()
+        for silence in engine.desk.silences.values():
+            if silence.start <= now < silence.end:
+                self.silences.labels(silence.id, silence.by, silence.reason[:_REASON_LENGTH]).set(silence.end)
+        for service, windows in engine.desk.maintenance.items():
+            ends = [end for start, end in windows if start <= now < end]
+            if ends:
+                self.maintenance.labels(service).set(max(ends))
 
     def forget_alerts(self) -> None:
         """Forget alerts: they are another worker's to show."""
-        self.alerts.clear()
-        self.notifications_waiting.clear()
+        for gauge in (self.alerts, self.notifications_waiting, self.silences, self.maintenance):
+            gauge.clear()
 
     def render(self, lag: dict[str, int]) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 from dashboards.model import Colour, Matcher, Override, Step, Thresholds
 from pipeline.catalogue.model import Catalogue, Kpi, Organisation
 from pipeline.report.words import NO_BREAK, STATUSES, UNKNOWN, VERDICTS, unit_after
-from pipeline.stores.influx_lines import armour, tag_value
+from pipeline.stores.influx_lines import LEVELS, armour, tag_value
 
 GOOD, WARN, BAD, NONE = "#009E73", "#E69F00", "#D55E00", "#8A8A8A"
 LINE, SECOND, GOAL = "#56B4E9", "#CC79A7", "#B0B0B0"
@@ -26,6 +26,7 @@ _STATE_COLOURS = {
     "on_target": GOOD, "amber": WARN, "red": BAD,
     "unknown": NONE,
 }  # fmt: skip
+_SEVERITY_COLOURS = {"critical": BAD, "warning": WARN, "info": LINE}
 _PERIOD_STATES = {"live": "live", "to_date": "to date", "closed": "closed", "restated": "restated"}
 
 
@@ -39,6 +40,21 @@ def words(texts: Mapping[str, str], colours: Mapping[str, str] | None = None) ->
     return {"type": "value", "options": shown}
 
 
+def levels(shown: Mapping[int, tuple[str, str]]) -> dict[str, Any]:
+    """Return a value mapping: number → what is shown, and its colour."""
+    options = {
+        str(n): {"text": text, "color": colour, "index": i} for i, (n, (text, colour)) in enumerate(shown.items())
+    }
+    return {"type": "value", "options": options}
+
+
+#: severities of alerts as the store numbers them
+SEVERITIES = levels({LEVELS[name]: (name.capitalize(), colour) for name, colour in _SEVERITY_COLOURS.items()})
+#: states of alerts, as the store keeps them
+ALERT_STATES = words(
+    {"firing": "fires", "known": "fires", "unknown": "fires, nothing known", "resolved": "over"},
+    {"firing": BAD, "known": BAD, "unknown": NONE, "resolved": GOOD},
+)
 #: statuses of KPIs and CSFs, states of periods, in words
 STATES = words({**STATUSES, **VERDICTS}, _STATE_COLOURS)
 PERIOD_STATES = words(_PERIOD_STATES)
@@ -53,6 +69,8 @@ def _lines(number: int) -> dict[str, Any]:
     return {"type": "regex", "options": {"pattern": f"^{pattern}$", "result": {"text": shown, "index": 0}}}
 
 
+#: versions of definitions, before which the store puts a letter from ten on
+VERSION = {"type": "regex", "options": {"pattern": "^[a-z]?([0-9]+)$", "result": {"text": "$1", "index": 0}}}
 #: texts of up to nine lines on one: the store writes the end of a line in a way of its own
 LINES = tuple(_lines(number) for number in range(2, 10))
 
@@ -65,6 +83,11 @@ def csf_names(catalogue: Catalogue) -> dict[str, Any]:
 def kpi_names(catalogue: Catalogue) -> dict[str, Any]:
     """Return the mapping of KPI ids to names."""
     return words({tag_value(k.id): k.name for k in catalogue.kpis.values()})
+
+
+def rule_names(catalogue: Catalogue) -> dict[str, Any]:
+    """Return the mapping of rules of alerts to names."""
+    return words({tag_value(r.id): r.name or r.id for r in catalogue.alerts.values()})
 
 
 def scope_names(catalogue: Catalogue) -> tuple[dict[str, Any], ...]:

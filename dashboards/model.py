@@ -134,7 +134,7 @@ class FieldConfig(_Part, frozen=True):
 class Transformation(_Part, frozen=True):
     """What is done with the answer before it is drawn."""
 
-    id: Literal["organize", "groupBy", "sortBy", "merge"]
+    id: Literal["organize", "groupBy", "sortBy"]
     options: Json
 
 
@@ -142,7 +142,7 @@ class Panel(_Part, frozen=True):
     """A panel; made by ``dashboards.panels``."""
 
     id: int
-    type: Literal["stat", "table", "timeseries", "barchart", "text"]
+    type: Literal["stat", "table", "timeseries", "barchart", "state-timeline", "text"]
     title: str
     grid_pos: GridPos
     options: Json
@@ -200,7 +200,10 @@ class CustomVariable(_Part, frozen=True):
 
 
 class QueryVariable(_Part, frozen=True):
-    """A variable whose values come from the data; ``sort`` 1 ascending, 2 descending; ``refresh`` 2: with the time."""
+    """A variable whose values come from the data; ``sort`` 1 ascending, 2 descending; ``refresh`` 2: with the time.
+
+    ``all_value`` is what *All* stands for, as it is written into queries.
+    """
 
     name: str
     label: str
@@ -215,6 +218,7 @@ class QueryVariable(_Part, frozen=True):
     hide: int = 0
     multi: bool = False
     include_all: bool = False
+    all_value: str | UnsetType = UNSET
     skip_url_sync: bool = False
     options: tuple[Option, ...] = ()
     description: str = ""

@@ -51,7 +51,7 @@ def promql(expr: str, legend: str = "__auto", *, instant: bool = False) -> Prome
 
 
 def _panel(
-    kind: Literal["stat", "table", "timeseries", "barchart", "text"],
+    kind: Literal["stat", "table", "timeseries", "barchart", "state-timeline"],
     title: str,
     targets: Sequence[Target],
     options: dict[str, Any],
@@ -182,6 +182,43 @@ def timeseries(
     }
     custom = {**_TRACE, **base.custom}
     return _panel("timeseries", title, targets, options, replace(base, custom=custom), overrides, description)
+
+
+def timeline(
+    title: str,
+    targets: Sequence[Target],
+    *,
+    fields: Field,
+    overrides: Sequence[Override] = (),
+    description: str = "",
+) -> Panel:
+    """Return a lane a series, in which what was the case over time is drawn; null is nothing."""
+    options = {
+        "mergeValues": True,
+        "showValue": "auto",
+        "alignValue": "left",
+        "rowHeight": 0.85,
+        "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom"},
+        "tooltip": {"mode": "single", "sort": "none"},
+    }
+    custom = {"lineWidth": 0, "fillOpacity": 80, "spanNulls": False, **fields.custom}
+    return _panel("state-timeline", title, targets, options, replace(fields, custom=custom), overrides, description)
+
+
+def worst(
+    title: str, target: Target, column: str, most: int, *, fields: Field, overrides: Sequence[Override], description: str
+) -> Panel:  # fmt: skip
+    """Return the rows with the least numbers in a column as big tiles, each called by the words of its row."""
+    options = {
+        "reduceOptions": {"values": True, "limit": most, "calcs": [], "fields": _names([column])},
+        "orientation": "auto",
+        "textMode": "value_and_name",
+        "colorMode": "background",
+        "graphMode": "none",
+        "justifyMode": "auto",
+    }
+    by_number = Transformation(id="sortBy", options={"fields": {}, "sort": [{"field": column, "desc": False}]})
+    return _panel("stat", title, [target], options, fields, overrides, description, [by_number])
 
 
 def barchart(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from dashboards import queries
 from dashboards.model import Choice, CustomVariable, DataSource, Option, QueryVariable
 from dashboards.panels import HISTORY_SOURCE, LIVE_SOURCE
@@ -61,6 +63,13 @@ def service(source: DataSource = LIVE_SOURCE) -> QueryVariable:
     """Return a service, shown without its prefix."""
     query = queries.tag_values(STATUS, "scope", queries.IS_SERVICE)
     return asked("service", "Service", source, query, regex="/^(?<value>service:(?<text>.*))$/")
+
+
+def any_of(name: str, label: str, measurement: str) -> QueryVariable:
+    """Return a variable over the values of the tag of that name in a measurement of the history; at first all of them."""
+    found = asked(name, label, HISTORY_SOURCE, queries.tag_values(measurement, name))
+    everything = Choice(text=["All"], value=["$__all"])
+    return replace(found, current=everything, multi=True, include_all=True, all_value=".*")
 
 
 def month() -> tuple[QueryVariable, QueryVariable, QueryVariable]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dashboards.boards import csf, health, month, number, service, wall
+from dashboards.boards import alerts, csf, health, month, number, service, wall
 from dashboards.model import Board
 from pipeline.catalogue.model import Catalogue
 
@@ -15,5 +15,6 @@ BOARDS: dict[str, Callable[[Catalogue], Board]] = {
     "service": service.board,
     "monthly-operating-view": month.board,
     "how-this-number-came-about": number.board,
+    "alerts": alerts.board,
     "pipeline-health": health.board,
 }

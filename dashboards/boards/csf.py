@@ -31,7 +31,10 @@ def board(catalogue: Catalogue) -> Board:
     """Return the board; its row of panels is repeated for each KPI of the CSF chosen."""
     layout = Layout()
     this_csf = queries.tag_chosen("csf", "csf")
-    tile = parts.status_tile(catalogue, "Now", LIVE_SOURCE, [this_csf, _THIS_SCOPE, *queries.status_in_window()])
+    status = [this_csf, _THIS_SCOPE, *queries.status_in_window()]
+    tile = parts.status_tile(
+        catalogue, "Now", LIVE_SOURCE, status, "Status and score of the window, while it is not older than that."
+    )
     layout.add(tile, 6, 6)
     layout.add(_scores(catalogue, [this_csf]), 18, 6)
     layout.row("${kpi}", repeat="kpi")
@@ -76,6 +79,7 @@ def _scores(catalogue: Catalogue, where: Sequence[str]) -> Panel:
         "Score",
         [influx_series(LIVE_SOURCE, queries.newest(STATUS, columns, conditions, each="$__interval"))],
         fields=Field(
+            unit="none",
             min=0,
             max=100,
             decimals=0,
@@ -84,6 +88,7 @@ def _scores(catalogue: Catalogue, where: Sequence[str]) -> Panel:
             custom={"thresholdsStyle": {"mode": "dashed"}},
         ),
         overrides=[look.UNKNOWN_BARS],
+        description="100 is on target or better. Dashed: where it is at risk and aligned; grey bars: unknown.",
     )
 
 
@@ -94,6 +99,7 @@ def _now(any_kpi: Sequence[Override]) -> Panel:
         [influx(LIVE_SOURCE, queries.newest(LIVE, parts.kpi_columns(_KPI), conditions, ["definition"]))],
         parts.FIGURES,
         overrides=[*any_kpi, parts.STATUS_WORDS, parts.COVERAGE],
+        description="The newest value of the window, while it is not older than that.",
         orientation="horizontal",
     )
 
@@ -140,6 +146,7 @@ def _by_service(catalogue: Catalogue, any_kpi: Sequence[Override]) -> Panel:
             parts.STATUS_CELLS,
             look.override(look.by_name("Score"), decimals=0, mappings=[look.NULL_IS_UNKNOWN]),
         ],
+        description="The newest value of every service; unknown scores come first.",
         sort="Score",
         transformations=newest_definition("scope", names),
     )

@@ -40,32 +40,87 @@ def board(_catalogue: Catalogue) -> Board:
             _per_second('exit!="kpi"', "exit, reason"),
             "{{exit}} {{reason}}",
             "suffix:/s",
+            "Events a second that ended in no KPI, by exit and reason; dead letters can be looked at with csf deadletters.",
         ),
         12,
         8,
     )
     layout.row("How far behind")
     layout.add(
-        _lines("Messages not yet folded", "sum by (topic) (csf_lag_messages)", "{{topic}}", "suffix:messages"), 8, 8
+        _lines(
+            "Messages not yet folded",
+            "sum by (topic) (csf_lag_messages)",
+            "{{topic}}",
+            "suffix:messages",
+            "Messages that lie in Kafka and are not folded, by topic.",
+        ),
+        8,
+        8,
     )
     layout.add(
-        _lines("Age of the newest event", "time() - max by (topic) (csf_partition_clock_seconds)", "{{topic}}", "s"),
+        _lines(
+            "Age of the newest event",
+            "time() - max by (topic) (csf_partition_clock_seconds)",
+            "{{topic}}",
+            "s",
+            "How long ago the newest event of each topic arrived, of those that are folded.",
+        ),
         8,
         8,
     )
-    layout.add(_lines("Values still to be worked out", "sum(csf_rollup_pending)", "values", "suffix:values"), 8, 8)
+    layout.add(
+        _lines(
+            "Values still to be worked out",
+            "sum(csf_rollup_pending)",
+            "values",
+            "suffix:values",
+            "Values that what was folded changes, and that are not yet worked out.",
+        ),
+        8,
+        8,
+    )
     layout.row("How long it takes")
-    layout.add(_latency("Folding one batch", "csf_fold_seconds", "agent"), 8, 8)
-    layout.add(_latency("One flush of state", "csf_flush_seconds"), 8, 8)
-    layout.add(_latency("One write to the store", "csf_store_write_seconds"), 8, 8)
+    layout.add(
+        _latency(
+            "Folding one batch",
+            "csf_fold_seconds",
+            "Half of the batches, and 99 of 100, took at most so long, by agent.",
+            "agent",
+        ),
+        8,
+        8,
+    )
+    layout.add(
+        _latency(
+            "One flush of state",
+            "csf_flush_seconds",
+            "From the first change handed to Kafka to the last confirmed, p50 and p99.",
+        ),
+        8,
+        8,
+    )
+    layout.add(_latency("One write to the store", "csf_store_write_seconds", "One batch of values, p50 and p99."), 8, 8)
     layout.row("What fails")
-    for title, metric in (
-        ("Store writes tried again", "csf_store_retries_total"),
-        ("Values the store refused", "csf_values_rejected_total"),
-        ("Batches the archive lost", "csf_archive_failures_total"),
-        ("Assignments of partitions", "csf_rebalances_total"),
+    for title, metric, description in (
+        (
+            "Store writes tried again",
+            "csf_store_retries_total",
+            "The store did not answer; nothing is lost, values wait.",
+        ),
+        (
+            "Values the store refused",
+            "csf_values_rejected_total",
+            "The store will not take them; see the worker's log.",
+        ),
+        (
+            "Batches the archive lost",
+            "csf_archive_failures_total",
+            "They are in Kafka, but a replay from files will lack them.",
+        ),
+        ("Assignments of partitions", "csf_rebalances_total", "Workers came or went; each takes over within seconds."),
     ):
-        layout.add(_lines(title, f"sum(increase({metric}[$__rate_interval]))", "times", "short", decimals=0), 6, 7)
+        expr = f"sum(increase({metric}[$__rate_interval]))"
+        layout.add(_lines(title, expr, "times", "short", description, decimals=0), 6, 7)
     return Board(
         uid=parts.HEALTH,
         title="Pipeline health",
@@ -87,17 +142,21 @@ def _per_second(labels: str, by: str) -> str:
 
 def _figures() -> list[Panel]:
     return [
-        _figure("Workers that answer", 'sum(up{job="csf-worker"})', "short", 0),
-        _figure("Events a second", "sum(clamp_min(deriv((sum by (topic) (csf_events_received))[5m:15s]), 0))", "suffix:/s", 1),
-        _figure("Values written a second", "sum(rate(csf_values_written_total[5m]))", "suffix:/s", 1),
-        _figure("Messages not yet folded", "sum(csf_lag_messages)", "short", 0),
-        _figure("Newest event's age", "time() - max(csf_partition_clock_seconds)", "s", 0),
+        _figure("Workers that answer", 'sum(up{job="csf-worker"})', "short", 0, "Workers whose metrics Prometheus could read."),
+        _figure("Events a second", "sum(clamp_min(deriv((sum by (topic) (csf_events_received))[5m:15s]), 0))", "suffix:/s", 1,
+                "Events taken from Kafka, averaged over five minutes."),
+        _figure("Values written a second", "sum(rate(csf_values_written_total[5m]))", "suffix:/s", 1,
+                "KPI values that the store took, averaged over five minutes."),
+        _figure("Messages not yet folded", "sum(csf_lag_messages)", "short", 0,
+                "Messages that lie in Kafka and are not folded."),
+        _figure("Newest event's age", "time() - max(csf_partition_clock_seconds)", "s", 0,
+                "How long ago the newest event arrived, of those that are folded."),
         _figure("Events without an exit", "sum(csf_events_received) - sum(csf_events_exit)", "short", 0,
                 "In = out: every event ends in exactly one exit, so this is 0."),
     ]  # fmt: skip
 
 
-def _figure(title: str, expr: str, unit: str, decimals: int, description: str = "") -> Panel:
+def _figure(title: str, expr: str, unit: str, decimals: int, description: str) -> Panel:
     return stat(
         title,
         [promql(expr, title, instant=True)],
@@ -109,10 +168,17 @@ def _figure(title: str, expr: str, unit: str, decimals: int, description: str = 
 
 
 def _lines(
-    title: str, expr: str, legend: str, unit: str, *, decimals: int = 1, overrides: Sequence[Override] = ()
+    title: str,
+    expr: str,
+    legend: str,
+    unit: str,
+    description: str,
+    *,
+    decimals: int = 1,
+    overrides: Sequence[Override] = (),
 ) -> Panel:
     field = Field(unit=unit, decimals=decimals, min=0, color=look.CLASSIC, no_value=_ONLY_WORKERS)
-    return timeseries(title, [promql(expr, legend)], fields=field, overrides=overrides)
+    return timeseries(title, [promql(expr, legend)], fields=field, overrides=overrides, description=description)
 
 
 def _exits() -> Panel:
@@ -129,9 +195,9 @@ def _exits() -> Panel:
     )
 
 
-def _latency(title: str, metric: str, by: str = "") -> Panel:
+def _latency(title: str, metric: str, description: str, by: str = "") -> Panel:
     labels, name = (f"le, {by}", f" {{{{{by}}}}}") if by else ("le", "")
     buckets = f"sum by ({labels}) (rate({metric}_bucket[$__rate_interval]))"
     field = Field(unit="s", decimals=3, min=0, color=look.CLASSIC, no_value=_ONLY_WORKERS)
     targets = [promql(f"histogram_quantile({q}, {buckets})", f"p{q * 100:.0f}{name}") for q in (0.5, 0.99)]
-    return timeseries(title, targets, fields=field)
+    return timeseries(title, targets, fields=field, description=description)

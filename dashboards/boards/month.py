@@ -12,6 +12,9 @@ from pipeline.stores.influx_lines import PERIOD, STATUS, TEXT
 from pipeline.values import SUMMARY
 
 _THIS_MONTH = [queries.tag_is("period", "month"), queries.tag_chosen("scope", "scope"), queries.AT_MONTH]
+_TREND = (
+    "The month chosen and the twelve before it, coloured by the limits of the catalogue; an unknown month has no bar."
+)
 _SAID = ("verdict", "insight", "concerns", "suggestions")
 
 
@@ -34,7 +37,7 @@ def board(catalogue: Catalogue) -> Board:
         time=TimeRange(start="now-400d"),
         refresh="5m",
         panels=layout.finish(),
-        templating=Templating(list=(*variables.month(), variables.scope(HISTORY_SOURCE))),
+        templating=Templating(list=(*variables.month()[:2], variables.scope(HISTORY_SOURCE))),
         links=parts.BOARD_LINKS,
     )
 
@@ -44,7 +47,8 @@ def _statuses(catalogue: Catalogue) -> Panel:
     return table(
         "CSFs in ${month}",
         [influx(HISTORY_SOURCE, queries.points(STATUS, columns, _THIS_MONTH, ["csf"]))],
-        fields=Field(no_value="unknown: nothing was measured in this scope and month"),
+        fields=Field(unit="none", no_value="unknown: nothing was measured in this scope and month"),
+        description="Status and score of each CSF in the month chosen.",
         overrides=[
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("csf"), display_name="CSF", mappings=[look.csf_names(catalogue)]),
@@ -61,7 +65,8 @@ def _report(catalogue: Catalogue) -> Panel:
     return table(
         "What the report says of ${month}",
         [influx(HISTORY_SOURCE, queries.points(TEXT, columns, _THIS_MONTH, ["csf"]))],
-        fields=Field(no_value="unknown: no report was issued for this scope and month"),
+        fields=Field(unit="none", no_value="unknown: no report was issued for this scope and month"),
+        description="Verdict, insight, concerns and suggestions of the newest issue of the report.",
         overrides=[
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("csf"), display_name="CSF", mappings=[look.csf_names(catalogue), names], custom_width=160),
@@ -93,4 +98,4 @@ def _figures(kpi: Kpi) -> Panel:
 def _trend(kpi: Kpi) -> Panel:
     where = [queries.tag_is("kpi", kpi.id), queries.tag_chosen("scope", "scope"), queries.MONTHS_TO]
     limits = look.override(look.by_name(f"value {kpi.id}"), display_name=kpi.name, **look.coloured(kpi))
-    return parts.months_of([kpi.id], f"{kpi.name}: thirteen months", where, [parts.units(kpi), limits])
+    return parts.months_of([kpi.id], f"{kpi.name}: thirteen months", where, [parts.units(kpi), limits], _TREND)

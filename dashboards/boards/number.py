@@ -85,7 +85,8 @@ def _definition(catalogue: Catalogue) -> Panel:
         "What it means",
         [influx(HISTORY_SOURCE, query)],
         ["kpi"],
-        fields=Field(no_value="unknown: nothing was measured of this KPI in this scope and month"),
+        fields=Field(unit="none", no_value="unknown: nothing was measured of this KPI in this scope and month"),
+        description="The KPI's definition and formula by the catalogue.",
         overrides=[look.override(look.by_name("kpi"), mappings=[look.words(meanings)])],
         text="value",
     )
@@ -109,6 +110,7 @@ def _month(catalogue: Catalogue) -> Panel:
             look.override(look.by_name("State"), mappings=[look.PERIOD_STATES]),
             look.override(look.by_name("Revision"), decimals=0),
         ],
+        description="The month's sums, the value they make, and how much of the time sources delivered.",
         orientation="vertical",
     )  # fmt: skip
 
@@ -121,6 +123,7 @@ def _services(catalogue: Catalogue) -> Panel:
         "What each service contributed",
         [influx(HISTORY_SOURCE, query)],
         fields=Field(no_value="unknown: no service has this KPI in this month"),
+        description="The same of every service: what the organisation's figure is made of.",
         overrides=[
             *_overrides(catalogue),
             look.override(look.by_name("scope"), display_name="Service", mappings=look.scope_names(catalogue)),
@@ -137,10 +140,11 @@ def _days(catalogue: Catalogue) -> Panel:
         "Day by day",
         [influx(HISTORY_SOURCE, queries.points(PERIOD, _sums(), where, ["definition"]))],
         fields=Field(no_value="unknown: no day of this month has this KPI"),
+        description="What each day of the month was made of.",
         overrides=[
             *_overrides(catalogue),
             look.override(look.TIME, display_name="Day begins (your time zone)"),
-            look.override(look.by_name("definition"), display_name="Definition"),
+            look.override(look.by_name("definition"), display_name="Definition", mappings=[look.VERSION]),
         ],
     )
 
@@ -152,6 +156,7 @@ def _revisions(catalogue: Catalogue) -> Panel:
         "What it was before",
         [influx(HISTORY_SOURCE, query)],
         fields=Field(no_value="This month was not restated."),
+        description="What was told of the month before it was restated, and why it was.",
         overrides=[
             *_overrides(catalogue),
             look.override(look.TIME, custom_hidden=True),

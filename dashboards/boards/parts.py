@@ -16,12 +16,13 @@ from pipeline.stores.influx_lines import PERIOD, STATUS, tag_value
 
 TAG = "csf-pulse"
 #: uids never change: links, pushed boards and bookmarks hang on them
-WALL, CSF, SERVICE, MONTH, NUMBER, HEALTH = (
+WALL, CSF, SERVICE, MONTH, NUMBER, ALERTS, HEALTH = (
     "csf-noc-wall",
     "csf-detail",
     "csf-service",
     "csf-month",
     "csf-number",
+    "csf-alerts",
     "csf-pipeline",
 )
 
@@ -121,7 +122,13 @@ def kpi_figures(kpi: Kpi, source: DataSource, measurement: str, where: Sequence[
         kpi.name,
         [influx(source, queries.newest(measurement, kpi_columns(kpi.id), conditions, ["definition"]))],
         FIGURES,
-        overrides=[units(kpi), *NAMES, STATUS_WORDS, COVERAGE],
+        overrides=[
+            units(kpi),
+            *NAMES,
+            look.override(look.by_name(f"value {kpi.id}"), display_name=kpi.name),  # panel titles are small on a wall
+            STATUS_WORDS,
+            COVERAGE,
+        ],
         description=kpi.definition,
         orientation="vertical",
     )
@@ -152,13 +159,18 @@ def months_of(
 def csf_tile(catalogue: Catalogue, csf: Csf, source: DataSource, where: Sequence[str], url: str) -> Panel:
     """Return a CSF's newest status as a word on its colour, and its score."""
     link = Link(title=f"{csf.name} in detail", url=url)
-    return status_tile(catalogue, csf.name, source, [queries.tag_is("csf", csf.id), *where], csf.statement, link)
+    conditions = [queries.tag_is("csf", csf.id), *where]
+    return status_tile(catalogue, csf.name, source, conditions, csf.statement, link, name=csf.name)
 
 
 def status_tile(
-    catalogue: Catalogue, title: str, source: DataSource, where: Sequence[str], description: str = "", link: Link | None = None
+    catalogue: Catalogue, title: str, source: DataSource, where: Sequence[str], description: str = "",
+    link: Link | None = None, *, name: str = "",
 ) -> Panel:  # fmt: skip
-    """Return the newest status that meets conditions as a word on its colour, and its score."""
+    """Return the newest status that meets conditions as a word on its colour, and its score.
+
+    ``name`` stands beside the word as large as the panel allows: panel titles are too small to be read from afar.
+    """
     columns = [always("status", "Status"), queries.score("Score")]
     return stat(
         title,
@@ -167,8 +179,10 @@ def status_tile(
         fields=Field(links=(link,) if link else UNSET),
         overrides=[
             STATUS_WORDS,
+            *([look.override(look.by_name("Status"), display_name=name)] if name else []),
             look.override(
                 look.by_name("Score"),
+                unit="none",
                 decimals=0,
                 min=0,
                 max=100,

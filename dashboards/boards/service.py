@@ -47,7 +47,9 @@ def _scores(catalogue: Catalogue) -> Panel:
     return timeseries(
         "Scores",
         [influx_series(LIVE_SOURCE, query, "$tag_csf")],
-        fields=Field(min=0, max=100, decimals=0, no_value="unknown: no CSF of this service has a known score here"),
+        fields=Field(
+            unit="none", min=0, max=100, decimals=0, no_value="unknown: no CSF of this service has a known score here"
+        ),
         overrides=[
             look.override(look.by_name(csf.id), display_name=csf.name, color=look.fixed(colour))
             for csf, colour in colours

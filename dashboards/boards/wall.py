@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dashboards import look, queries, variables
-from dashboards.boards import parts
-from dashboards.model import Board, Field, Panel, Templating, TimeRange
-from dashboards.panels import HISTORY_SOURCE, LIVE_SOURCE, Layout, influx, stat, table
-from dashboards.queries import always
+from dashboards.boards import alerts, parts
+from dashboards.model import Board, Field, InfluxTarget, Panel, Templating, TimeRange
+from dashboards.panels import HISTORY_SOURCE, LIVE_SOURCE, Layout, influx, stat, table, worst
+from dashboards.queries import Column, always
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx_lines import LIVE, STATUS
 
 #: KPIs below each CSF's tile
 _MAIN = 2
 _WINDOW = "1h"
+#: services shown large
+_WORST = 4
+_NO_SCORE = "unknown: no service has a known score in this window"
 
 
 def board(catalogue: Catalogue) -> Board:
@@ -33,8 +36,11 @@ def board(catalogue: Catalogue) -> Board:
                 else:
                     layout.skip(6)
             layout.end_line()
-    layout.add(_services(catalogue), 18, 9)
-    layout.add(_freshness(), 6, 4)
+    layout.add(_worst(catalogue), 12, 5)
+    layout.add(alerts.counts("Open alerts", []), 8, 5)
+    layout.add(_freshness(), 4, 5)
+    layout.add(_services(catalogue), 12, 9)
+    layout.add(alerts.open_alerts(catalogue, []), 12, 9)
     return Board(
         uid=parts.WALL,
         title="NOC wall",
@@ -48,14 +54,44 @@ def board(catalogue: Catalogue) -> Board:
     )
 
 
-def _services(catalogue: Catalogue) -> Panel:
-    """Every service and CSF whose score is known, worst first."""
+def _scores(*more: Column) -> InfluxTarget:
+    """Every service and CSF whose score is known."""
     where, tags = [queries.IS_SERVICE, *queries.status_in_window()], ["scope", "csf"]
-    query = queries.newest(STATUS, [queries.score("Score"), always("status", "Status")], where, tags)
+    columns = [queries.score("Score"), *more]
+    query = queries.newest(STATUS, columns, where, tags)
+    return influx(LIVE_SOURCE, queries.only_known(query, "Score", [c.name for c in columns], tags))
+
+
+def _worst(catalogue: Catalogue) -> Panel:
+    """The worst few of them, to be read from afar."""
+    return worst(
+        "Worst services",
+        _scores(),
+        "Score",
+        _WORST,
+        fields=Field(
+            unit="none",
+            decimals=0,
+            min=0,
+            max=100,
+            color=look.BY_THRESHOLDS,
+            thresholds=look.score_thresholds(catalogue.organisation),
+            no_value=_NO_SCORE,
+        ),
+        overrides=[
+            look.override(look.by_name("scope"), mappings=look.scope_names(catalogue)),
+            look.override(look.by_name("csf"), mappings=[look.csf_names(catalogue)]),
+        ],
+        description=f"The {_WORST} lowest known scores of a CSF of a service, 100 is on target or better.",
+    )
+
+
+def _services(catalogue: Catalogue) -> Panel:
+    """All of them, worst first."""
     return table(
         "Services, worst first",
-        [influx(LIVE_SOURCE, queries.only_known(query, "Score", ["Score", "Status"], tags))],
-        fields=Field(no_value="unknown: no service has a known score in this window"),
+        [_scores(always("status", "Status"))],
+        fields=Field(unit="none", no_value=_NO_SCORE),
         overrides=[
             look.override(look.TIME, custom_hidden=True),
             look.override(look.by_name("scope"), display_name="Service", mappings=look.scope_names(catalogue)),
@@ -63,6 +99,7 @@ def _services(catalogue: Catalogue) -> Panel:
             parts.STATUS_CELLS,
             look.override(look.by_name("Score"), decimals=0, custom_width=90),
         ],
+        description="Every known score of a CSF of a service, 100 is on target or better.",
         sort="Score",
     )
 

@@ -38,6 +38,8 @@ _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 _REVISION_FIELDS = ("value", "replaced_by")
 _ALERT_FIELDS = ("value", "threshold", "coverage")
 _ALERT_TAGS = ("csf", "kpi", "rule", "scope", "severity", "state")
+#: severities as numbers that a query can compare; 0 stands for an alert that is over
+LEVELS = {"info": 1, "warning": 2, "critical": 3}
 
 
 def armour(text: str, mark: _Mark) -> str:
@@ -58,6 +60,20 @@ def tag_value(text: str) -> str:
 def tag_text(stored: str) -> str:
     """Undo ``tag_value``."""
     return "" if stored == "%" else unarmour(stored, "%")
+
+
+def definition_tag(version: int) -> str:
+    """Return a definition's version as its tag, which sorts as text like the number: ``9``, ``a10``, ``b100``.
+
+    Boards take the last row for the newest, and InfluxDB orders series by the text of their tags.
+    """
+    digits = str(version)
+    return digits if len(digits) == 1 else chr(ord("a") + len(digits) - 2) + digits
+
+
+def definition_version(tag: str) -> int:
+    """Undo ``definition_tag``."""
+    return int(tag.lstrip("abcdefghijklmnopqrstuvwxyz"))
 
 
 def _string(text: str) -> str:
@@ -90,7 +106,7 @@ def _value_head(value: KpiValue) -> str:
     return _head(
         LIVE if live else PERIOD,
         ("csf", value.csf),
-        ("definition", str(value.definition_version)),
+        ("definition", definition_tag(value.definition_version)),
         ("kpi", value.kpi),
         ("window" if live else "period", value.period),
         ("scope", value.scope),
@@ -193,11 +209,13 @@ def alert_line(change: AlertChange) -> str:
     """Return the point of a change of an alert; the state is a tag, since each one is kept."""
     numbers = [getattr(change, name) for name in _ALERT_FIELDS]
     known, known_fields = _known(numbers)
+    over = change.state == "resolved"
     fields: dict[str, float | str | None] = {
         **dict(zip(_ALERT_FIELDS, numbers, strict=True)),
         "known": known,
         "known_fields": known_fields,
-        "firing": float(change.state != "resolved"),
+        "level": 0 if over else LEVELS[change.severity],
+        "lasted": change.at - change.since if over else 0,
         "count": change.count,
         "since": change.since,
         "unit": change.unit,
@@ -251,7 +269,7 @@ def row_value(row: Row, *, live: bool) -> KpiValue:
         status=cast("Any", row["status"]),
         state=cast("Any", row["state"]),
         revision=int(float(row["revision"])),
-        definition_version=int(row["definition"]),
+        definition_version=definition_version(row["definition"]),
         reported=float(row["reported"]) != 0.0,
         reason=unarmour(row["reason"], "\\"),
         **cast("Any", _numbers(row, OPTIONAL_FIELDS)),

@@ -1,7 +1,9 @@
 """A real InfluxDB that holds a simulated organisation, and what is awkward: unknown after known, two definitions, odd names."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +12,7 @@ from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx import InfluxStore
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import window_bounds
-from pipeline.values import WINDOWS, ReportText
+from pipeline.values import WINDOWS, AlertChange, ReportText
 from tests.console.sample import Filler, catalogue
 from tests.dashboards.expected import World
 from tests.dashboards.grafana import InfluxQl
@@ -59,9 +61,10 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
         gone = [v for v in held if v.kpi in {"availability", "csat"}]
         nothing = dict.fromkeys(("value", "numerator", "denominator", "coverage", "target", "score", "previous"))
         store.write_values([msgspec.structs.replace(v, **nothing, count=0, status="unknown") for v in gone])
-        # another definition says something else of the same time
+        # other definitions say something else of the same time
         again = [v for v in held if v.kpi == "mtta"]
-        store.write_values([msgspec.structs.replace(v, value=77.0, definition_version=2) for v in again])
+        for version, number in ((2, 55.0), (9, 66.0), (10, 77.0)):
+            store.write_values([msgspec.structs.replace(v, value=number, definition_version=version) for v in again])
     texts = [
         ReportText(
             csf=csf,
@@ -81,6 +84,34 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
     store.write_report_texts(texts)
     status = store.statuses(period="1h", scopes=["org"], latest=True)[0]
     store.write_statuses([msgspec.structs.replace(status, score=None, status="unknown")])
+    store.write_alerts(alerts(filler.now))
+
+
+def alerts(now: int) -> list[AlertChange]:
+    """Return changes: over and fired again, unknown, of several severities, of a rule that became milder, long ago."""
+
+    def of(rule: str, kpi: str, csf: str, scope: str, severity: Any) -> Callable[..., AlertChange]:
+        return partial(
+            AlertChange, rule=rule, kpi=kpi, csf=csf, scope=scope, severity=severity, unit="h", note=f"{kpi} of {scope}"
+        )
+
+    red = of("mttr_red", "mttr", "reliability", "org", "critical")
+    odd = of("csat_amber", "csat", "user_centric_design", ODD, "warning")
+    concern = of("security_concern", "", "security", "org", "critical")
+    milder = of("security_concern", "", "security", "org", "info")
+    slow = of("nps_forecast", "nps", "user_centric_design", "org", "info")
+    hour, day = 3_600, 86_400
+    return [
+        red(state="firing", at=now - 3 * day, since=now - 3 * day, value=50.0, threshold=48.0),  # before what is shown
+        red(state="resolved", at=now - 5 * hour, since=now - 3 * day, value=20.0, threshold=24.0),
+        red(state="firing", at=now - 4 * hour, since=now - 4 * hour, value=61.5, threshold=48.0, count=9, coverage=0.9),
+        odd(state="firing", at=now - 2 * hour, since=now - 2 * hour, value=70.0, threshold=75.0),
+        odd(state="unknown", at=now - hour, since=now - 2 * hour, threshold=75.0),
+        concern(state="firing", at=now - 2 * hour, since=now - 2 * hour, value=40.0, threshold=60.0),
+        milder(state="resolved", at=now - hour, since=now - 2 * hour, value=80.0),
+        slow(state="firing", at=now - 50 * day, since=now - 50 * day),  # no longer looked for
+        slow(state="firing", at=now - 600, since=now - 600),
+    ]
 
 
 @pytest.fixture(scope="session")

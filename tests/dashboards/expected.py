@@ -9,6 +9,7 @@ from pipeline.stores.influx_lines import armour, tag_value
 from pipeline.stores.port import KpiStore
 from pipeline.time.calendar import Calendar
 from pipeline.values import WINDOWS, CsfStatus, KpiRevision, KpiValue, ReportText
+from tests.dashboards import expected_alerts
 from tests.dashboards.grafana import Row
 
 _TAG_IS = re.compile(r"\"(\w+)\" = '((?:[^'\\]|\\.)*)'")
@@ -67,6 +68,7 @@ class World:
             "kpi_revision": [_revision(r) for p in periods for r in store.revisions(period=p)],
             "report_text": [_said(t) for t in store.report_texts(period="month")],
         }
+        self.alerts = store.alerts()
         self._of_kpi: dict[tuple[str, str], list[Point]] = {}
         for measurement, points in self.points.items():
             for point in points:
@@ -78,6 +80,8 @@ class World:
         if "pipeline_exits" in query:
             return [{"Newest": None if self.newest_arrival is None else 1000 * self.newest_arrival}]
         measurement = re.findall(r'FROM "(\w+)"', query)[0]
+        if measurement == "alert":
+            return expected_alerts.rows(self.alerts, query, now)
         where, tags = _conditions(query), _group(query)
         one = _ONE_KPI.search(where)
         candidates = self._of_kpi.get((measurement, one[1]), []) if one else self.points[measurement]

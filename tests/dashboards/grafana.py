@@ -19,6 +19,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)(?::(\w+))?\}|\$(\w+)")
 _REGEX_ESCAPED = re.compile(r"[\\^$*+?.()|\[\]{}/]")
 
 Row = dict[str, Any]
+#: a variable set to All
+ALL = "$__all"
 
 
 def panels_of(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -47,6 +49,8 @@ class Chosen:
             name, form = found[1] or found[3], found[2] or "glob"
             if name == "timeFilter":
                 return f"time >= {self.time_from}ms and time <= {self.time_to}ms"
+            if name in {"__from", "__to"}:
+                return str(self.time_from if name == "__from" else self.time_to)
             if name in {"__interval", "__rate_interval", "__range"}:
                 return self.interval
             assert name in self.values, f"${name} is no variable: {text}"
@@ -57,6 +61,8 @@ class Chosen:
 
     def _formatted(self, value: str | list[str], form: str) -> str:
         many = value if isinstance(value, list) else [value]
+        if many == [ALL]:  # what a variable's allValue says, as it stands
+            return ".*"
         if form == "raw":
             return ",".join(many)
         assert form == "regex", f"{form}: a query names the format raw or regex, so that every version does the same"
@@ -114,6 +120,9 @@ def transformed(panel: dict[str, Any], rows: list[Row]) -> list[Row]:
     for step in panel.get("transformations", []):
         if step["id"] == "groupBy":
             rows = _grouped(step["options"]["fields"], rows)
+        elif step["id"] == "sortBy":
+            (by,) = step["options"]["sort"]
+            rows = sorted(rows, key=lambda row: row[by["field"]], reverse=by["desc"])
         else:
             assert step["id"] == "organize", step
             names = step["options"]["renameByName"]

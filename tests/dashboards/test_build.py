@@ -1,6 +1,7 @@
 """The generated boards: current, the same each time, within what Grafana 9.4 knows, and made of the catalogue alone."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.paths import ROOT
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
 BOARD_FILES = sorted(GENERATED.glob("*.json"))
 #: panel types that 9.4 has, of those that boards may use
-TYPES = {"stat", "table", "timeseries", "barchart", "text"}
+TYPES = {"stat", "table", "timeseries", "barchart", "state-timeline", "text"}
 #: properties that an override may set in 9.4, of those that boards may use
 PROPERTIES = {
     "unit", "decimals", "min", "max", "displayName", "mappings", "thresholds", "color", "noValue", "links",
@@ -75,6 +76,26 @@ def test_panels_have_ids_and_places_of_their_own(board: dict[str, Any]) -> None:
             assert at["x"] + at["w"] <= 24
             assert not cells & taken, panel["title"]
             taken |= cells
+
+
+@pytest.mark.parametrize("board", every(BOARD_FILES))
+def test_every_panel_says_what_it_shows_and_in_which_unit(board: dict[str, Any]) -> None:
+    for panel in panels_of(board):
+        if panel["type"] == "text":
+            continue
+        fields = panel["fieldConfig"]
+        assert panel["title"], panel["id"]
+        assert panel["description"].endswith("."), f"{panel['title']}: {panel['description']!r} is no sentence"
+        units = [p["value"] for one in fields["overrides"] for p in one["properties"] if p["id"] == "unit"]
+        assert fields["defaults"].get("unit") or units, f"{panel['title']} has no unit"
+        assert panel["datasource"] == panel["targets"][0]["datasource"], panel["title"]
+
+
+@pytest.mark.parametrize("board", every(BOARD_FILES))
+def test_every_variable_is_there_for_something(board: dict[str, Any]) -> None:
+    for variable in board["templating"]["list"]:
+        others = {**board, "templating": [v for v in board["templating"]["list"] if v is not variable]}
+        assert re.search(rf"\$\{{?{variable['name']}\b", json.dumps(others)), variable["name"]
 
 
 @pytest.mark.parametrize("board", every(BOARD_FILES))

@@ -16,7 +16,11 @@ import yaml
 
 from agents.metrics import Metrics
 from dashboards.build import GENERATED
+from pipeline.alerts import inputs as i
+from pipeline.catalogue.alerts import Match
 from pipeline.values import Exits
+from tests.alerts.samples import T0, World
+from tests.alerts.samples import catalogue as alert_catalogue
 from tests.dashboards.grafana import Chosen, panels_of
 from tests.paths import ROOT
 from tests.services.prometheus import start_prometheus, stop_all
@@ -55,6 +59,11 @@ def a_workers_metrics(received: int = 10) -> Metrics:
     metrics.fold_seconds.labels("ingest").observe(0.02)
     metrics.flush_seconds.observe(0.02)
     metrics.write_seconds.observe(0.02)
+    for state in ("delivered", "failed", "expired"):
+        metrics.notifications.labels("pager", state).inc()
+    metrics.notifications_waiting.labels("pager").set(1)
+    metrics.silences.labels("s1", "Ada", "moving house").set(time.time() + 600)
+    metrics.maintenance.labels("shop").set(time.time() + 600)
     return metrics
 
 
@@ -75,6 +84,23 @@ def test_the_job_whose_answers_are_counted_is_the_one_that_is_scraped() -> None:
     jobs = {j["job_name"] for j in yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"]}
     asked = {job for expr in queries() for job in re.findall(r'job="([^"]+)"', expr)}
     assert asked == {"csf-worker"} <= jobs
+
+
+def test_what_holds_raises_back_is_shown_while_it_does() -> None:
+    w = World(alert_catalogue())
+    w.say(i.Silence(id="now", match=Match(), start=T0, end=T0 + 300, by="ana", reason="moving " * 50))
+    w.say(i.Silence(id="later", match=Match(), start=T0 + 600, end=T0 + 900, by="ana", reason="moving"))
+    w.say(i.MaintenanceTold(service="shop", windows=[(T0 - 900, T0 - 600), (T0, T0 + 600)]))
+    metrics = Metrics()
+    metrics.keep_alerts(w.engine, T0 + 60)
+    text = metrics.render({}).decode()
+    ((reason, end),) = re.findall(r'silence_end_seconds\{by="ana",id="now",reason="(.*)"\} (\S+)', text)
+    assert (reason, float(end)) == (("moving " * 50)[:100], T0 + 300)
+    assert "later" not in text
+    (maintained,) = re.findall(r'csf_maintenance_end_seconds\{service="shop"\} (\S+)', text)
+    assert float(maintained) == T0 + 600
+    metrics.keep_alerts(w.engine, T0 + 600)
+    assert "csf_maintenance_end_seconds{" not in metrics.render({}).decode()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dashboards.build import GENERATED
 from pipeline.stores.influx_lines import tag_value
 from tests.dashboards.conftest import ODD
 from tests.dashboards.expected import World
-from tests.dashboards.grafana import Chosen, InfluxQl, Row, panels_of, transformed
+from tests.dashboards.grafana import ALL, Chosen, InfluxQl, Row, panels_of, transformed
 
 pytestmark = pytest.mark.services
 
@@ -45,6 +45,9 @@ def _with(variables: list[dict[str, Any]], chosen: Chosen, influxql: InfluxQl) -
         assert offered, f"{first['name']} offers nothing: {chosen.fill(first['query'])}"
     tried = TRIED.get(first["name"], offered if first["name"] in {"csf", "kpi"} else offered[:3])
     assert set(tried) <= set(offered), first["name"]
+    if first.get("allValue"):
+        assert first["allValue"] == ".*"
+        tried = [*tried, ALL]
     for value in tried:
         values = {**chosen.values, first["name"]: value}
         yield from _with(rest, Chosen(values, chosen.time_from, chosen.time_to), influxql)
@@ -53,9 +56,10 @@ def _with(variables: list[dict[str, Any]], chosen: Chosen, influxql: InfluxQl) -
 def shown(panel: dict[str, Any], target: dict[str, Any], rows: list[Row]) -> list[Row]:
     """Return what the panel makes of an answer: the newest definition comes last."""
     if panel["type"] == "stat":
-        return rows[-1:]
+        options = panel["options"]["reduceOptions"]
+        return transformed(panel, rows)[: options["limit"]] if options["values"] else rows[-1:]
     if target["resultFormat"] == "time_series":
-        tags = [t for t in ("csf", "scope") if rows and t in rows[0]]
+        tags = [t for t in ("csf", "scope", "rule") if rows and t in rows[0]]
         return list({(row["time"], *(row[t] for t in tags)): row for row in rows}.values())
     return transformed(panel, rows)
 
@@ -90,6 +94,8 @@ def test_every_panel_answers_what_the_store_says(name: str, influxql: InfluxQl, 
                 query = chosen.fill(target["query"])
                 got = shown(panel, target, influxql.table(target, chosen))
                 want = world.rows(query, time.time())
+                if panel["type"] == "stat" and panel["options"]["reduceOptions"]["values"]:
+                    want = sorted(want, key=lambda row: row["Score"])[: panel["options"]["reduceOptions"]["limit"]]
                 columns = list(dict.fromkeys(itertools.chain.from_iterable(row.keys() for row in want)))
                 if panel["type"] == "stat" or panel.get("transformations"):
                     columns = [c for c in columns if c != "time"]
