@@ -142,7 +142,7 @@ def prepare(entry: Entry, path: Path) -> Connector:
     secrets = Secrets([])
     auth = _auth(entry, declaration, options, secrets, where)
     return Connector(
-        entry, declaration, _base(declaration, options, where), auth, secrets, tuple(_readings(entry, declaration, options, where)),
+        entry, declaration, _base(declaration, options, where), auth, secrets, tuple(_readings(entry, declaration, options, where, path.parent)),
         _since(entry.since, where),
     )  # fmt: skip
 
@@ -193,7 +193,7 @@ def _auth(entry: Entry, declaration: Declaration, options: Options, secrets: Sec
     return way_in(way, given, secrets, where, files)
 
 
-def _readings(entry: Entry, declaration: Declaration, options: Options, where: str) -> list[Reading]:
+def _readings(entry: Entry, declaration: Declaration, options: Options, where: str, folder: Path) -> list[Reading]:
     known = {s.name: s for s in declaration.streams}
     for name in (*entry.streams, *entry.values):
         if name not in known:
@@ -204,6 +204,9 @@ def _readings(entry: Entry, declaration: Declaration, options: Options, where: s
         mapping = mapping_of(known[name], options, at, entry.values.get(name))
         document = {**msgspec.to_builtins(known[name]), "mapping": {}}
         stream = converted(with_options(document, options, at), Stream, at)
+        if stream.join is not None:
+            join = msgspec.structs.replace(stream.join, file=str(folder / stream.join.file))
+            stream = msgspec.structs.replace(stream, join=join)
         if not isinstance(stream.cursor, Snapshot):
             check_zone(stream.cursor.zone, at)
         combinations: list[dict[str, str]] = [{}]

@@ -219,6 +219,18 @@ class Also(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     only: list[When] = []
 
 
+class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A CSV file of the organisation; records that no row belongs to say nothing.
+
+    Attributes:
+        file: its path, from the folder of the configuration.
+        match: column of the record → column of the file that holds the same, capitals or not.
+    """
+
+    file: str
+    match: dict[str, str]
+
+
 class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Entities that are not final are asked for again, at every poll, until they are.
 
@@ -248,6 +260,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         records: where the array is in the body, a path; "": the body itself.
         columns: where the names of the columns are in the body, where records are arrays of values.
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.
+        join: a file whose rows say what of the records is the organisation's.
         also: name → further request a record.
         paginator, cursor: how pages and polls follow one another.
         id: columns that name the entity, check or sample.
@@ -265,6 +278,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     columns: str | None = None
     each: dict[str, str] = {}
     explode: str | None = None
+    join: Join | None = None
     also: dict[str, Also] = {}
     paginator: Paginator = OnePage()
     cursor: Cursor

@@ -15,6 +15,7 @@ from connectors.engine.client import Answer, Call, Client, CutOff
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import Place, before, kept, whole_seconds
 from connectors.engine.declaration import Keyset, Request, Snapshot, TooMany, Window
+from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
 from connectors.engine.paginate import pages, value_at
 from connectors.engine.records import Record, RecordMapper, exploded, holds
@@ -96,6 +97,7 @@ class StreamReader:
         self._source, self._timeout = connector.source, connector.entry.timeout_s
         self._given = {**reading.given, **(given or {})}
         self.mapper = RecordMapper(reading, connector.entry, connector.source)
+        self._joined = Joined(reading.stream.join, reading.mapping)
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._waiting: list[MappedEvent] = []
         self.cursor = f"{connector.source}/{reading.name}"
@@ -107,6 +109,7 @@ class StreamReader:
             ServiceUnavailable: source or brokers do not answer; what was acknowledged is kept.
             SourceRefused: the source refuses.
         """
+        self._joined.begin()
         match self.reading.stream.cursor:
             case Window() as window:
                 self._windows(window)
@@ -312,7 +315,7 @@ class StreamReader:
     def _take_one(self, record: Record) -> None:
         whole = self._completed(record)
         self._open.note(whole)
-        for each in exploded([whole], self.reading.stream.explode):
+        for each in self._joined.records(exploded([whole], self.reading.stream.explode)):
             for event in self.mapper.events(each, lambda why, each=each: self._refuse(each, why)):  # type: ignore[misc]
                 self._send(event)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -90,6 +91,8 @@ class Case:
 
     def connector(self, tmp_path, **more: Any) -> Connector:
         config = tmp_path / "connectors.yaml"
+        for beside in self.folder.glob("*.csv"):  # what a configuration names beside itself
+            shutil.copy(beside, tmp_path)
         config.write_text(yaml.safe_dump([{**self.entry(), **more}]))
         return prepare(load_entries(config)[0], config)
 

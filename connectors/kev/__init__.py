@@ -1,0 +1,1 @@
+"""CISA KEV: a declaration, see README.md."""
