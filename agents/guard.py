@@ -137,6 +137,27 @@ def guards(
     return layers
 
 
+def outside_guards(*, requests_s: float, behind_proxy: bool = False, clock: Clock = time.monotonic) -> list[Any]:
+    """Return the middlewares of a server that strangers may ask, each of whose requests proves itself.
+
+    Args:
+        requests_s: how many requests one address may make a second; ten times as many at once after a pause.
+        behind_proxy: the last address of X-Forwarded-For counts, which the proxy set.
+        clock: seconds, for the rates.
+    """
+    buckets = Buckets(requests_s, 10 * requests_s, Rates().addresses, clock)
+    return [errors, _rate_guard(buckets, forwarded_address if behind_proxy else _remote_address)]
+
+
+def forwarded_address(request: web.Request) -> str:
+    """Return the client's address as the proxy in front wrote it; the proxy's own where it wrote none."""
+    return request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or _remote_address(request)
+
+
+def _remote_address(request: web.Request) -> str:
+    return request.remote or ""
+
+
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a fault of ours with one sentence; what it was stands in the log only."""
@@ -166,12 +187,12 @@ def _host_guard(names: frozenset[str]) -> Any:
     return guard
 
 
-def _rate_guard(buckets: Buckets) -> Any:
+def _rate_guard(buckets: Buckets, address_of: Callable[[web.Request], str] = _remote_address) -> Any:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path in _OPEN:
             return await handler(request)
-        address = client_address(request.remote)
+        address = client_address(address_of(request))
         wait_s = buckets.wait_s(address)
         if wait_s:
             return refusal(429, "too many requests from this address; ask less often", **_retry(wait_s))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from cli import pulling
+from cli import pulling, receiving
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, data_dir_option, format_option
 from cli.output import print_rows, say
@@ -21,11 +21,12 @@ from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
 from connectors.cursors import read_cursors
-from connectors.engine.docs import pages
+from connectors.engine import docs as pull_docs
 from connectors.engine.load import load_declaration, shipped
 from connectors.following import place_from
 from connectors.outbox import Outbox
 from connectors.producer import EventProducer
+from connectors.webhook import docs as webhook_docs
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import TYPES, event_topic
@@ -33,6 +34,7 @@ from pipeline.events.families import TYPES, event_topic
 _KNOWN = {
     "prober": "checks HTTP and TCP endpoints: uptime.checked (--config FILE, a YAML list of url, service, interval ...)",
     "access-log": "follows an nginx or Apache log: page.viewed, request.measured (--path FILE --service ID)",
+    "webhook": "receives what systems send, signed: PagerDuty, GitHub, Statuspage, Alertmanager, Typeform, CloudEvents (--config FILE)",
 }
 connectors_option = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False),
@@ -66,7 +68,7 @@ def list_connectors(fmt: str) -> None:
 )
 def docs(only_check: bool, out: Path) -> None:
     """Write the pages of the shipped connectors."""
-    made = {out / place: text for place, text in pages().items()}
+    made = {out / place: text for place, text in (pull_docs.pages() | webhook_docs.pages()).items()}
     stale = [path for path, text in made.items() if not path.is_file() or path.read_text("utf-8") != text]
     for path in stale:
         if only_check:
@@ -88,7 +90,11 @@ def docs(only_check: bool, out: Path) -> None:
 @bootstrap_option
 def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None) -> None:
     """Try a connector of the configuration: address, credentials, rights, one event a stream. Nothing is sent."""
-    pulling.test(name, config, load_settings(None, data_dir=data_dir, bootstrap=bootstrap))
+    settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
+    if name == "webhook":
+        receiving.tell(config, settings)
+        return
+    pulling.test(name, config, settings)
 
 
 @connector.command()
@@ -101,7 +107,9 @@ def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str |
     help="Pull connectors: read from this time (UTC) on, also what was read before.",
 )
 @click.option(
-    "--metrics-port", type=click.IntRange(1, 65535), help="Pull connectors: serve /metrics on this port of 127.0.0.1."
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    help="Pull connectors, webhook: serve /metrics on this port of 127.0.0.1.",
 )
 @data_dir_option
 @bootstrap_option
@@ -118,6 +126,9 @@ def run(
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
     if name not in _KNOWN:
         pulling.run(name, config, settings, pulling.How(once=once, since=since, metrics_port=metrics_port))
+        return
+    if name == "webhook":
+        receiving.run(config, settings, metrics_port)
         return
     if name == "prober":
         if config is None:

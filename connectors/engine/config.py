@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +13,12 @@ import httpx2
 import msgspec
 
 from connectors.engine.auth import NO_SECRETS, needed, way_in
-from connectors.engine.declaration import Auth, Declaration, Snapshot, Stream
+from connectors.engine.declaration import Auth, Declaration, Option, Snapshot, Stream
 from connectors.engine.load import check_zone, load_declaration, mapping_of
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret
 from connectors.engine.texts import with_options
-from connectors.mapping.model import Mapping
+from connectors.mapping.model import Mapping as RecordMapping
 from pipeline.catalogue.reading import read_yaml, unique
 from pipeline.errors import ConfigError
 
@@ -74,7 +75,7 @@ class Reading:
 
     name: str
     stream: Stream
-    mapping: Mapping
+    mapping: RecordMapping
     given: dict[str, str]
 
 
@@ -138,7 +139,7 @@ def prepare(entry: Entry, path: Path) -> Connector:
     if not entry.name or "/" in entry.name:
         raise ConfigError(f"{where}: name: must be a word without '/'")
     declaration = load_declaration(entry.connector, path.parent)
-    options = _options(entry, declaration, where)
+    options = options_of(entry.options, declaration.options, where)
     secrets = Secrets([])
     auth = _auth(entry, declaration, options, secrets, where)
     return Connector(
@@ -147,13 +148,18 @@ def prepare(entry: Entry, path: Path) -> Connector:
     )  # fmt: skip
 
 
-def _options(entry: Entry, declaration: Declaration, where: str) -> Options:
-    for name in entry.options:
-        if name not in declaration.options:
-            raise ConfigError(f"{where}: options: there is no option '{name}'{suggestion(name, declaration.options)}")
+def options_of(said: Mapping[str, Any], declared: Mapping[str, Option], where: str) -> Options:
+    """Return the options of a configuration, defaults filled in.
+
+    Raises:
+        ConfigError: one is missing, is none that is declared, or is a list where it must be one value.
+    """
+    for name in said:
+        if name not in declared:
+            raise ConfigError(f"{where}: options: there is no option '{name}'{suggestion(name, declared)}")
     found: Options = {}
-    for name, option in declaration.options.items():
-        value = entry.options.get(name, option.default)
+    for name, option in declared.items():
+        value = said.get(name, option.default)
         if value is None or value in ("", []):
             example = f", for example {option.example}" if option.example else ""
             raise ConfigError(f"{where}: options.{name} is missing: {option.what}{example}")

@@ -49,12 +49,17 @@ def start_prometheus(targets: list[str], dir: Path, alertmanager: str | None = N
     return base
 
 
-def start_alertmanager(dir: Path) -> str:  # noqa: A002 - as start_prometheus
-    """Start an Alertmanager that keeps what it gets; return its base URL. ``stop_all`` ends it."""
+def start_alertmanager(dir: Path, webhook: dict[str, object] | None = None) -> str:  # noqa: A002 - as start_prometheus
+    """Start an Alertmanager; return its base URL. ``stop_all`` ends it.
+
+    ``webhook`` is where it sends what it gets, as its configuration says it; without one it keeps it.
+    """
     dir.mkdir(parents=True, exist_ok=True)
     port = free_port()
     file = dir / "alertmanager.yml"
-    file.write_text(json.dumps({"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}))
+    receiver = {"name": "only", **({"webhook_configs": [webhook]} if webhook else {})}
+    route = {"receiver": "only", "group_by": ["service"], "group_wait": "0s", "group_interval": "1s"}
+    file.write_text(json.dumps({"route": route, "receivers": [receiver]}))
     base = f"http://127.0.0.1:{port}"
     server = Server(
         [
