@@ -16,7 +16,7 @@ def picked(record: dict[str, Any], columns: Iterable[str]) -> Row:
 def field_at(record: Any, name: str) -> Any:
     """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
 
-    A field whose name has the dot in it comes first.
+    ``a.key=x`` is the first object of the list a whose field key is x. A field whose name has the dot in it comes first.
     """
     if name in record:
         return record[name]
@@ -25,6 +25,14 @@ def field_at(record: Any, name: str) -> Any:
             record = record.get(step)
         elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
             record = record[int(step)]
+        elif isinstance(record, list) and "=" in step:
+            record = _of_key(record, step)
         else:
             return None
     return record
+
+
+def _of_key(elements: list[Any], step: str) -> Any:
+    """Return the first object of a list that has a field of a value; None where there is none."""
+    key, _, value = step.partition("=")
+    return next((e for e in elements if isinstance(e, dict) and str(e.get(key)) == value), None)

@@ -29,7 +29,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"ki
         map: text → value; what it does not name is ``else``, or an error.
         other: value for what ``map`` does not name (``else``).
         kind: text, int, float, bool or time (``as``).
-        format: strptime format of a time; ``iso`` or ``epoch_s``, ``epoch_ms``; or several, of which the first that
+        format: strptime format of a time; ``iso`` or ``epoch_s``, ``epoch_ms``, ``epoch_us``; or several, of which the first that
             fits counts.
         zone: zone of a time that has none.
         scale: numbers are multiplied by this.

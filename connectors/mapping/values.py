@@ -306,5 +306,7 @@ def _parse(raw: Any, form: str) -> datetime:
         return datetime.fromtimestamp(float(raw), UTC)
     if form == "epoch_ms":
         return datetime.fromtimestamp(float(raw) / 1000, UTC)
+    if form == "epoch_us":
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(raw))
     text = str(raw)
     return datetime.fromisoformat(text) if form == "iso" else datetime.strptime(text, form)  # noqa: DTZ007 - zone follows
