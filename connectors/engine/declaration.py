@@ -258,7 +258,9 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         each: variable → option that lists its values: the stream is read once for each.
         request: how records are asked for.
         records: where the array is in the body, a path; "": the body itself.
+        omits_empty: an answer without the array holds no record; else it is refused.
         columns: where the names of the columns are in the body, where records are arrays of values.
+        doubts: where an answer says that it is not the whole truth (a flag, a list that is not empty) → what that means.
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.
         join: a file whose rows say what of the records is the organisation's.
         also: name → further request a record.
@@ -275,8 +277,10 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     what: str
     request: Request
     records: str = ""
+    omits_empty: bool = False
     columns: str | None = None
     each: dict[str, str] = {}
+    doubts: dict[str, str] = {}
     explode: str | None = None
     join: Join | None = None
     also: dict[str, Also] = {}

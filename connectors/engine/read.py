@@ -100,6 +100,8 @@ class StreamReader:
         self._joined = Joined(reading.stream.join, reading.mapping)
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._waiting: list[MappedEvent] = []
+        self._doubted: set[str] = set()
+        self._told: set[str] = set()
         self.cursor = f"{connector.source}/{reading.name}"
 
     def poll(self) -> None:
@@ -280,13 +282,22 @@ class StreamReader:
 
     def _records(self, answer: Answer, path: str) -> list[Any]:
         found = answer.body if not path else value_at(answer.body, path)
+        self._doubt(answer)
         if isinstance(found, list):
             return self._named(found, answer)
+        if found is None and self.reading.stream.omits_empty and isinstance(answer.body, dict):
+            return []
         where = f"'{path}'" if path else "a list"
         keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
         raise SourceRefused(
             f"{self.cursor}: the answer has no {where} to hold the records; it has: {keys or 'nothing'}"
         )
+
+    def _doubt(self, answer: Answer) -> None:
+        """Note where an answer says itself that it is not the whole truth."""
+        for path, meaning in self.reading.stream.doubts.items():
+            if value_at(answer.body, path):
+                self._doubted.add(meaning)
 
     def _named(self, rows: list[Any], answer: Answer) -> list[Any]:
         """Return rows of values as records, where the answer names its columns apart."""
@@ -391,20 +402,25 @@ class StreamReader:
         if left:
             self._around.stats.truncated(self.reading.name, left)
             self._around.complain(
-                f"{self.cursor}: a limit of the source hides {left} or more records between {since or self.place.until:%Y-%m-%d %H:%M:%S} and "
-                f"{place.until:%Y-%m-%d %H:%M:%S} UTC; that time counts as not covered"
+                f"{self.cursor}: a limit of the source hides {left} or more records; {_spoken(since or self.place.until, place.until)} "
+                "counts as not covered"
             )
+        for meaning in sorted(self._doubted - self._told):
+            span = _spoken(since or self.place.until, place.until)
+            self._around.complain(f"{self.cursor}: {meaning}; {span} counts as not covered, and so on while it lasts")
+        self._told = set(self._doubted)
         if place.until > self.place.until:
-            self._say_polled(self.place.until, place.until, left)
+            self._say_polled(self.place.until, place.until, left, whole=not (left or self._doubted))
+        self._doubted.clear()
         self._keep(place)
 
-    def _say_polled(self, start: datetime, until: datetime, left: int) -> None:
+    def _say_polled(self, start: datetime, until: datetime, left: int, *, whole: bool) -> None:
         services: list[list[str] | None] = [None]
         if self.reading.stream.covers == "seen":
             services = [[each] for each in self.place.seen]
         for covered in services:
             data = SourcePolled(
-                source=self.cursor, from_=start, to=until, types=self.mapper.types, complete=not left,
+                source=self.cursor, from_=start, to=until, types=self.mapper.types, complete=whole,
                 truncated=left if covered is None or covered == services[0] else 0, services=covered,
             )  # fmt: skip
             text = f"polled|{self.cursor}|{start.isoformat()}|{until.isoformat()}|{left}|{covered}"
@@ -447,6 +463,10 @@ class StreamReader:
             self._around.stats.forgotten(self.reading.name, lost)
             self._around.complain(f"{self.cursor}: {lost} unfinished entities are too many to be asked for again")
         self._keep(self.place)
+
+
+def _spoken(since: datetime, until: datetime) -> str:
+    return f"{since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def hash_of(raw: bytes) -> bytes:

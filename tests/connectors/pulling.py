@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.engine.config import Connector, find_entry, prepare
 from connectors.engine.read import StreamReader, Surroundings
@@ -101,6 +103,17 @@ class Bench:
         return sum(
             s.value for m in self.stats.registry.collect() for s in m.samples if s.name == f"csf_connector_{name}"
         )
+
+
+def google_account() -> str:
+    """Return a key file as Google gives it for a service account."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return json.dumps({
+        "type": "service_account", "client_email": "pulse@acme.example", "private_key_id": "k1", "private_key": key.decode(),
+        "token_uri": "https://token.acme.example/",
+    })  # fmt: skip
 
 
 def on_bench(folder: Path, declaration: dict[str, Any] | str, **entry: Any) -> Bench:

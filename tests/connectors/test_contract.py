@@ -25,7 +25,7 @@ from connectors.engine.load import load_declaration, shipped
 from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused
 from pipeline.events.families import TYPES, event_topic
 from pipeline.events.validate import decode_data, decode_envelope
-from tests.connectors.pulling import Bench
+from tests.connectors.pulling import Bench, google_account
 from tests.connectors.vendor import Asked, Says, serving
 
 CASES = sorted(path.parent for folder in shipped().values() for path in folder.parent.glob("testcases/*/config.yaml"))
@@ -240,7 +240,8 @@ def test_a_folder_is_whole(name, monkeypatch):
         assert entry.connector == name
         for way in declaration.auth.values():
             assert not isinstance(way, HeaderAuth) or way.headers
-        auth = {k: v if k == "use" else {"env": "ANY"} for k, v in entry.auth.items()}
-        monkeypatch.setenv("ANY", "any-secret")
+        auth = {k: v if k == "use" else {"env": k} for k, v in entry.auth.items()}
+        for secret in auth.keys() - {"use"}:
+            monkeypatch.setenv(secret, google_account() if secret == "service_account" else "any-secret")
         prepared = prepare(msgspec.structs.replace(entry, auth=auth), sample)
         assert {r.stream.name for r in prepared.readings} == {s.name for s in declaration.streams}

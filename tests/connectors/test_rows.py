@@ -128,3 +128,35 @@ def test_answers_of_one_person_to_one_survey_share_a_partition(tmp_path, monkeyp
     ]
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3
+
+
+def test_an_array_that_is_left_out_holds_nothing_where_the_source_omits_empty_ones(tmp_path):
+    (tmp_path / "token").write_text("t")
+    with serving(lambda _: Says({"took": 3})) as vendor:
+        options = {"options": {"address": vendor.address}, "auth": {"token": {"file": str(tmp_path / "token")}}}
+        with pytest.raises(SourceRefused, match="has no 'tickets' to hold the records; it has: took"):
+            on_bench(tmp_path, declared(paginator={"kind": "none"}), **options).poll()
+        bench = on_bench(tmp_path, declared(paginator={"kind": "none"}, omits_empty=True), **options)
+        assert bench.poll() == []
+        assert bench.sink.polled[0]["complete"]
+
+
+def test_where_an_answer_doubts_itself_the_time_is_not_covered_and_that_is_told_once(tmp_path):
+    (tmp_path / "token").write_text("t")
+    doubts = {"meta.sampled": "figures are from a sample", "meta.cut": "figures are cut"}
+    meta = {"sampled": [1], "cut": False}
+    with serving(lambda _: Says({"tickets": [], "meta": meta})) as vendor:
+        bench = on_bench(
+            tmp_path, declared(paginator={"kind": "none"}, doubts=doubts), options={"address": vendor.address},
+            auth={"token": {"file": str(tmp_path / "token")}}, since="2026-11-26T00:00:00Z",
+        )  # fmt: skip
+        bench.poll()
+        bench.later(minutes=5)
+        bench.poll()
+        meta["sampled"] = []
+        bench.later(minutes=5)
+        bench.poll()
+    assert [p["complete"] for p in bench.sink.polled] == [False, False, True]
+    assert bench.said == [
+        "desk/ours/tickets: figures are from a sample; 2026-11-26 00:00:00 to 2026-11-26 11:59:00 UTC counts as not covered, and so on while it lasts"
+    ]

@@ -1,0 +1,1 @@
+"""MLflow: a declaration, see README.md."""
