@@ -140,6 +140,7 @@ def prepare(entry: Entry, path: Path) -> Connector:
         raise ConfigError(f"{where}: name: must be a word without '/'")
     declaration = load_declaration(entry.connector, path.parent)
     options = options_of(entry.options, declaration.options, where)
+    options |= {"poll_s": f"{entry.poll_s or declaration.poll_s:g}"}
     secrets = Secrets([])
     auth = _auth(entry, declaration, options, secrets, where)
     return Connector(

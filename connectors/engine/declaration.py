@@ -96,9 +96,18 @@ class LinkHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class NextUrl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="next"):
-    """The body holds the address of the next page at ``path``; ends where it is empty."""
+    """The body holds the address of the next page at ``path``; ends where it is empty.
+
+    Attributes:
+        path: where the address is.
+        parameter: of the address only this parameter is taken, all else stays as in the first request: for sources
+            whose address forgets the filters.
+        limit: the parameter for the size of a page.
+        size: records of a page that are asked for.
+    """
 
     path: str
+    parameter: str | None = None
     limit: str | None = None
     size: int = 100
 
@@ -231,6 +240,20 @@ class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     match: dict[str, str]
 
 
+class Fold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"of": "list"}):
+    """A column made of a list in the record.
+
+    Attributes:
+        of: the column that holds the list (``list``); where it holds none, the column is missing.
+        take: the number of its elements, or the earliest or latest time among them.
+        column: of an element: its time, ISO 8601; elements without one do not count.
+    """
+
+    of: str
+    take: Literal["count", "earliest", "latest"]
+    column: str = ""
+
+
 class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Entities that are not final are asked for again, at every poll, until they are.
 
@@ -264,6 +287,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.
         join: a file whose rows say what of the records is the organisation's.
         also: name → further request a record.
+        folds: name → what is made of a list in the record.
         paginator, cursor: how pages and polls follow one another.
         id: columns that name the entity, check or sample.
         version: columns that name its version; where there are none, what is said of it.
@@ -284,6 +308,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     explode: str | None = None
     join: Join | None = None
     also: dict[str, Also] = {}
+    folds: dict[str, Fold] = {}
     paginator: Paginator = OnePage()
     cursor: Cursor
     id: list[str]

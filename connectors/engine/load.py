@@ -73,6 +73,7 @@ def _check(declaration: Declaration, where: str) -> None:
     unique((s.name for s in declaration.streams), where, "stream")
     # options that stand for themselves show whether the declaration is whole without any configuration
     shown: dict[str, str | list[str]] = {n: ["x"] if o.many else "x" for n, o in declaration.options.items()}
+    shown["poll_s"] = "x"
     with_options([declaration.base], shown, f"{where}: base")
     for stream in declaration.streams:
         _check_stream(stream, declaration, shown, f"{where}: stream {stream.name}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urljoin
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from connectors.engine.client import Answer, Call, CutOff
 from connectors.engine.declaration import AfterLast, LinkHeader, NextUrl, Offset, OnePage, PageNumber, Paginator, Token
@@ -128,11 +128,21 @@ def next_link(header: str) -> str | None:
 
 
 def _next(first: Call, p: NextUrl) -> tuple[Call, Turn]:
+    first = with_parameter(first, p.limit, p.size)
+
     def turn(answer: Answer, _found: list[Any]) -> Call | None:
         url = value_at(answer.body, p.path)
-        return Call(urljoin(answer.url, str(url)), headers=first.headers) if url else None
+        if not url:
+            return None
+        if p.parameter is None:
+            return Call(urljoin(answer.url, str(url)), headers=first.headers)
+        said = dict(parse_qsl(urlsplit(str(url)).query)).get(p.parameter)
+        if said is None:
+            where, found = first.url.partition("?")[0], str(url)[:200]
+            raise SourceRefused(f"{where}: the address of the next page has no parameter '{p.parameter}': {found}")
+        return with_parameter(first, p.parameter, said)
 
-    return with_parameter(first, p.limit, p.size), turn
+    return first, turn
 
 
 def _token(first: Call, p: Token) -> tuple[Call, Turn]:

@@ -18,7 +18,7 @@ from connectors.engine.declaration import Keyset, Request, Snapshot, TooMany, Wi
 from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
 from connectors.engine.paginate import pages, value_at
-from connectors.engine.records import Record, RecordMapper, exploded, holds
+from connectors.engine.records import Record, RecordMapper, exploded, folded, holds
 from connectors.engine.stats import Stats
 from connectors.engine.texts import filled, places, time_text
 from connectors.mapping.events import MappedEvent
@@ -96,6 +96,8 @@ class StreamReader:
         self._around, self._open = around, open_entities
         self._source, self._timeout = connector.source, connector.entry.timeout_s
         self._given = {**reading.given, **(given or {})}
+        #: what the request of the moment was given: further requests for a record may ask for the same window
+        self._asked: dict[str, Any] = self._given
         self.mapper = RecordMapper(reading, connector.entry, connector.source)
         self._joined = Joined(reading.stream.join, reading.mapping)
         self._recent: OrderedDict[bytes, None] = OrderedDict()
@@ -160,6 +162,7 @@ class StreamReader:
         }
         for name, form in cursor.forms.items():
             given |= {f"since_{name}": time_text(start, form, zone), f"until_{name}": time_text(until, form, zone)}
+        self._asked = given
         most = cursor.too_many.rows if cursor.too_many else None
         rows = 0
         for records in self._pages(self._call(self.reading.stream.request, given), cursor.too_many):
@@ -205,6 +208,7 @@ class StreamReader:
             **self._given, "time": self.place.time or start, "id": self.place.id,
             "until": time_text(end, cursor.format, cursor.zone),
         }  # fmt: skip
+        self._asked = given
         request = self.reading.stream.request
         if ties:
             request = msgspec.structs.replace(request, query={**request.query, **cursor.ties})
@@ -324,7 +328,11 @@ class StreamReader:
         self._deliver()
 
     def _take_one(self, record: Record) -> None:
-        whole = self._completed(record)
+        try:
+            whole = folded(self._completed(record), self.reading.stream.folds)
+        except BadValue as e:
+            self._refuse(record, e)
+            return
         self._open.note(whole)
         for each in self._joined.records(exploded([whole], self.reading.stream.explode)):
             for event in self.mapper.events(each, lambda why, each=each: self._refuse(each, why)):  # type: ignore[misc]
@@ -333,7 +341,7 @@ class StreamReader:
     def _completed(self, record: Record) -> Record:
         """Return a record with what further requests say of it."""
         for name, also in self.reading.stream.also.items():
-            call = self._call(also.request, {**self._given, **self._of_record(also.request, record)})
+            call = self._call(also.request, {**self._asked, **self._of_record(also.request, record)})
             answer = self._ask(call)
             found = (
                 [answer.body]

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from connectors.engine.config import Entry, Reading
+from connectors.engine.declaration import Fold
 from connectors.engine.load import REPLACING_TYPES
 from connectors.mapping.conditions import condition
 from connectors.mapping.events import CompiledEvent, Fact, MappedEvent, compile_event, fact_of, written
-from connectors.mapping.fields import picked
+from connectors.mapping.fields import field_at, picked
 from connectors.mapping.load import columns_of
-from connectors.mapping.model import Mapping, When
-from connectors.mapping.values import BadValue
+from connectors.mapping.model import Mapping as FileMapping
+from connectors.mapping.model import When
+from connectors.mapping.values import BadValue, time_reader
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
 Record = dict[str, Any]
@@ -100,7 +102,26 @@ def holds(conditions: list[When], record: Record) -> bool:
     return condition(conditions, _PLAIN)(picked(record, names))
 
 
-_PLAIN = Mapping(name="conditions", service="", events=[])
+_PLAIN = FileMapping(name="conditions", service="", events=[])
+
+
+def folded(record: Record, folds: Mapping[str, Fold]) -> Record:
+    """Return a record with the columns that are made of its lists."""
+    return record if not folds else {**record, **{name: _fold(record, fold) for name, fold in folds.items()}}
+
+
+def _fold(record: Record, fold: Fold) -> Any:
+    elements = field_at(record, fold.of)
+    if not isinstance(elements, list):
+        return None
+    if fold.take == "count":
+        return len(elements)
+    said = [field_at(each, fold.column) for each in elements if isinstance(each, dict)]
+    read = time_reader("iso", "UTC", 0.0, f"{fold.of}.{fold.column}")
+    order = {text: read(text) for text in said if text}
+    if not order:
+        return None
+    return (min if fold.take == "earliest" else max)(order, key=lambda text: order[text])
 
 
 def exploded(records: list[Any], column: str | None) -> Iterator[Record]:

@@ -41,13 +41,19 @@ class Tokens(httpx2.Auth, ABC):
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         """Sign a request; one that is refused is tried once more with a new token."""
         if not self._token or self._clock() >= self._ends:
-            self._take((yield self._asking()))
+            self._take((yield self._patiently(request)))
         request.headers["Authorization"] = f"Bearer {self._token}"
         answer = yield request
         if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            self._take((yield self._asking()))
+            self._take((yield self._patiently(request)))
             request.headers["Authorization"] = f"Bearer {self._token}"
             yield request
+
+    def _patiently(self, request: httpx2.Request) -> httpx2.Request:
+        """Return the request for a token, that waits as long as the one it is for: by itself it would wait for ever."""
+        asking = self._asking()
+        asking.extensions = {**asking.extensions, "timeout": request.extensions.get("timeout", {})}
+        return asking
 
     @abstractmethod
     def _asking(self) -> httpx2.Request:

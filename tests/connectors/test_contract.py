@@ -1,7 +1,8 @@
 """The contract of every pull connector, run on the cases in its folder.
 
 A case is ``config.yaml`` (a configuration whose address is ``{address}``), ``exchange.yaml`` (the time, what is asked, what is answered) and what
-must come of it: ``expected.jsonl`` and, where something is told, ``expected.err``. ``CSF_WRITE_CASES=1`` writes these two anew, to be reviewed.
+must come of it: ``expected.jsonl`` and, where something is told, ``expected.err``. Under ``again`` an exchange may have the time and answers of a
+second poll, of which ``again.jsonl`` and ``again.err`` come. ``CSF_WRITE_CASES=1`` writes these files anew, to be reviewed.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ import pytest
 import stamina
 import yaml
 
-from connectors.engine.config import Connector, load_entries, prepare
+from connectors.engine.config import Connector, load_entries, options_of, prepare
 from connectors.engine.declaration import HeaderAuth
 from connectors.engine.load import load_declaration, shipped
+from connectors.engine.texts import with_options
 from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused
 from pipeline.events.families import TYPES, event_topic
 from pipeline.events.validate import decode_data, decode_envelope
 from tests.connectors.pulling import Bench, google_account
-from tests.connectors.vendor import Asked, Says, serving
+from tests.connectors.vendor import Asked, Says, for_token, serving
 
 CASES = sorted(path.parent for folder in shipped().values() for path in folder.parent.glob("testcases/*/config.yaml"))
 #: the first case of each connector
 FIRST = list({path.parent.parent: path for path in reversed(CASES)}.values())[::-1]
+#: cases with a second poll
+AGAIN = [case for case in CASES if "\nagain:" in (case / "exchange.yaml").read_text()]
 WRITE = bool(os.environ.get("CSF_WRITE_CASES"))
 SECRET = "s3cret-marker-"
 
@@ -65,13 +69,14 @@ class Case:
         document = yaml.load((folder / "exchange.yaml").read_text(), Loader=AsJson)
         self.now = datetime.fromisoformat(str(document["now"]))
         self.exchange = document["exchange"]
+        self.again = document.get("again")
         self.used: set[int] = set()
         self.strange: list[Asked] = []
         self.address = ""
 
     def answer(self, asked: Asked) -> Says:
         for i, each in enumerate(self.exchange):
-            if fits(each["ask"], asked):
+            if fits(json.loads(json.dumps(each["ask"]).replace("{address}", self.address)), asked):
                 self.used.add(i)
                 text = json.dumps({"body": each["says"].get("body"), "headers": each["says"].get("headers", {})})
                 says = json.loads(text.replace("{address}", self.address))
@@ -99,6 +104,26 @@ class Case:
     def bench(self, tmp_path, **more: Any) -> Bench:
         return Bench(self.connector(tmp_path, **more), now=self.now)
 
+    def later(self, bench: Bench) -> None:
+        """Let the time of the second poll come."""
+        bench.now, bench.said[:], bench.sink.letters[:] = datetime.fromisoformat(self.again["now"]), [], []
+        self.exchange, self.used = self.again["exchange"], set()
+
+    def judge(self, name: str, bench: Bench, events: list[dict[str, Any]]) -> None:
+        """Fail unless all was asked, and what came of it is what the files of this name say."""
+        assert not self.strange
+        assert self.used == set(range(len(self.exchange)))
+        told = "".join(f"{line}\n" for line in [*bench.said, *(letter["detail"] for letter in bench.sink.letters)])
+        told = told.replace(self.address, "{address}")
+        said, err = self.folder / f"{name}.jsonl", self.folder / f"{name}.err"
+        if WRITE:
+            said.write_text("".join(json.dumps(e) + "\n" for e in events))
+            err.unlink(missing_ok=True)
+            if told:
+                err.write_text(told)
+        assert events == [json.loads(line) for line in said.read_text().splitlines()]
+        assert told == (err.read_text() if err.exists() else "")
+
     def expected(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "expected.jsonl").read_text().splitlines()]
 
@@ -117,23 +142,22 @@ def test_it_asks_what_the_case_says_and_makes_the_expected_events(case, tmp_path
     with case.vendor():
         bench = case.bench(tmp_path)
         events = bench.poll()
-    assert not case.strange
-    assert case.used == set(range(len(case.exchange)))
-    told = "".join(f"{line}\n" for line in [*bench.said, *(letter["detail"] for letter in bench.sink.letters)])
-    err = case.folder / "expected.err"
-    if WRITE:
-        (case.folder / "expected.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
-        err.unlink(missing_ok=True)
-        if told:
-            err.write_text(told)
-    assert events == case.expected()
-    assert told == (err.read_text() if err.exists() else "")
+    case.judge("expected", bench, events)
     now_ms = int(case.now.timestamp() * 1000)
     for event in events:
         try:
             decode_data(decode_envelope(json.dumps(event).encode()), event_topic(TYPES[event["type"]][0]), now_ms)
         except InvalidEvent as e:
             pytest.fail(f"{event['id']}: {e}")
+
+
+@pytest.mark.parametrize("case", AGAIN, indirect=True, ids=lambda p: f"{p.parent.parent.name}-{p.name}")
+def test_a_later_poll_tells_what_changed(case, tmp_path):
+    with case.vendor():
+        bench = case.bench(tmp_path)
+        bench.poll()
+        case.later(bench)
+        case.judge("again", bench, bench.poll())
 
 
 def test_it_sends_nothing_twice_and_after_a_restart_no_new_event(case, tmp_path):
@@ -185,7 +209,7 @@ def test_a_refusal_is_told_without_the_secret(case, tmp_path, status):
         bench = case.bench(tmp_path)
 
         def echo(asked: Asked) -> Says:
-            return Says({"you said": [asked.headers, asked.query]}, status)
+            return case.answer(asked) if for_token(asked) else Says({"you said": [asked.headers, asked.query]}, status)
 
         vendor.answer = echo
         with pytest.raises(SourceRefused, match=f"answers {status}") as caught:
@@ -220,7 +244,11 @@ def test_every_option_changes_something(configured, tmp_path):
 
 
 def shape(connector: Connector) -> bytes:
-    return msgspec.json.encode([connector.base, [[r.name, r.stream, r.mapping, r.given] for r in connector.readings]])
+    said = options_of(connector.entry.options, connector.declaration.options, "")
+    ways = with_options(msgspec.to_builtins(connector.declaration.auth), said, "")
+    return msgspec.json.encode(
+        [connector.base, ways, [[r.name, r.stream, r.mapping, r.given] for r in connector.readings]]
+    )
 
 
 def test_a_wrong_option_is_told(configured, tmp_path):

@@ -35,8 +35,16 @@ class Says:
     hangs: bool = False
 
 
+def for_token(asked: Asked) -> bool:
+    """Whether a request asks for a token of OAuth 2."""
+    return isinstance(asked.body, dict) and "grant_type" in asked.body
+
+
 class Vendor:
-    """Answers requests; ``faults`` are answered first, one a request; ``always`` instead of everything."""
+    """Answers requests; ``faults`` are answered first, one a request; ``always`` instead of everything.
+
+    Requests for a token get no faults: those of token services are others.
+    """
 
     def __init__(self, answer: Callable[[Asked], Says]) -> None:
         self.answer = answer
@@ -50,7 +58,7 @@ class Vendor:
         self.asked.append(asked)
         if self.always is not None:
             return self.always
-        return self.faults.pop(0) if self.faults else self.answer(asked)
+        return self.faults.pop(0) if self.faults and not for_token(asked) else self.answer(asked)
 
     def close(self) -> None:
         self._closing.set()

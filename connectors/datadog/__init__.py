@@ -1,0 +1,1 @@
+"""Datadog: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""UptimeRobot: a declaration, see README.md."""
