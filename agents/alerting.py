@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -21,11 +24,11 @@ from agents.notifying import Channels, Outcome
 from agents.producing import kafka_producer, produce
 from agents.tables import StaleAssignment, restore
 from agents.transport import Batch
-from pipeline.alerts.engine import AlertEngine, Delivery
+from pipeline.alerts.engine import SLOTS, AlertEngine, Delivery
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.topics import ALERT_INPUTS, ALERTS
-from pipeline.values import AlertChange
+from pipeline.values import AlertChange, AlertNote
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +60,8 @@ class AlertAgent:
         #: the epoch in which nothing new is sent any more
         self._finished = -1
         self._shown_at = 0.0
+        #: notes of channels that take nothing, as written last
+        self._down: dict[str, AlertNote] = {}
         ctx.finish = self.finish
 
     # --- hearing ---
@@ -151,6 +156,9 @@ class AlertAgent:
         if time.monotonic() - self._shown_at > _SHOW_EVERY_S:
             self._shown_at = time.monotonic()
             self._ctx.metrics.keep_alerts(engine, time.time())
+            self._ctx.metrics.keep_channels(
+                {name: bool(self._channels.trouble(name)) for name in self._ctx.plan.catalogue.channels}
+            )
 
     async def finish(self) -> None:
         """Send nothing new, and wait a little for what is being sent: the partition is about to be given away."""
@@ -165,23 +173,23 @@ class AlertAgent:
         else:
             self._ctx.table.nothing_to_flush(ALERT_INPUTS, _HOME)
 
-    async def _settle(
-        self, engine: AlertEngine, epoch: int, *, changes: Iterable[int] = (), deliveries: Iterable[int] = ()
-    ) -> None:
+    async def _settle(self, engine: AlertEngine, epoch: int, note: Callable[[], None]) -> None:
         """Make durable that something is done; raises StaleAssignment where it is another worker's by now."""
         async with self._lock:
             self._ctx.table.folding(ALERT_INPUTS, _HOME)
-            engine.settle(changes=changes, deliveries=deliveries)
+            note()
             await self._flush(engine, epoch)
 
     async def _write(self, engine: AlertEngine, epoch: int) -> None:
-        """Write changes to the store and say them; what the store does not take now is tried again next round."""
-        changes = dict(engine.changes)
-        if not changes:
+        """Write changes and notes to the store and say them; what it does not take now is tried again next round."""
+        changes, notes = dict(engine.changes), dict(engine.notes)
+        down = self._news_of_channels(engine)
+        if not (changes or notes or down):
             return
         self._check(epoch)
+        kept = [*notes.values(), *down.values()]
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._put, list(changes.values()))
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._put, list(changes.values()), kept)
         except StoreUnavailable as e:
             self._ctx.problems["alerts"] = f"changes of alerts wait for the store: {e}"
             return
@@ -190,14 +198,41 @@ class AlertAgent:
             _log.error("the KPI store refuses changes of alerts: %s", e)
         else:
             self._ctx.problems.pop("alerts", None)
+        self._down |= down
         records = [(f"{c.rule}|{c.scope}".encode(), _encode({"type": "change", "change": c})) for c in changes.values()]
+        records += [
+            (f"{n.kind}|{n.channel}|{n.ref}|{n.at}|{n.slot}".encode(), _encode({"type": n.kind, "note": n}))
+            for n in kept
+        ]
         await produce(kafka_producer(self._ctx.app), ALERTS, 0, records)
-        await self._settle(engine, epoch, changes=changes)
+        if changes or notes:
+            await self._settle(engine, epoch, lambda: engine.settle(changes=changes, notes=notes))
 
-    def _put(self, changes: list[AlertChange]) -> None:
+    def _put(self, changes: list[AlertChange], notes: list[AlertNote]) -> None:
         if self._store is None:
             self._store = self._ctx.config.store_factory()
         self._store.write_alerts(changes)
+        self._store.write_alert_notes(notes)
+
+    def _news_of_channels(self, engine: AlertEngine) -> dict[str, AlertNote]:
+        """Return a note of each channel that takes nothing, where it says more than the last one; forget those that do.
+
+        It keeps the time at which it began, so that a later one takes its place.
+        """
+        waiting = Counter(delivery.channel for delivery in engine.deliveries.values())
+        found = {}
+        for channel in self._ctx.plan.catalogue.channels:
+            since, why = self._channels.down_since(channel), self._channels.trouble(channel)
+            if since is None:
+                self._down.pop(channel, None)
+                continue
+            note = AlertNote(
+                at=int(since), slot=crc32(channel.encode()) % SLOTS, kind="down", channel=channel, why=why,
+                about=f"{waiting[channel]} waiting",
+            )  # fmt: skip
+            if note != self._down.get(channel):
+                found[channel] = note
+        return found
 
     def _check(self, epoch: int) -> None:
         """Raise StaleAssignment where another worker may be at it by now."""
@@ -207,38 +242,32 @@ class AlertAgent:
     async def _send(self, channel: str) -> None:
         """Deliver what waits for a channel, in order, one after the other."""
         epoch = self._ctx.table.epoch
+        engine = self.engine(_HOME)
+
+        def next_one() -> Delivery | None:
+            if self._finished == epoch:
+                return None
+            self._check(epoch)
+            return engine.next_for(channel)
+
+        async def done(delivery: Delivery, outcome: Outcome) -> None:
+            ended = partial(engine.done, delivery.number, outcome.state, time.time(), outcome.why)
+            await self._settle(engine, epoch, ended)
+            self._ctx.metrics.notifications.labels(channel, outcome.state).inc()
+            if outcome.state != "delivered":
+                _log.error(
+                    "channel %s: notification %s is %s: %s", channel, delivery.message.id, outcome.state, outcome.why
+                )
+            self._wake.set()
+
         try:
-            while True:
-                engine = self.engine(_HOME)
-                waiting = sorted(d.number for d in engine.deliveries.values() if d.channel == channel)
-                if not waiting or self._finished == epoch:
-                    return
-                self._check(epoch)
-                delivery = engine.deliveries[waiting[0]]
-                outcome = await self._channels.deliver(delivery, time.time)
-                if outcome is None:  # it does not answer: the next round tries again once its pause is over
-                    return
-                await self._settle(engine, epoch, deliveries=[delivery.number])
-                await self._record(delivery, outcome)
+            await self._channels.empty(next_one, done, time.time)
         except StaleAssignment:
             return
         except CsfError as e:
             self._ctx.fatal(str(e))
         finally:
             self._show(channel)
-
-    async def _record(self, delivery: Delivery, outcome: Outcome) -> None:
-        self._ctx.metrics.notifications.labels(delivery.channel, outcome.state).inc()
-        said = {
-            "type": "delivery", "id": delivery.message.id, "channel": delivery.channel, "state": outcome.state,
-            "why": outcome.why, "at": time.time(), "title": delivery.message.title,
-        }  # fmt: skip
-        key = f"delivery|{delivery.channel}|{delivery.message.id}".encode()
-        await produce(kafka_producer(self._ctx.app), ALERTS, 0, [(key, _encode(said))])
-        if outcome.state != "delivered":
-            _log.error(
-                "channel %s: notification %s is %s: %s", delivery.channel, said["id"], outcome.state, outcome.why
-            )
 
     def _show(self, channel: str) -> None:
         """Show a channel that does not take notifications as a problem of the worker."""

@@ -11,8 +11,11 @@ from agents.console import routes
 from agents.console.info import ConsoleInfo
 from agents.context import Context
 from agents.guard import MAX_BODY, MAX_HEADER, MAX_HEADERS, MAX_LINE, guards, one_line_protocol_errors
+from agents.producing import kafka_producer, produce
 from agents.watchdog import Watchdog
-from pipeline.errors import ConfigError
+from pipeline.alerts.inputs import Order, encode
+from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.topics import ALERT_INPUTS
 
 
 class HttpServer:
@@ -40,9 +43,20 @@ class HttpServer:
             demo=config.demo,
             register=config.register_factory,
             reports=config.reports,
+            order=self._order,
             token=config.http_token is not None,
         )
         routes.setup(self.app, config.store_factory, ctx.plan.catalogue, info)
+
+    async def _order(self, order: Order) -> None:
+        """Append an order to what alerting hears.
+
+        Raises:
+            ServiceUnavailable: the worker is not ready, or the brokers do not take it.
+        """
+        if not self._ctx.table.ready.is_set():
+            raise ServiceUnavailable("this worker is not ready yet; try again in a moment")
+        await produce(kafka_producer(self._ctx.app), ALERT_INPUTS, 0, [(b"order", encode(order))])
 
     async def start(self) -> None:
         """Listen.

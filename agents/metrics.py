@@ -64,6 +64,9 @@ class Metrics:
         self.maintenance = Gauge(
             "csf_maintenance_end_seconds", "When planned maintenance that is on ends", ["service"], registry=registry
         )
+        self.channel_down = Gauge(
+            "csf_channel_failing", "1 where a channel takes no notifications, else 0", ["channel"], registry=registry
+        )
         self._exits: dict[tuple[str, int], Exits] = {}
         self._series: set[tuple[str, str, str, str]] = set()
 
@@ -107,9 +110,14 @@ class Metrics:
             if ends:
                 self.maintenance.labels(service).set(max(ends))
 
+    def keep_channels(self, failing: dict[str, bool]) -> None:
+        """Take whether each channel fails."""
+        for channel, fails in failing.items():
+            self.channel_down.labels(channel).set(fails)
+
     def forget_alerts(self) -> None:
         """Forget alerts: they are another worker's to show."""
-        for gauge in (self.alerts, self.notifications_waiting, self.silences, self.maintenance):
+        for gauge in (self.alerts, self.notifications_waiting, self.silences, self.maintenance, self.channel_down):
             gauge.clear()
 
     def render(self, lag: dict[str, int]) -> bytes:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -219,10 +219,34 @@ class Channels:
         self._attempts: dict[str, int] = {}
         self._again_at: dict[str, float] = {}
         self._trouble: dict[str, str] = {}
+        self._down_since: dict[str, float] = {}
 
     def trouble(self, channel: str) -> str:
         """Return why a channel takes nothing, empty where it does."""
         return self._trouble.get(channel, "")
+
+    def down_since(self, channel: str) -> float | None:
+        """Return since when, epoch seconds, a channel has not answered; None where it does."""
+        return self._down_since.get(channel)
+
+    async def empty(
+        self,
+        next_one: Callable[[], Delivery | None],
+        done: Callable[[Delivery, Outcome], Awaitable[None]],
+        clock: Callable[[], float],
+    ) -> None:
+        """Deliver what waits for a channel, in order, until nothing waits or it does not answer.
+
+        Args:
+            next_one: gives the oldest that waits, None for none.
+            done: told what became of it; only then the next one is asked for.
+            clock: epoch seconds now.
+        """
+        while (delivery := next_one()) is not None:
+            outcome = await self.deliver(delivery, clock)
+            if outcome is None:  # tried again once its pause is over
+                return
+            await done(delivery, outcome)
 
     async def deliver(self, delivery: Delivery, clock: Callable[[], float]) -> Outcome | None:
         """Try to deliver; None: not now, its pause lasts or has just begun.
@@ -247,11 +271,13 @@ class Channels:
             pause = min(_PAUSE_MOST_S, _PAUSE_FIRST_S * 2 ** min(tries - 1, 10)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
             self._again_at[name] = clock() + max(pause, e.retry_after_s or 0.0)
             self._trouble[name] = str(e)
+            self._down_since.setdefault(name, clock())
             return None
         except Refused as e:
             self._trouble[name] = str(e)
+            self._down_since.pop(name, None)
             return Outcome("failed", str(e))
-        for memory in (self._attempts, self._again_at, self._trouble):
+        for memory in (self._attempts, self._again_at, self._trouble, self._down_since):
             memory.pop(name, None)
         return Outcome("delivered")
 

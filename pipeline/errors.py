@@ -3,7 +3,7 @@
     CsfError                     anything this program reports in one sentence
     ├── ConfigError              a file, key, option or environment variable is wrong (exit code 2)
     │   ├── CatalogueError       ... in the KPI catalogue
-    │   ├── EntryRefused         ... in what a person wants entered into the register
+    │   ├── EntryRefused         ... in what a person wants entered into the register, or ordered about alerts
     │   └── MappingError         ... in an import mapping
     ├── InvalidEvent             an event breaks the rules of its family: dead letter, with the reason
     ├── ServiceUnavailable       a broker, store or address does not answer (may be tried again)
@@ -41,7 +41,7 @@ class MappingError(ConfigError):
 
 
 class EntryRefused(ConfigError):
-    """What a person wants entered into the register breaks a rule; nothing was entered."""
+    """What a person wants entered into the register, or orders about alerts, breaks a rule; nothing was done."""
 
 
 class EntryConflict(CsfError):

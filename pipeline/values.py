@@ -149,6 +149,38 @@ class AlertChange(msgspec.Struct, kw_only=True):
     note: str = ""
 
 
+NoteKind = Literal["silenced", "lifted", "acknowledged", "delivered", "failed", "expired", "down"]
+
+
+class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
+    """What people and channels did about alerts: the audit trail of orders, and what became of notifications.
+
+    Attributes:
+        at: when, epoch seconds; slot: tells notes of one kind and second apart, 0-999.
+        kind: ``silenced``, ``lifted`` and ``acknowledged`` are people's; ``delivered``, ``failed`` and ``expired`` end a
+            notification; ``down``: a channel takes nothing.
+        ref: id of the silence or of the notification; empty for an acknowledgement and a channel.
+        who: the name the person gave; via: how it came: ``csf``, ``console``, ``console with token``.
+        channel: by which it was to be told.
+        until: end of a silence, epoch seconds.
+        why: the person's reason, or why a notification was not delivered.
+        about: of a silence what it matches (JSON of ``pipeline.catalogue.alerts.Match``); of a notification its title.
+        alerts: ``RULE|SCOPE`` of each alert that it is about.
+    """
+
+    at: int
+    slot: int
+    kind: NoteKind
+    ref: str = ""
+    who: str = ""
+    via: str = ""
+    channel: str = ""
+    until: int | None = None
+    why: str = ""
+    about: str = ""
+    alerts: tuple[str, ...] = ()
+
+
 class Exits(msgspec.Struct, kw_only=True):
     """How many events of one source partition ended in each of the five exits (in = sum of the five)."""
 

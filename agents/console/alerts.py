@@ -5,41 +5,73 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.alerts.journal import ChannelShown, SilenceShown, channel_states, silenced_by, silences, taken_on_by
+from pipeline.alerts.links import filled
+from pipeline.alerts.matching import in_words
 from pipeline.catalogue.alerts import SEVERITIES
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue
 from pipeline.time.calendar import Calendar
-from pipeline.values import AlertChange
+from pipeline.values import AlertChange, AlertNote
 
 #: Changes shown at most, newest first.
 _CHANGES = 200
 
 
-def alerts_document(changes: Sequence[AlertChange], catalogue: Catalogue, calendar: Calendar) -> dict[str, Any]:
-    """Return alerts that are not over, and the latest changes.
+def alerts_document(
+    changes: Sequence[AlertChange], notes: Sequence[AlertNote], catalogue: Catalogue, calendar: Calendar, now: float
+) -> dict[str, Any]:
+    """Return alerts that are not over, the latest changes, the silences that run, and how channels are.
 
     Args:
         changes: in order of time, as far back as anything may still fire since.
+        notes: of people and channels, of the time in which a silence may have begun that still runs.
         catalogue: for names; what it no longer holds is shown by its id.
         calendar: of the organisation.
+        now: epoch seconds.
     """
     names = Directory(catalogue)
     newest = {(c.rule, c.scope): c for c in changes}
     firing = [c for c in newest.values() if c.state != "resolved"]
     firing.sort(key=lambda c: (SEVERITIES.index(c.severity), -c.since, c.rule, c.scope))
+    running = [s for s in silences(notes, now) if s.state == "running"]
+    described = []
+    for c in firing:
+        held = silenced_by(c, catalogue.alerts.get(c.rule), running, catalogue)
+        taken = {"taken_on_by": taken_on_by(c, notes) or None, "silenced_by": held.by if held else None}
+        described.append({**_described(c, catalogue, names, calendar), **taken})
     return {
-        "firing": [_described(c, catalogue, names, calendar) for c in firing],
+        "firing": described,
         "changes": [_described(c, catalogue, names, calendar) for c in reversed(changes[-_CHANGES:])],
+        "silences": [_silence(s, calendar) for s in running],
+        "channels": [_channel(c, calendar) for c in channel_states(notes, catalogue.channels)],
     }
+
+
+def _silence(silence: SilenceShown, calendar: Calendar) -> dict[str, Any]:
+    return {
+        "id": silence.id, "matches": in_words(silence.match), "from": calendar.iso(silence.start),
+        "until": calendar.iso(silence.end), "by": silence.by, "via": silence.via, "why": silence.why,
+    }  # fmt: skip
+
+
+def _channel(channel: ChannelShown, calendar: Calendar) -> dict[str, Any]:
+    return {
+        "id": channel.id, "state": channel.state, "why": channel.why, "waiting": channel.waiting,
+        "since": None if channel.since is None else calendar.iso(channel.since),
+        "delivered_at": None if channel.delivered_at is None else calendar.iso(channel.delivered_at),
+    }  # fmt: skip
 
 
 def _described(change: AlertChange, catalogue: Catalogue, names: Directory, calendar: Calendar) -> dict[str, Any]:
     rule, csf = catalogue.alerts.get(change.rule), catalogue.csfs.get(change.csf)
-    kpi = catalogue.kpis.get(change.kpi)
+    kpi, organisation = catalogue.kpis.get(change.kpi), catalogue.organisation
+    about = {"rule": change.rule, "csf": change.csf, "kpi": change.kpi, "scope": change.scope}
     return {
         "rule": change.rule,
         "name": (rule.name if rule else "") or change.rule,
-        "runbook": rule.runbook if rule else None,
+        "runbook": (rule.runbook if rule else None) or filled(organisation.runbook_url, **about) or None,
+        "board": filled(organisation.board_url, **about) or None,
         "severity": change.severity,
         "state": change.state,
         "csf": change.csf,

@@ -8,6 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from agents.console.reports import ReportSource
+from pipeline.alerts.inputs import Order
 from pipeline.stores.register import Register
 
 #: Gives how far the pipeline is behind, as the JSON object of ``/api/v1/progress``.
@@ -31,6 +32,7 @@ class ConsoleInfo:
         progress: serves ``/api/v1/progress``; None where the host application serves that path itself.
         register: opens the register of SIPs and comments for writing; None: there is none.
         reports: builds and renders reports; None: there are none.
+        order: sends an order about alerts to alerting; None: the page takes none.
         token: whether the server asks for a token.
     """
 
@@ -39,6 +41,7 @@ class ConsoleInfo:
     progress: ProgressSource | None = None
     register: Callable[[], Register] | None = None
     reports: ReportSource | None = None
+    order: Callable[[Order], Awaitable[None]] | None = None
     token: bool = False
 
     @classmethod
@@ -52,6 +55,7 @@ class ConsoleInfo:
             progress=info.get("progress"),
             register=info.get("register"),
             reports=info.get("reports"),
+            order=info.get("order"),
             token=bool(info.get("token", False)),
         )
 

@@ -12,6 +12,7 @@ from agents.console.describe import definition
 from agents.console.desk import OfficeThread
 from agents.console.exits import exits_document
 from agents.console.info import ConsoleInfo
+from agents.console.orders import Orders
 from agents.console.programmes import Programmes
 from agents.console.reader import StoreReader
 from agents.console.reports import Reports
@@ -101,6 +102,7 @@ class Console:
                 "months": await self._source.months(),
                 "register": self._info.register is not None,
                 "reports": self._info.reports is not None,
+                "orders": self._info.order is not None,
                 "token": self._info.token,
             }
         )
@@ -202,7 +204,8 @@ class Console:
         """What fires, and what changed lately."""
         parameters_of(request, ())
         source = self._source
-        document = alerts_document(await source.alerts(), source.catalogue, source.calendar)
+        changes, notes = await source.alerts(), await source.alert_notes()
+        document = alerts_document(changes, notes, source.catalogue, source.calendar, source.now())
         return json_answer({**document, **(await source.clock()).fields()})
 
     async def exits(self, request: web.Request) -> web.Response:
@@ -279,7 +282,10 @@ def setup(
         office = OfficeThread(known.register, store_factory, catalogue)
         entered = reports.forget if reports is not None else lambda: None
         more += Programmes(office, token=known.token, entered=entered).routes(API)
-    console = Console(Source(reader, catalogue), known, load_pages(), more)
+    source = Source(reader, catalogue)
+    if known.order is not None:
+        more += Orders(source, known.order, token=known.token).routes(API)
+    console = Console(source, known, load_pages(), more)
     app.on_response_prepare.append(add_headers)
     app.add_routes(console.routes())
 

@@ -13,12 +13,13 @@ from agents.console.board import Board, Facts, read_facts, read_revisions, read_
 from agents.console.history import History, live_history, period_history, ttl
 from agents.console.reader import StoreReader
 from agents.console.selection import Selection
+from pipeline.alerts.journal import LOOK_BACK_S
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue
 from pipeline.evaluate.exits import clock_of, totals
 from pipeline.stores.common import LIVE_RETENTION_S
 from pipeline.time.calendar import Calendar
-from pipeline.values import AlertChange, Exits
+from pipeline.values import AlertChange, AlertNote, Exits
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -88,6 +89,11 @@ class Source:
         """Return the changes of alerts of the time for which live values are kept."""
         since = int(self.now() - LIVE_RETENTION_S)
         return await self.reader.shared("alerts", FRESH_S, lambda store: store.alerts(at_from=since))
+
+    async def alert_notes(self) -> list[AlertNote]:
+        """Return what people and channels did about alerts, as far back as a silence that runs may have begun."""
+        since = int(self.now() - LOOK_BACK_S)
+        return await self.reader.shared("notes", FRESH_S, lambda store: store.alert_notes(at_from=since))
 
     async def exits(self) -> list[Exits]:
         """Return the exits of all partitions."""

@@ -14,8 +14,9 @@ from typing import Literal
 import msgspec
 
 from pipeline.alerts.book import AlertBook, Key
-from pipeline.alerts.inputs import Silence
-from pipeline.catalogue.alerts import AnyRule, Match, Route, duration_s
+from pipeline.alerts.inputs import Lift, Silence
+from pipeline.alerts.matching import matches, place_of
+from pipeline.catalogue.alerts import Match, Route, duration_s
 from pipeline.catalogue.model import Catalogue
 
 #: What was judged by a data clock older than this is not raised: it is read again, or its sources lag behind.
@@ -100,6 +101,14 @@ class Desk:
         self.dirty_open.add(key)
         return True
 
+    def lift(self, order: Lift) -> bool:
+        """End a silence; return whether it ran."""
+        known = self.silences.get(order.id)
+        if known is None or known.end <= order.at:
+            return False
+        self.silences[order.id] = msgspec.structs.replace(known, end=order.at)
+        return True
+
     # --- what holds back ---
 
     def held_by(self, key: Key, now: float) -> str:
@@ -115,38 +124,25 @@ class Desk:
         if any(start <= clock < end for start, end in self.maintenance.get(scope.removeprefix("service:"), ())):
             return "planned maintenance"
         for silence in self.silences.values():
-            if silence.start <= now < silence.end and self.matches(silence.match, rule, scope):
+            if silence.start <= now < silence.end and self._matches(silence.match, key):
                 return f"silenced by {silence.by}"
         return "flapping" if self._book.instances[key].flaps(clock) else ""
 
-    def matches(self, match: Match, rule: AnyRule, scope: str) -> bool:
-        """Return whether an alert is one that a route or silence names."""
-        kind, _, name = scope.partition(":")
-        service = self._catalogue.services.get(name) if kind == "service" else None
-        team = name if kind == "team" else service.team if service else None
-        tier = service.tier if service else None
-        return (
-            (match.severity is None or rule.severity in match.severity)
-            and (match.tier is None or tier in match.tier)
-            and (match.team is None or team in match.team)
-            and (match.csf is None or self._book.csf_of(rule) in match.csf)
-            and (match.rule is None or rule.id in match.rule)
-            and (match.scope is None or scope in match.scope or f"{kind}:*" in match.scope)
-        )
+    def _matches(self, match: Match, key: Key) -> bool:
+        rule = self._book.rule(key[0])
+        return matches(match, rule, self._book.csf_of(rule), key[1], self._catalogue)
 
     def route_of(self, key: Key) -> Route | None:
         """Return the route of an alert: the first that matches; None where none does."""
-        rule = self._book.rule(key[0])
-        return next((r for r in self._catalogue.routes if self.matches(r.match, rule, key[1])), None)
+        return next((r for r in self._catalogue.routes if self._matches(r.match, key)), None)
 
     def labels(self, key: Key) -> dict[str, str]:
         """Return what alerts are grouped by."""
         rule, scope = self._book.rule(key[0]), key[1]
-        service = self._catalogue.services.get(scope.removeprefix("service:"))
-        team = scope.removeprefix("team:") if scope.startswith("team:") else service.team if service else ""
+        team, _ = place_of(scope, self._catalogue)
         return {
             "rule": rule.id, "kpi": getattr(rule, "kpi", ""), "csf": self._book.csf_of(rule), "scope": scope,
-            "team": team, "severity": rule.severity,
+            "team": team or "", "severity": rule.severity,
         }  # fmt: skip
 
     # --- deciding ---

@@ -9,6 +9,7 @@ once each (those at or below ``position`` change nothing), ``advance`` decides w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,13 +17,16 @@ from pipeline.alerts import inputs as i
 from pipeline.alerts.book import AlertBook, Series
 from pipeline.alerts.desk import Desk, Open
 from pipeline.alerts.machine import Instance
+from pipeline.alerts.matching import encode
 from pipeline.alerts.messages import Message, Writer
 from pipeline.catalogue.alerts import AnyRule
 from pipeline.catalogue.model import Catalogue
-from pipeline.values import AlertChange, CsfStatus, KpiValue
+from pipeline.values import AlertChange, AlertNote, CsfStatus, KpiValue, NoteKind
 
 _pack = msgspec.msgpack.encode
 _SEPARATOR = b"\x1f"
+#: Notes of one second and kind are told apart by so many numbers (``AlertNote.slot``).
+SLOTS = 1_000
 _CLOCKS, _TOLD, _NUMBER, _RULES = b"clocks", b"told", b"number", b"rules"
 
 
@@ -65,6 +69,8 @@ class AlertEngine:
         self.changes: dict[int, AlertChange] = {}
         #: deliveries not yet made, by number
         self.deliveries: dict[int, Delivery] = {}
+        #: notes about what people ordered and channels did, not yet written, by number
+        self.notes: dict[int, AlertNote] = {}
         self._number = 0
         self._dirty: set[bytes] = {_RULES}
 
@@ -95,11 +101,32 @@ class AlertEngine:
             case i.MaintenanceTold():
                 self.desk.maintenance[message.service] = message.windows
                 self._dirty.add(_chunk(b"m|", message.service))
+            case i.Silence() | i.Lift() | i.Acknowledgement():
+                self._obey(message)
+
+    def _obey(self, order: i.Order) -> None:
+        """Do what a person ordered, and note who did it and why; what has no effect is not noted."""
+        match order:
             case i.Silence():
-                self.desk.silences[message.id] = message
-                self._dirty.add(_chunk(b"q|", message.id))
+                self.desk.silences[order.id] = order
+                self._dirty.add(_chunk(b"q|", order.id))
+                self._write_down(
+                    order.start, "silenced", ref=order.id, who=order.by, via=order.via, until=int(order.end),
+                    why=order.reason, about=encode(order.match),
+                )  # fmt: skip
+            case i.Lift():
+                if self.desk.lift(order):
+                    self._dirty.add(_chunk(b"q|", order.id))
+                    self._write_down(order.at, "lifted", ref=order.id, who=order.by, via=order.via, why=order.reason)
             case i.Acknowledgement():
-                self.desk.acknowledge((message.rule, message.scope), message.by)
+                if self.desk.acknowledge((order.rule, order.scope), order.by):
+                    alert = f"{order.rule}|{order.scope}"
+                    self._write_down(order.at, "acknowledged", who=order.by, via=order.via, alerts=(alert,))
+
+    def _write_down(self, at: float, kind: NoteKind, **said: Any) -> None:
+        number = self._next()
+        self.notes[number] = AlertNote(at=int(at), slot=number % SLOTS, kind=kind, **said)
+        self._dirty.add(_chunk(b"a|", str(number)))
 
     def _note(self, changes: Iterable[AlertChange]) -> None:
         for change in changes:
@@ -132,14 +159,31 @@ class AlertEngine:
                 self.deliveries[number] = Delivery(number, channel, now, message)
                 self._dirty.add(_chunk(b"o|", str(number)))
 
-    def settle(self, *, changes: Iterable[int] = (), deliveries: Iterable[int] = ()) -> None:
-        """Note that changes are written, and that deliveries were made or given up."""
+    def settle(self, *, changes: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
+        """Note that changes and notes are written."""
         for number in changes:
             self.changes.pop(number, None)
             self._dirty.add(_chunk(b"t|", str(number)))
-        for number in deliveries:
-            self.deliveries.pop(number, None)
-            self._dirty.add(_chunk(b"o|", str(number)))
+        for number in notes:
+            self.notes.pop(number, None)
+            self._dirty.add(_chunk(b"a|", str(number)))
+
+    def next_for(self, channel: str) -> Delivery | None:
+        """Return the oldest delivery that waits for a channel, None where none does."""
+        waiting = [d for d in self.deliveries.values() if d.channel == channel]
+        return min(waiting, key=lambda d: d.number, default=None)
+
+    def done(self, number: int, state: Literal["delivered", "failed", "expired"], at: float, why: str = "") -> None:
+        """Note that a delivery was made or given up at an instant, and why."""
+        delivery = self.deliveries.pop(number, None)
+        if delivery is None:
+            return
+        self._dirty.add(_chunk(b"o|", str(number)))
+        message = delivery.message
+        self._write_down(
+            at, state, ref=message.id, channel=delivery.channel, why=why, about=message.title,
+            alerts=tuple(f"{told.rule}|{told.scope}" for told in message.alerts),
+        )  # fmt: skip
 
     # --- durable state ---
 
@@ -181,6 +225,8 @@ class AlertEngine:
                 held = self.desk.silences.get(parts[0])
             case b"t|":
                 held = self.changes.get(int(parts[0]))
+            case b"a|":
+                held = self.notes.get(int(parts[0]))
             case _:
                 held = self.deliveries.get(int(parts[0]))
         return None if held is None else _pack(held)
@@ -228,6 +274,8 @@ class AlertEngine:
                 self.desk.silences[parts[0]] = decode(value, type=i.Silence)
             case b"t|":
                 self.changes[int(parts[0])] = decode(value, type=AlertChange)
+            case b"a|":
+                self.notes[int(parts[0])] = decode(value, type=AlertNote)
             case b"o|":
                 self.deliveries[int(parts[0])] = decode(value, type=Delivery)
             case _:

@@ -45,7 +45,7 @@ class MaintenanceTold(Input, tag="maintenance", frozen=True, kw_only=True):
 
 
 class Silence(Input, tag="silence", frozen=True, kw_only=True):
-    """Alerts that match are not raised from ``start`` to ``end`` (epoch seconds); ``end`` at or before it: lifted."""
+    """Alerts that match are not raised from ``start`` to ``end`` (epoch seconds); who ordered it, how and why."""
 
     id: str
     match: Match
@@ -53,6 +53,17 @@ class Silence(Input, tag="silence", frozen=True, kw_only=True):
     end: float
     by: str
     reason: str
+    via: str = ""
+
+
+class Lift(Input, tag="lift", frozen=True, kw_only=True):
+    """A silence ends at an instant, epoch seconds, before its time."""
+
+    id: str
+    at: float
+    by: str
+    reason: str
+    via: str = ""
 
 
 class Acknowledgement(Input, tag="ack", frozen=True, kw_only=True):
@@ -61,8 +72,11 @@ class Acknowledgement(Input, tag="ack", frozen=True, kw_only=True):
     rule: str
     scope: str
     by: str
+    at: float
+    via: str = ""
 
 
-AnyInput = ValueTold | StatusTold | ClockTold | MaintenanceTold | Silence | Acknowledgement
+AnyInput = ValueTold | StatusTold | ClockTold | MaintenanceTold | Silence | Lift | Acknowledgement
+Order = Silence | Lift | Acknowledgement
 decode = msgspec.json.Decoder(AnyInput).decode
 encode = msgspec.json.Encoder().encode

@@ -11,6 +11,7 @@ import msgspec
 from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.conditions import Judgement, needs
 from pipeline.alerts.desk import Item, Notification
+from pipeline.alerts.links import filled
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue, Kpi
@@ -190,22 +191,7 @@ class Writer:
         return tuple(rule.name or rule.id for rule in others[:_MOST_ALSO])
 
     def _address(self, template: str | None, rule: a.AnyRule, scope: str) -> str:
-        """Return an organisation's address for an alert; empty where it has none."""
-        if template is None:
-            return ""
-        for name, text in (
-            ("rule", rule.id), ("csf", self._book.csf_of(rule)), ("kpi", getattr(rule, "kpi", "")), ("scope", scope),
-        ):  # fmt: skip
-            template = template.replace(f"{{{name}}}", _quoted(text))
-        return template
-
-
-def _quoted(text: str) -> str:
-    """Return a text as a part of an address."""
-    plain = "-._~"
-    return "".join(
-        c if (c.isascii() and c.isalnum()) or c in plain else f"%{c.encode().hex('%').upper()}" for c in text
-    )
+        return filled(template, rule=rule.id, csf=self._book.csf_of(rule), kpi=getattr(rule, "kpi", ""), scope=scope)
 
 
 def _length(seconds: float) -> str:

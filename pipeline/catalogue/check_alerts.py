@@ -100,8 +100,13 @@ def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
     _KINDS[type(rule)](rule, catalogue.kpis[rule.kpi], catalogue, place)
 
 
+def known_scope(scope: str) -> bool:
+    """Return whether a text is a scope, or stands for all of a kind."""
+    return _SCOPE.fullmatch(scope) is not None
+
+
 def _scope(scope: str, catalogue: Catalogue, where: str) -> None:
-    if not _SCOPE.fullmatch(scope):
+    if not known_scope(scope):
         raise CatalogueError(f"{where}: {scope!r} is not allowed; allowed: org, team:ID, service:ID, team:*, service:*")
     kind, _, name = scope.partition(":")
     if kind == "team" and name != "*":

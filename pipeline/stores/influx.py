@@ -14,8 +14,8 @@ from influxdb_client import BucketRetentionRules
 from pipeline.errors import StoreRejected
 from pipeline.stores import common, influx_databases, influx_flux, influx_lines
 from pipeline.stores.influx_http import InfluxConnection
-from pipeline.stores.influx_lines import ALERT, EXITS, LIVE, PERIOD, REVISION, STATUS, TEXT, Row
-from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.stores.influx_lines import ALERT, EXITS, LIVE, NOTE, PERIOD, REVISION, STATUS, TEXT, Row
+from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _T = TypeVar("_T")
 
@@ -103,6 +103,10 @@ class InfluxStore:
         """Keep changes of alerts; see the port."""
         common.require_finite_records(changes)
         self._write(self._history, map(influx_lines.alert_line, changes))
+
+    def write_alert_notes(self, notes: Sequence[AlertNote]) -> None:
+        """Keep what people and channels did about alerts; see the port."""
+        self._write(self._history, map(influx_lines.note_line, notes))
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
@@ -216,6 +220,13 @@ class InfluxStore:
         rows = self._points(self._history, ALERT, {"scope": scopes}, at_from, at_to)
         found = self._decode(self._history, influx_lines.row_alert, rows)
         return sorted(found, key=lambda c: (c.at, c.rule, c.scope, c.state))
+
+    def alert_notes(self, *, at_from: int | None = None, at_to: int | None = None) -> list[AlertNote]:
+        """Return what people and channels did about alerts; see the port."""
+        found = self._decode(
+            self._history, influx_lines.row_note, self._points(self._history, NOTE, {}, at_from, at_to)
+        )
+        return sorted(found, key=lambda n: (n.at, n.kind, n.slot))
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""

@@ -21,10 +21,10 @@ import msgspec
 
 from pipeline.report.register import Entry, entry_bytes
 from pipeline.stores.common import OPTIONAL_FIELDS
-from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 LIVE, PERIOD, REVISION, STATUS, EXITS = "kpi_live", "kpi_period", "kpi_revision", "csf_status", "pipeline_exits"
-REGISTER, TEXT, ALERT = "register", "report_text", "alert"
+REGISTER, TEXT, ALERT, NOTE = "register", "report_text", "alert", "alert_note"
 #: Exit counts are a present state, not a history: each partition has one point, at the epoch.
 EXITS_TIME = 0
 
@@ -37,6 +37,7 @@ _ARMOURED = {"%": re.compile(r"%([0-9a-f]{4})"), "\\": re.compile(r"\\([0-9a-f]{
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
 _REVISION_FIELDS = ("value", "replaced_by")
 _ALERT_FIELDS = ("value", "threshold", "coverage")
+_NOTE_TEXTS = ("ref", "who", "via", "channel", "why", "about")
 _ALERT_TAGS = ("csf", "kpi", "rule", "scope", "severity", "state")
 #: severities as numbers that a query can compare; 0 stands for an alert that is over
 LEVELS = {"info": 1, "warning": 2, "critical": 3}
@@ -224,6 +225,19 @@ def alert_line(change: AlertChange) -> str:
     return _line(_head(ALERT, *((tag, getattr(change, tag)) for tag in _ALERT_TAGS)), fields, change.at)
 
 
+def note_line(note: AlertNote) -> str:
+    """Return the point of a note about alerts; the slot is a tag, since notes of one second are kept apart."""
+    known, known_fields = _known([note.until])
+    fields: dict[str, float | str | None] = {
+        **{name: getattr(note, name) for name in _NOTE_TEXTS},
+        "alerts": msgspec.json.encode(note.alerts).decode(),
+        "until": note.until,
+        "known": known,
+        "known_fields": known_fields,
+    }
+    return _line(_head(NOTE, ("kind", note.kind), ("slot", str(note.slot))), fields, note.at)
+
+
 def exits_line(exits: Exits) -> str:
     """Return the point of a partition's exit counts."""
     fields: dict[str, float | str | None] = {
@@ -332,6 +346,19 @@ def row_alert(row: Row) -> AlertChange:
         note=unarmour(row["note"], "\\"),
         **cast("Any", {tag: tag_text(row[tag]) for tag in _ALERT_TAGS}),
         **cast("Any", _numbers(row, _ALERT_FIELDS)),
+    )
+
+
+def row_note(row: Row) -> AlertNote:
+    """Return the note about alerts of a row."""
+    until = _numbers(row, ("until",))["until"]
+    return AlertNote(
+        at=epoch(row["_time"]),
+        slot=int(row["slot"]),
+        kind=cast("Any", row["kind"]),
+        until=None if until is None else int(until),
+        alerts=msgspec.json.decode(unarmour(row["alerts"], "\\"), type=tuple[str, ...]),
+        **cast("Any", {name: unarmour(row[name], "\\") for name in _NOTE_TEXTS}),
     )
 
 

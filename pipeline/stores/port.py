@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.values import AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 
 class KpiStore(Protocol):
@@ -34,6 +34,9 @@ class KpiStore(Protocol):
 
     def write_alerts(self, changes: Sequence[AlertChange]) -> None:
         """Keep changes of alerts; identity: rule, scope, instant and state."""
+
+    def write_alert_notes(self, notes: Sequence[AlertNote]) -> None:
+        """Keep what people and channels did about alerts; identity: instant, kind and slot."""
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
@@ -95,6 +98,9 @@ class KpiStore(Protocol):
         self, *, at_from: int | None = None, at_to: int | None = None, scopes: Sequence[str] | None = None
     ) -> list[AlertChange]:
         """Return changes of alerts, ``at_from <= at <= at_to``, ordered by (at, rule, scope, state)."""
+
+    def alert_notes(self, *, at_from: int | None = None, at_to: int | None = None) -> list[AlertNote]:
+        """Return what people and channels did about alerts, ``at_from <= at <= at_to``, ordered by (at, kind, slot)."""
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition."""

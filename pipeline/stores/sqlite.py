@@ -20,6 +20,8 @@ from pipeline.stores.sqlite_file import SqliteFile
 from pipeline.stores.sqlite_names import NO_DEFINITION, Names
 from pipeline.stores.sqlite_query import (
     ALERT_FIELDS,
+    NOTE_FIELDS,
+    NOTES_QUERY,
     ORDER,
     VALUE_COLUMNS,
     alerts_query,
@@ -31,7 +33,7 @@ from pipeline.stores.sqlite_query import (
 )
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import file_version
-from pipeline.values import WINDOWS, AlertChange, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
 
 _KIND_LIVE, _KIND_STATUS = 0, 1
 #: Rows that one write removes at most of what is older than the retention: old days go in small steps.
@@ -249,6 +251,17 @@ class SqliteStore:
                     [tuple(getattr(change, name) for name in ALERT_FIELDS) for change in changes],
                 )
 
+    def write_alert_notes(self, notes: Sequence[AlertNote]) -> None:
+        """Keep what people and channels did about alerts; see the port."""
+        if notes:
+            rows = [{**msgspec.structs.asdict(n), "alerts": msgspec.json.encode(n.alerts).decode()} for n in notes]
+            marks = ", ".join(f":{name}" for name in NOTE_FIELDS)
+            with self._writing() as connection:
+                connection.executemany(
+                    f"INSERT OR REPLACE INTO alert_note ({', '.join(NOTE_FIELDS)}) VALUES ({marks})",  # noqa: S608 - constants
+                    rows,
+                )
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
@@ -424,6 +437,18 @@ class SqliteStore:
         with self._file.reader() as connection:
             found = connection.execute(alerts_query(scopes), [first, last, *(scopes or ())]).fetchall()
         return [AlertChange(**dict(zip(ALERT_FIELDS, row, strict=True))) for row in found]
+
+    def alert_notes(self, *, at_from: int | None = None, at_to: int | None = None) -> list[AlertNote]:
+        """Return what people and channels did about alerts; see the port."""
+        between = [0 if at_from is None else at_from, 2**53 if at_to is None else at_to]
+        with self._file.reader() as connection:
+            found = connection.execute(NOTES_QUERY, between).fetchall()
+        notes = []
+        for row in found:
+            fields = dict(zip(NOTE_FIELDS, row, strict=True))
+            fields["alerts"] = msgspec.json.decode(fields["alerts"], type=tuple[str, ...])
+            notes.append(AlertNote(**fields))
+        return notes
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""

@@ -71,6 +71,12 @@ def alerts_query(scopes: Sequence[str] | None) -> str:
     )
 
 
+#: The columns of a note about alerts, by the names of its fields; the alerts it is about are JSON.
+NOTE_FIELDS = ("at", "kind", "slot", "ref", "who", "via", "channel", "until", "why", "about", "alerts")
+#: Notes between two instants, both included.
+NOTES_QUERY = f"SELECT {', '.join(NOTE_FIELDS)} FROM alert_note WHERE at BETWEEN ? AND ? ORDER BY at, kind, slot"  # noqa: S608 - constants
+
+
 def range_arguments(
     period: str,
     kpis: Sequence[str] | None,

@@ -72,6 +72,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " threshold REAL, unit TEXT NOT NULL, count INTEGER NOT NULL, coverage REAL, note TEXT NOT NULL,"
         " PRIMARY KEY (at, rule, scope, state)) WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE alert_note (at INTEGER NOT NULL, kind TEXT NOT NULL, slot INTEGER NOT NULL, ref TEXT NOT NULL,"
+        " who TEXT NOT NULL, via TEXT NOT NULL, channel TEXT NOT NULL, until INTEGER, why TEXT NOT NULL,"
+        " about TEXT NOT NULL, alerts TEXT NOT NULL, PRIMARY KEY (at, kind, slot)) WITHOUT ROWID",
+    ),
 )
 
 KPI_SCHEMA = Schema(

@@ -10,7 +10,7 @@ from pipeline.alerts.engine import AlertEngine
 from pipeline.alerts.messages import Message, Told
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue import model as m
-from pipeline.values import AlertChange, CsfStatus, KpiValue
+from pipeline.values import AlertChange, AlertNote, CsfStatus, KpiValue
 
 T0 = 1_790_000_000
 DELAY = a.ThresholdRule(id="delay_high", kpi="delay", limit=100, clear=80, window="5m", severity="critical", hold="1m")
@@ -80,6 +80,7 @@ class World:
     saved: int = -1
     told: dict[str, Message] = field(default_factory=dict)
     changes: dict[tuple[str, str, int, str], AlertChange] = field(default_factory=dict)
+    notes: dict[int, AlertNote] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.engine = AlertEngine(self.catalogue)
@@ -113,9 +114,12 @@ class World:
         for number, change in list(self.engine.changes.items()):
             self.changes[change.rule, change.scope, change.at, change.state] = change
             self.engine.settle(changes=[number])
+        for number, note in list(self.engine.notes.items()):
+            self.notes[number] = note
+            self.engine.settle(notes=[number])
         for number, delivery in list(self.engine.deliveries.items()):
             self.told[delivery.message.id] = delivery.message
-            self.engine.settle(deliveries=[number])
+            self.engine.done(number, "delivered", delivery.at)
 
     def advance(self, now: float) -> list[Told]:
         """Decide at an instant and a second later; return what was told."""

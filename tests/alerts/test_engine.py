@@ -62,7 +62,7 @@ def test_reminders_until_somebody_takes_it_on():
     assert w.kinds(at) == [HIGH]
     w.clock(at + 3601)
     assert w.kinds(at + 3602) == [("remind", "delay_high", "service:shop")]
-    w.say(i.Acknowledgement(rule="delay_high", scope="service:shop", by="ana"))
+    w.say(i.Acknowledgement(rule="delay_high", scope="service:shop", by="ana", at=at + 3700))
     w.clock(at + 7300)
     assert w.kinds(at + 7300) == []
 
@@ -169,9 +169,14 @@ def act(w, step, at):
     elif what == "maintenance":
         w.say(i.MaintenanceTold(service=service, windows=[(at, at + 200)] if how else []))
     elif what == "silence":
-        w.say(i.Silence(id="s", match=Match(), start=at, end=at + 150 if how else at, by="ana", reason="r"))
+        silence = i.Silence(id="s", match=Match(), start=at, end=at + 150, by="ana", reason="r")
+        w.say(silence if how else i.Lift(id="s", at=at, by="ben", reason=""))
     else:
-        w.say(i.Acknowledgement(rule="delay_high", scope=f"service:{service}", by="ana"))
+        w.say(i.Acknowledgement(rule="delay_high", scope=f"service:{service}", by="ana", at=at))
+
+
+def by_time(note):
+    return note.at, note.kind, note.slot
 
 
 def told(w):
@@ -192,6 +197,7 @@ def test_a_death_neither_loses_nor_repeats_a_word(steps, deaths):
                 w.crash()
     assert told(hit) == told(calm)
     assert hit.changes == calm.changes
+    assert sorted(hit.notes.values(), key=by_time) == sorted(calm.notes.values(), key=by_time)
 
 
 @given(STEPS, st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=8))

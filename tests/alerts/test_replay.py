@@ -61,7 +61,7 @@ def run(data_dir: Path, *arguments: str) -> object:
 def test_list_shows_what_fires_and_all_what_is_over_too(data_dir: Path):
     assert [(row["rule"], row["scope"]) for row in run(data_dir, "list")] == [("mttr_red", "service:shop")]
     assert len(run(data_dir, "list", "--all")) == 2
-    assert [row["state"] for row in run(data_dir, "show", "mttr_red", "org")] == ["resolved"]
+    assert [row["what"] for row in run(data_dir, "show", "mttr_red", "org")] == ["resolved"]
 
 
 def test_replay_counts_times_and_lengths(data_dir: Path):
@@ -77,7 +77,7 @@ def test_replay_counts_times_and_lengths(data_dir: Path):
         (["replay", "--rule", "slaw"], "rule 'slaw': is not in the catalogue"),
         (["replay", "--from", "May"], "--from May: is no day"),
         (["silence", "--reason", "r"], "a silence of everything is none"),
-        (["silence", "--reason", "r", "--rule", "slow", "--for", "long"], "--for long: is no duration"),
+        (["silence", "--reason", "r", "--rule", "slow", "--for", "long"], "for: 'long' is no length of a silence"),
         (["test", "pager"], "channel 'pager': is not in channels.yaml"),
         (["test"], "there are no channels"),
     ],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.values import WINDOWS, AlertChange, CsfStatus, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, KpiRevision, KpiValue, ReportText
 
 MAY = 1462060800
 DAY = 86400
@@ -90,6 +90,16 @@ def report_text(**changed: Any) -> ReportText:
         "issue": 3,
     }
     return ReportText(**{**fields, **changed})
+
+
+def note(**changed: Any) -> AlertNote:
+    """Return a note about alerts in which every field has a value of its own."""
+    fields: dict[str, Any] = {
+        "at": MAY + 60, "slot": 7, "kind": "silenced", "ref": "a1b2", "who": "Ana", "via": "console", "channel": "hook",
+        "until": MAY + 3_600, "why": "moving house", "about": '{"rule":["mttr_red"]}',
+        "alerts": ("mttr_red|org", "mttr_red|service:shop"),
+    }  # fmt: skip
+    return AlertNote(**fields | changed)
 
 
 def alert(**changed: Any) -> AlertChange:

@@ -9,7 +9,7 @@ from pipeline.errors import StoreRejected
 from pipeline.stores.common import LIVE_RETENTION_S, OPTIONAL_FIELDS
 from pipeline.values import SUMMARY, Exits
 from tests.stores.conftest import NOW
-from tests.stores.samples import DAY, MAY, alert, live_value, period_value, report_text, revision, status
+from tests.stores.samples import DAY, MAY, alert, live_value, note, period_value, report_text, revision, status
 
 HOSTILE = [
     "service:a b,c=d",
@@ -422,6 +422,29 @@ class TestAlerts:
     def test_text_stays_text(self, store, text):
         store.write_alerts([alert(note=text, scope=f"service:{text}")])
         assert store.alerts() == [alert(note=text, scope=f"service:{text}")]
+
+
+class TestAlertNotes:
+    def test_every_field_comes_back_and_unknown_stays_unknown(self, store):
+        notes = [note(), note(at=MAY + 61, kind="down", until=None, alerts=(), who="", ref="", about="")]
+        store.write_alert_notes(notes)
+        assert store.alert_notes() == notes
+
+    def test_identity_is_instant_kind_and_slot(self, store):
+        store.write_alert_notes([note(), note(slot=8), note(kind="lifted")])
+        store.write_alert_notes([note(until=None, why="other")])
+        assert store.alert_notes() == [note(kind="lifted"), note(until=None, why="other"), note(slot=8)]
+
+    def test_range(self, store):
+        notes = [note(at=MAY + n) for n in range(6)]
+        store.write_alert_notes(notes)
+        assert store.alert_notes(at_from=MAY + 1, at_to=MAY + 3) == notes[1:4]
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_text_stays_text(self, store, text):
+        found = note(why=text, who=text, about=text, ref=text, channel=text, alerts=(text,))
+        store.write_alert_notes([found])
+        assert store.alert_notes() == [found]
 
 
 class TestLifetime:

@@ -135,7 +135,7 @@ function route() {
   const sip = location.pathname.match(/^\/sips\/([^/]+)$/);
   if (sip) return sipPage(decodeURIComponent(sip[1]), go);
   if (location.pathname === "/sips") return sips(go);
-  if (location.pathname === "/alerts") return alerts();
+  if (location.pathname === "/alerts") return alerts(go);
   if (location.pathname === "/report") return report(go);
   return location.pathname === "/pipeline" ? pipeline() : overview();
 }
