@@ -206,7 +206,7 @@ class Console:
         source = self._source
         changes, notes = await source.alerts(), await source.alert_notes()
         document = alerts_document(changes, notes, source.catalogue, source.calendar, source.now())
-        return json_answer({**document, **(await source.clock()).fields()})
+        return json_answer({**document, **(await source.clock()).fields()}, kept=False)  # an order must show at once
 
     async def exits(self, request: web.Request) -> web.Response:
         """Where every event ended."""

@@ -12,8 +12,9 @@ const STATES = { firing: "fires", resolved: "over", unknown: "fires, not known n
 const CHANNELS = { ok: ["good", "Delivers"], down: ["bad", "Takes nothing"], refused: ["bad", "Refuses"], unused: ["none", "Not used yet"] };
 const LENGTHS = [["30m", "30 minutes"], ["1h", "1 hour"], ["2h", "2 hours"], ["4h", "4 hours"], ["8h", "8 hours"], ["1d", "1 day"], ["7d", "7 days"]];
 const ORDER = ["do", "rule", "at", "silence"];
-/** How long an order takes until the page can show what it came to, ms. */
-const HEARD_MS = 1500;
+/** What an order came to is asked for so often and so far apart (ms) before the page is shown anyhow. */
+const HEARD_TRIES = 20;
+const HEARD_MS = 250;
 
 const without = () => Object.fromEntries(ORDER.map((name) => [name, null]));
 const ordering = (order, more) => href("/alerts", { ...without(), do: order, ...more });
@@ -22,7 +23,7 @@ function against(alert) {
   const kpi = { unit: alert.unit, decimals: alert.decimals };
   if (alert.value === null) return "unknown";
   const value = format.quantity(alert.value, kpi);
-  return alert.threshold === null ? value : `${value}, limit ${format.quantity(alert.threshold, kpi)}`;
+  return alert.threshold === null ? value : `${value}, limit ${format.bound(alert.threshold, kpi)}`;
 }
 
 function mark([tone, word]) {
@@ -82,9 +83,9 @@ function channels(found) {
       el("td", { "data-label": "Delivered last" }, c.delivered_at ? format.clockTime(c.delivered_at) : "never")))));
 }
 
-/** Wait until alerting has heard of an order, then show the page again. */
-async function shown(go) {
-  await new Promise((done) => setTimeout(done, HEARD_MS));
+/** Show the page again once what was ordered holds, or after a while anyhow: alerting hears of it by its own log. */
+async function shown(go, holds) {
+  for (let left = HEARD_TRIES; left > 0 && !holds(await ask("alerts")); left -= 1) await new Promise((done) => setTimeout(done, HEARD_MS));
   go(href("/alerts", without()));
 }
 
@@ -103,8 +104,8 @@ function silencing(asked, scopes, info, go) {
     const body = { reason: values.reason, length: values.length, who: values.who };
     if (values.rule.trim()) body.rules = [values.rule.trim()];
     if (values.at) body.scopes = [values.at];
-    await send("alerts/silences", body);
-    await shown(go);
+    const made = await send("alerts/silences", body);
+    await shown(go, (found) => found.silences.some((s) => s.id === made.silence));
   }, [cancel()]);
 }
 
@@ -112,7 +113,7 @@ function takingOn(asked, info, go) {
   const [rule, scope] = [asked.get("rule") || "", asked.get("at") || "org"];
   return form("Take on", [el("p", null, `${rule}, ${scope}: it is not told again until it is over.`), nameField(info.token)], "Take it on", async (values) => {
     await send("alerts/acknowledgements", { rule, scope, who: values.who });
-    await shown(go);
+    await shown(go, (found) => !found.firing.some((a) => a.rule === rule && a.scope === scope && !a.taken_on_by));
   }, [cancel()]);
 }
 
@@ -121,7 +122,7 @@ function lifting(asked, info, go) {
   const fields = [el("p", null, `Silence ${id}: what it held back and still fires is told at once.`), field("Why", textArea("reason", 2, 1000)), nameField(info.token)];
   return form("End a silence", fields, "End it", async (values) => {
     await send(`alerts/silences/${encodeURIComponent(id)}/lift`, { reason: values.reason, who: values.who });
-    await shown(go);
+    await shown(go, (found) => !found.silences.some((s) => s.id === id));
   }, [cancel()]);
 }
 
