@@ -23,7 +23,7 @@ function against(alert) {
   const kpi = { unit: alert.unit, decimals: alert.decimals };
   if (alert.value === null) return "unknown";
   const value = format.quantity(alert.value, kpi);
-  return alert.threshold === null ? value : `${value}, limit ${format.bound(alert.threshold, kpi)}`;
+  return alert.threshold === null ? value : `${value}, limit ${format.quantity(alert.threshold, kpi)}`;
 }
 
 function mark([tone, word]) {
