@@ -8,8 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.mapping.values import BadValue
-from pipeline.catalogue.model import Catalogue
+from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.report.measures import lawful
 
+#: What rounding may add to a bound.
+_ROUNDING = 1e-9
 _SCOPE = re.compile(r"org|(team|service):\S.*")
 
 
@@ -28,7 +31,8 @@ class ReportedRows:
         """Let pass what is no reported value, or a sound one.
 
         Raises:
-            BadValue: the KPI is not in the catalogue, the scope or month is none, or the file says two things of one.
+            BadValue: the KPI is not in the catalogue, the scope or month is none, the value (or target) is none that the KPI
+                can have, or the file says two things of one.
         """
         if event_type != "kpi.reported":
             return
@@ -42,6 +46,8 @@ class ReportedRows:
             raise BadValue("scope", scope, f"it must be org, team:ID or service:ID{hint}")
         if month > f"{datetime.now(UTC):%Y-%m}":
             raise BadValue("month", month, "it is yet to come")
+        for name in ("value", "target"):
+            _can_be(self._catalogue.kpis[kpi], name, data.get(name))
         count = data.get("count")
         if count is not None and count < 0:
             raise BadValue("count", count, "it must be 0 or more")
@@ -49,3 +55,18 @@ class ReportedRows:
         if self._held.setdefault((kpi, scope, month), said) != said:
             before = self._held[(kpi, scope, month)][0]
             raise BadValue("value", data.get("value"), f"an earlier row says {before:g} of {kpi}, {scope}, {month}")
+
+
+def _can_be(kpi: Kpi, column: str, value: float | None) -> None:
+    """Raise BadValue for a number that the KPI's measure or scale cannot give, such as 120 % of all answers."""
+    if value is None:
+        return
+    least, most = lawful(kpi)
+    for wrong, bound, way in (
+        (most is not None and value > most + _ROUNDING, most, "above"),
+        (least is not None and value < least - _ROUNDING, least, "below"),
+    ):
+        if wrong:
+            raise BadValue(
+                column, value, f"{kpi.name} cannot be {way} {bound:g}; bring it in the catalogue's unit, {kpi.unit}"
+            )

@@ -180,14 +180,14 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 
 def _csf(csf: CsfReport, goals: dict[str, str], draw: Draw) -> Csf:
-    before = words.number(csf.previous_score)
+    before = words.score(csf.previous_score)
     return Csf(
         id=csf.id,
         name=csf.name,
         statement=csf.statement,
         status=verdict(csf.status),
         verdict=verdict(csf.verdict),
-        score=words.number(csf.score),
+        score=words.score(csf.score),
         score_before=f"month before: {before}",
         scores=_chart(charts.scores(csf.scores, csf.name), draw),
         reason=csf.verdict_reason,

@@ -88,6 +88,18 @@ def _text(rule: model.Insight, catalogue: model.Catalogue, text: str, where: str
     """Raise where a text is empty, carries what is not there, or must carry a figure and does not."""
     if not text.strip():
         raise CatalogueError(f"{where}: is empty; say it in words")
+    before, item, after = language.pieces(text)
+    if any(mark in piece for piece in (before, item, after) for mark in "<>") or (item and not rule.each):
+        raise CatalogueError(
+            f"{where}: < and > stand around the part that is said of every KPI, once in a text of a rule with each"
+        )
+    carried = sum(_piece(rule, catalogue, piece, where) for piece in (before, item, after))
+    if figures and not carried:
+        raise CatalogueError(f"{where}: carries no figure; put one in, such as {{csat.move}}")
+
+
+def _piece(rule: model.Insight, catalogue: model.Catalogue, text: str, where: str) -> int:
+    """Return how many figures a piece of a text carries; raises where one of them is not there."""
     carried = 0
     try:
         parts = [found for part, _ in language.parts(text) for found in language.placeholders(part)]
@@ -104,5 +116,4 @@ def _text(rule: model.Insight, catalogue: model.Catalogue, text: str, where: str
         raise CatalogueError(
             f"{where}: brackets do not match; parts that may be left out stand in [ ], none in another"
         )
-    if figures and not carried:
-        raise CatalogueError(f"{where}: carries no figure; put one in, such as {{csat.move}}")
+    return carried

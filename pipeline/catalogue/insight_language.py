@@ -6,6 +6,10 @@ value they are false, or ``'unknown'``. Numbers may be unknown; a condition over
 
 A text carries placeholders, ``{csat.move}``. A part in square brackets is left out where a figure in it is unknown:
 ``Incidents {incidents.move}[, backlog {backlog.value}].`` ``pipeline.report.facts`` answers placeholders.
+
+In a rule that is tried for each KPI a part in angle brackets is said once for every KPI it holds for, as a list, and the
+rest of the text once for all of them: ``Far from target: <{kpi.name} ({kpi.value}, target {kpi.target})>.`` So one
+sentence tells of one KPI or of ten, and its grammar does not depend on their names.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ TRUTHS: dict[str, str] = {
     "sliding": "there is a trend for the worse over the months",
     "best": "better than in every other month of the trend line (nine at least)",
     "worst": "worse than in every other month of the trend line (nine at least)",
-    "dominated": "one service makes more than half of the change",
+    "dominated": "one service makes more than half of the change since last month, which went the way of the movement",
     "meets_whole": "a breakdown's value meets the target of the KPI that it is a part of",
     "reported": "the value was brought from elsewhere",
 }
@@ -76,11 +80,14 @@ FIGURES: dict[str, str] = {
     "previous": "last month's value",
     "previous_year": "the value of the same month a year before",
     "target": "the target in force",
+    "aim": "`target 85%, missed`, `target 40%, met`, `target 95%, on track`; unknown where there is no target",
     "change": "the change with sign",
     "change_pct": "the change in percent with sign",
     "change_year_pct": "the change against a year before in percent",
     "gap": "how far the value is from the target, without sign",
     "move": "`rose from 81.0 to 87.2%`, `stood at 87.2%, usually 81.0%`, `held at 87.2%`",
+    "improvement": "`move`, only where it improved; otherwise unknown",
+    "worsening": "`move`, only where it worsened; otherwise unknown",
     "usual": "the centre of its natural process limits",
     "limits": "its natural process limits",
     "slope": "the trend's change a month with sign",
@@ -99,6 +106,7 @@ EACH = "kpi"
 _PATH = re.compile(r"'[^']*'|\"[^\"]*\"|\b([a-z][a-z0-9_]*)\.([a-z_]+)\b")
 _JOINT = "__"
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_REPEATED = re.compile(r"<([^<>]*)>")
 #: A comma that leads a part before which others were left out.
 _LEADING = re.compile(r"(^|[(:;] ?)(?:, )+")
 
@@ -135,6 +143,15 @@ def asked(text: str) -> list[tuple[str, str]]:
 def compared(text: str) -> list[tuple[str, str, object]]:
     """Return what a condition compares with constants: (KPI or CSF, what, constant)."""
     return sorted(((*split(name), word) for name, word in compared_words(plain(text))), key=str)
+
+
+def pieces(text: str) -> tuple[str, str, str]:
+    """Return what stands before the part that is said of every KPI (in angle brackets), that part, and what follows it.
+
+    Of a text without such a part the last two are empty.
+    """
+    found = _REPEATED.search(text)
+    return (text[: found.start()], found[1], text[found.end() :]) if found else (text, "", "")
 
 
 def parts(text: str) -> Iterator[tuple[str, bool]]:

@@ -42,8 +42,17 @@ KPIs of breakdowns (`incidents_p1`) and of other CSFs may be asked.
 In texts `{{kpi.figure}}` carries a figure. A part in square brackets is left out where a figure in it is unknown. Every
 sentence carries a figure, and each leads to its KPI.
 
-A rule with `each: true` and without `csf` is tried for every KPI with a weight that no other finding names, under the name `kpi`; the
-first that holds, by priority, is said.
+A rule with `each: true` and without `csf` is tried for every KPI with a weight that no other finding of its CSF tells of, under
+the name `kpi`; the first that holds, by priority, is said. A part in angle brackets is said of each KPI that the rule holds for,
+the rest once for all of them: `Far from target: <{{kpi.name}} ({{kpi.value}}, target {{kpi.target}})>.` tells of one KPI or of ten, and
+with names behind a colon no name makes a sentence wrong.
+
+Three things hold for every rule, a rule of your own too:
+
+* A good finding is not said where it names a KPI that is far from its target (red), unless it carries that target with `{{kpi.aim}}`.
+* A target that is missed is told in its CSF: where only praise names the KPI without its `aim`, the rules with `each` that ask about
+  targets speak of it as well.
+* A good finding that names only KPIs which an earlier good one named is left out.
 """
 
 

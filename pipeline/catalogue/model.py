@@ -292,7 +292,8 @@ class Insight(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         activity, goal: of a concern; those of the sentence's first KPI where absent.
         priority: findings of greater priority come first; then bad ones before good ones.
         supersedes: ids of more general rules that are not said beside this one.
-        each: try it for every KPI that no other finding names, under the name ``kpi``; the first that holds is said.
+        each: try it for every KPI that no other finding of its CSF tells of, under the name ``kpi``; the first that holds is
+            said, of all such KPIs together where the text has a part in angle brackets.
     """
 
     id: str

@@ -6,19 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.catalogue.model import Catalogue, Csf
 from pipeline.report.figures import MonthlyFigures
+from pipeline.report.goals import goal_reports
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.insights import interpret
 from pipeline.report.kpis import kpi_reports
-from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, GoalReport, KpiReport, Report, SipReport
+from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, KpiReport, Report, SipReport
 from pipeline.report.months import MonthState
 from pipeline.report.proposals import propose
 from pipeline.report.quality import quality
 from pipeline.report.summary import concerns, insight, suggestions, summarise
 from pipeline.report.verdict import Verdict, judge_verdicts
-from pipeline.values import CsfState, CsfStatus
-
-#: from the worst to the best; what is unknown says nothing of what is known
-_WORST: tuple[CsfState, ...] = ("concern", "at_risk", "aligned", "unknown")
+from pipeline.values import CsfStatus
 
 
 def build_report(catalogue: Catalogue, inputs: ReportInputs) -> Report:
@@ -32,6 +30,7 @@ def build_report(catalogue: Catalogue, inputs: ReportInputs) -> Report:
     statuses = {s.csf: s.status for s in inputs.statuses if s.start == figures.start}
     verdicts = judge_verdicts(catalogue, statuses, kpis, findings)
     csfs = [_csf(csf, figures, kpis, findings[csf.id], verdicts[csf.id]) for csf in catalogue.csfs.values()]
+    proposals = propose(catalogue, kpis, inputs.scope, _taken(inputs.sips))
     state, revision = month_state(kpis.values())
     organisation, calendar = catalogue.organisation, figures.calendar
     return Report(
@@ -48,11 +47,11 @@ def build_report(catalogue: Catalogue, inputs: ReportInputs) -> Report:
         revision=revision,
         cut_off=_cut_off(figures, revision),
         catalogue=catalogue.digest,
-        summary=summarise(catalogue, verdicts, kpis, findings),
+        summary=summarise(catalogue, verdicts, kpis, findings, proposals),
         csfs=csfs,
-        goals=_goals(catalogue, csfs),
+        goals=goal_reports(catalogue, csfs),
         sips=list(inputs.sips),
-        proposals=propose(catalogue, kpis, inputs.scope, _taken(inputs.sips)),
+        proposals=proposals,
         quality=quality(catalogue, figures, kpis),
     )
 
@@ -107,22 +106,3 @@ def _csf(
         kpis=own,
         comment=figures.inputs.comments.get(csf.id),
     )
-
-
-def _goals(catalogue: Catalogue, csfs: Sequence[CsfReport]) -> list[GoalReport]:
-    """Return how each business goal stands: the worst of the CSFs whose KPIs serve it and are known, and its concerns."""
-    found = []
-    for goal in catalogue.goals.values():
-        serving = [k for c in csfs for k in c.kpis if k.goal == goal.id]
-        states = {c.verdict for c in csfs if any(k.goal == goal.id and k.value is not None for k in c.kpis)}
-        found.append(
-            GoalReport(
-                id=goal.id,
-                name=goal.name,
-                description=goal.description,
-                state=next((state for state in _WORST if state in states), "unknown"),
-                kpis=[k.id for k in serving if k.breakdown_of is None],
-                concerns=concerns([f for c in csfs for f in c.findings if f.goal == goal.id]),
-            )
-        )
-    return found

@@ -22,8 +22,9 @@ import math
 from collections.abc import Mapping
 
 from pipeline.catalogue import model
+from pipeline.evaluate.judge import badness_by
 from pipeline.evaluate.words import growth
-from pipeline.report.model import Contributor, Point
+from pipeline.report.model import Contributor, KpiReport, Point
 
 #: A service dominates a change that it makes more than half of.
 DOMINANT = 0.5
@@ -81,6 +82,19 @@ def dominant(found: list[Contributor]) -> Contributor | None:
     if len(found) < 2 or found[0].share is None or found[0].share <= DOMINANT:
         return None
     return found[0]
+
+
+def driver(report: KpiReport) -> Contributor | None:
+    """Return the service that dominates a movement: only where the month before lies on the side that the value left.
+
+    A movement is told against the usual level. A value that is still bad, but better than last month, was not driven
+    there by the service that made last month's change.
+    """
+    now, before = report.value, report.previous
+    if now is None or before is None or report.movement not in {"improved", "worsened"}:
+        return None
+    better = badness_by(report.direction, now) < badness_by(report.direction, before)
+    return dominant(report.contributors) if better == (report.movement == "improved") else None
 
 
 def _size(row: Contributor) -> float:

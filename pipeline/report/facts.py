@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.catalogue.insight_language import EACH, NUMBERS, TRUTHS, split
 from pipeline.evaluate.judge import badness_by
 from pipeline.report import words
-from pipeline.report.contributors import dominant
+from pipeline.report.contributors import driver
 from pipeline.report.model import KpiReport
 from pipeline.report.verdict import Standing
 
@@ -16,6 +16,8 @@ from pipeline.report.verdict import Standing
 RECORD_MONTHS = 8
 #: Signals that a change against the month before shows, so that "rose from" says it.
 _AGAINST_BEFORE = {"outside_limits", "two_sample"}
+#: How a value stands to its target, in a word.
+_STANDS = {"met": "met", "not_met": "missed", "on_track": "on track", "off_track": "off track"}
 
 
 class Facts:
@@ -58,7 +60,7 @@ class Facts:
         """Return a figure or name of a KPI or CSF as a text carries it."""
         standing = self._csfs.get(of)
         if standing is not None:
-            return words.number(standing.score)
+            return words.score(standing.score)
         report = self.kpi(of)
         return _FIGURES[what](report) if report is not None else words.UNKNOWN
 
@@ -126,7 +128,7 @@ _ANSWERS: dict[str, Callable[[KpiReport], Any]] = {
     "sliding": lambda k: k.trend.direction == "worsening",
     "best": lambda k: _rank(k) > 0,
     "worst": lambda k: _rank(k) < 0,
-    "dominated": lambda k: dominant(k.contributors) is not None,
+    "dominated": lambda k: driver(k) is not None,
     "trend": lambda k: k.trend.direction,
     "limits": _limits,
     "year": _year,
@@ -148,6 +150,11 @@ def _from_to(report: KpiReport, before: float | None, value: float | None) -> st
     return f"from {words.figure(before, report.unit, report.decimals)} to {_quantity(report, value)}"
 
 
+def _is_step(value: float, before: float, usual: float) -> bool:
+    """Return whether a value left its usual level in this month: at least half of the way to it since the month before."""
+    return (value - before) * (value - usual) > 0 and abs(value - before) >= abs(value - usual) / 2
+
+
 def move(report: KpiReport) -> str:
     """Return what the value did, in words that its movement bears out and that suit one or many."""
     value, before, within = report.value, report.previous, report.natural_limits
@@ -157,11 +164,24 @@ def move(report: KpiReport) -> str:
     if report.movement in {"improved", "worsened"}:
         kind = report.signals[0].kind if report.signals else "two_sample"
         usual = within.centre if within else before
-        along = before is not None and usual is not None and (value - before) * (value - usual) > 0
-        if along and kind in _AGAINST_BEFORE:
+        step = before is not None and usual is not None and _is_step(value, before, usual)
+        if step and kind in _AGAINST_BEFORE:
             return f"{'rose' if value > (before or 0.0) else 'fell'} {_from_to(report, before, value)}"
         return f"stood at {now}" + (f", usually {_quantity(report, usual)}" if usual is not None else "")
     return f"held at {now}" if report.movement == "steady" else f"came to {now}"
+
+
+def _target(report: KpiReport) -> str:
+    known = report.direction == "zero" and report.target is not None
+    return ("\u00b1" if known else "") + words.bound(report.target, report.unit, report.decimals)
+
+
+def aim(report: KpiReport) -> str:
+    """Return the target with how the value stands to it, where that can be said."""
+    if report.target is None:
+        return words.UNKNOWN
+    stands = _STANDS.get(report.target_state)
+    return f"target {_target(report)}" + (f", {stands}" if stands else "")
 
 
 def _gap(report: KpiReport) -> str:
@@ -184,21 +204,19 @@ def _top_move(report: KpiReport) -> str:
     return f"{top.name} ({_from_to(report, top.previous, top.value)})"
 
 
-def _inside(name: str) -> str:
-    """Return a KPI's name as it stands inside a sentence: lower case, unless its first word is an abbreviation."""
-    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
-
-
 _FIGURES: dict[str, Callable[[KpiReport], str]] = {
     "value": lambda k: _quantity(k, k.value),
     "previous": lambda k: _quantity(k, k.previous),
     "previous_year": lambda k: _quantity(k, k.previous_year),
-    "target": lambda k: words.bound(k.target, k.unit, k.decimals),
+    "target": _target,
+    "aim": aim,
     "change": lambda k: words.difference(k.change, k.unit, k.decimals),
     "change_pct": lambda k: words.percent(k.change_pct, signed=True),
     "change_year_pct": lambda k: words.percent(k.change_year_pct, signed=True),
     "gap": _gap,
     "move": move,
+    "improvement": lambda k: move(k) if k.movement == "improved" else words.UNKNOWN,
+    "worsening": lambda k: move(k) if k.movement == "worsened" else words.UNKNOWN,
     "usual": lambda k: _quantity(k, k.natural_limits.centre if k.natural_limits else None),
     "limits": limits_text,
     "slope": lambda k: words.difference(k.trend.slope, k.unit, max(k.decimals, 1)),
@@ -208,5 +226,5 @@ _FIGURES: dict[str, Callable[[KpiReport], str]] = {
     "top_share": lambda k: words.share(k.contributors[0].share if k.contributors else None),
     "top_move": _top_move,
     "top": lambda k: k.contributors[0].name if k.contributors else words.UNKNOWN,
-    "name": lambda k: _inside(k.name),
+    "name": lambda k: words.inside(k.name),
 }

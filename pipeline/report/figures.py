@@ -188,8 +188,8 @@ def _gaps(history: Sequence[Point]) -> list[str]:
     known = [i for i, p in enumerate(before) if p.value is not None]
     if not known:
         return ["The first month with a value: there is nothing yet to compare it with."]
-    missing = [words.short_month(p.month) for p in before[known[0] :] if p.value is None]
-    return [f"No value in {words.listing(missing)}."] if missing else []
+    missing = [p.month for p in before[known[0] :] if p.value is None]
+    return [f"No value in {words.periods(missing)}."] if missing else []
 
 
 def _restated(revisions: Sequence[KpiRevision], kpi: Kpi) -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.catalogue import model
 from pipeline.report.model import Point
+
+#: ``5.2 of 7``: a scale's least and greatest answer stand in its unit
+_SCALE = re.compile(r"points \((\d+)-(\d+)\)")
+#: counts that are parts of others by the rules of their events (``pipeline.events.validate``)
+_PARTS = {"matched": "compared", "records_consistent": "records_compared"}
 
 
 def days_of(month: str) -> int:
@@ -73,13 +79,11 @@ def _whole(number: float) -> bool:
     return abs(number - round(number)) < 1e-6
 
 
-def bounds(kpi: model.Kpi, points: Sequence[Point]) -> tuple[float | None, float | None]:
-    """Return the least and greatest value a KPI can have, None where there is no such bound.
-
-    Of means, quantiles and ratios the measure does not say; what was never negative is taken to be so by nature.
-    """
-    known = [p.value for p in points if p.value is not None]
-    positive = 0.0 if all(v >= 0 for v in known) else None
+def lawful(kpi: model.Kpi) -> tuple[float | None, float | None]:
+    """Return the least and greatest value that a KPI's measure or scale allows, None where it sets no such bound."""
+    scale = _SCALE.fullmatch(kpi.unit)
+    if scale:
+        return float(scale[1]), float(scale[2])
     match kpi.measure:
         case (
             model.Share() | model.Stickiness() | model.Peak(stat="error_rate") | model.Availability(stat="availability")
@@ -91,6 +95,22 @@ def bounds(kpi: model.Kpi, points: Sequence[Point]) -> tuple[float | None, float
             return None, 100.0
         case model.Availability():
             return 0.0, None
+        case model.Ratio(factor=100.0, numerator=part, denominator=whole) if _PARTS.get(part) == whole:
+            return 0.0, 100.0
+    return None, None
+
+
+def bounds(kpi: model.Kpi, points: Sequence[Point]) -> tuple[float | None, float | None]:
+    """Return the least and greatest value a KPI can have, None where there is no such bound.
+
+    Of means, quantiles and ratios the measure does not say; what was never negative is taken to be so by nature.
+    """
+    least, most = lawful(kpi)
+    if least is not None or most is not None:
+        return least, most
+    known = [p.value for p in points if p.value is not None]
+    positive = 0.0 if all(v >= 0 for v in known) else None
+    match kpi.measure:
         case model.Ratio(factor=100.0):
             parts = [(p.numerator, p.denominator) for p in points if p.value is not None]
             shares = all(n is not None and d is not None and 0 <= n <= d for n, d in parts)

@@ -271,7 +271,7 @@ class Summary(msgspec.Struct, kw_only=True):
 
 
 class GoalReport(msgspec.Struct, kw_only=True):
-    """A business goal and how the KPIs that serve it stand: its state is the worst of its concerns and CSFs."""
+    """A business goal and how the KPIs that serve it stand (``pipeline.report.goals``)."""
 
     id: str
     name: str

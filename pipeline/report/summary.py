@@ -7,8 +7,8 @@ from statistics import NormalDist
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.report import words
-from pipeline.report.facts import limits_text, move
-from pipeline.report.model import Change, Finding, KpiReport, Summary
+from pipeline.report.facts import aim, limits_text, move
+from pipeline.report.model import Change, Finding, KpiReport, Proposal, Summary
 from pipeline.report.verdict import Verdict, overall
 from pipeline.values import CsfState
 
@@ -32,14 +32,13 @@ def insight(findings: Sequence[Finding], kpis: Sequence[KpiReport]) -> str:
     if not known:
         return f"Nothing can be said: none of its {words.count(len(counted), 'KPI')} has a value this month."
     told = [k for k in known if k.movement != "unknown"]
+    targets = _targets(known)
     if not told:
+        have = "has" if len(known) == 1 else "have"
         return (
-            f"{words.number(len(known))} of {words.count(len(counted), 'KPI')} have a value, but none enough history to "
-            "tell a change from noise."
+            f"{words.number(len(known))} of {words.count(len(counted), 'KPI')} {have} a value, without enough history to "
+            f"tell a change from noise{targets}."
         )
-    aimed = [k for k in known if k.target_state in {"met", "not_met", "on_track", "off_track"}]
-    met = sum(k.target_state in {"met", "on_track"} for k in aimed)
-    targets = f"; {words.number(met)} of {words.count(len(aimed), 'target')} met or on track" if aimed else ""
     moved = [
         f"{word}: {words.listing(names)}"
         for word in ("improved", "worsened")
@@ -48,7 +47,17 @@ def insight(findings: Sequence[Finding], kpis: Sequence[KpiReport]) -> str:
     if moved:  # KPIs of one's own, which no rule speaks of
         text = "; ".join(moved)
         return f"{text[0].upper()}{text[1:]}{targets}."
-    return f"No clear change in any of the {words.count(len(told), 'KPI')} that can be compared{targets}."
+    which = "the one KPI" if len(told) == 1 else f"any of the {len(told)} KPIs"
+    return f"No clear change in {which} that can be compared{targets}."
+
+
+def _targets(known: Sequence[KpiReport]) -> str:
+    """Return how many targets are met, as the end of a sentence."""
+    aimed = [k for k in known if k.target_state in {"met", "not_met", "on_track", "off_track"}]
+    met = sum(k.target_state in {"met", "on_track"} for k in aimed)
+    if not aimed:
+        return ""
+    return f"; {words.number(met)} of {words.count(len(aimed), 'target')} met or on track"
 
 
 def concerns(findings: Sequence[Finding]) -> list[str]:
@@ -92,22 +101,39 @@ def changes(catalogue: Catalogue, kpis: Mapping[str, KpiReport]) -> list[Change]
 
 
 def _change(report: KpiReport) -> str:
-    limits = f"; natural limits {limits_text(report)}" if report.natural_limits else ""
-    return f"{report.name} {move(report)}{limits}."
+    """Return a change with what is usual, its natural process limits, and how it stands to its target."""
+    now = words.quantity(report.value, report.unit, report.decimals)
+    said = f"stood at {now}; usually {limits_text(report)}" if report.natural_limits else move(report)
+    target = aim(report)
+    return f"{report.name} {said}" + (f" ({target})." if target != words.UNKNOWN else ".")
 
 
-def _decisions(
-    catalogue: Catalogue, verdicts: Mapping[str, Verdict], findings: Mapping[str, Sequence[Finding]]
-) -> list[str]:
-    """Return what needs a decision: the first step of the first bad finding of every CSF that is not aligned."""
+def _deciding(verdicts: Mapping[str, Verdict], findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
+    """Return the first concern of every CSF that is not aligned, those of concern first."""
     found = []
     order: tuple[CsfState, ...] = ("concern", "at_risk")
     for state in order:
         for csf in (c for c, v in verdicts.items() if v.state == state):
-            first = next((f for f in findings.get(csf, []) if f.tone in {"bad", "mixed"} and f.suggestions), None)
+            first = next((f for f in findings.get(csf, []) if f.concern and f.suggestions), None)
             if first is not None:
-                found.append(f"{catalogue.csfs[csf].name}: {first.suggestions[0]}")
+                found.append(first)
     return found[:DECISIONS]
+
+
+def _decisions(
+    catalogue: Catalogue, deciding: Sequence[Finding], kpis: Mapping[str, KpiReport], proposals: Sequence[Proposal]
+) -> list[str]:
+    """Return what needs a decision: the concerns with the first step against each, and what else the data proposes."""
+    found = []
+    for finding in deciding:
+        rule = catalogue.insights.get(finding.rule)
+        why = "" if rule is not None and rule.each else f"{finding.concern} "  # a list of KPIs is said once
+        found.append(f"{catalogue.csfs[finding.csf].name}: {why}{finding.suggestions[0]}")
+    told = {kpi for finding in deciding for kpi in finding.kpis}
+    names = list(dict.fromkeys(kpis[p.kpi].name for p in proposals if p.kpi in kpis and p.kpi not in told))
+    if names:
+        found.append(f"Improvement programmes: open or decline what the data proposes for {words.listing(names)}.")
+    return found
 
 
 def summarise(
@@ -115,6 +141,7 @@ def summarise(
     verdicts: Mapping[str, Verdict],
     kpis: Mapping[str, KpiReport],
     findings: Mapping[str, Sequence[Finding]],
+    proposals: Sequence[Proposal] = (),
 ) -> Summary:
     """Return the executive summary of one scope's month.
 
@@ -123,6 +150,7 @@ def summarise(
         verdicts: of every CSF (``pipeline.report.verdict.judge_verdicts``).
         kpis: the KPI reports by id.
         findings: of every CSF (``pipeline.report.insights.interpret``).
+        proposals: improvement programmes that the data proposes (``pipeline.report.proposals.propose``).
     """
     whole = overall(catalogue, verdicts)
     by_state: dict[CsfState, list[str]] = {"aligned": [], "at_risk": [], "concern": [], "unknown": []}
@@ -136,5 +164,5 @@ def summarise(
         concern=by_state["concern"],
         unknown=by_state["unknown"],
         changes=changes(catalogue, kpis),
-        decisions=_decisions(catalogue, verdicts, findings),
+        decisions=_decisions(catalogue, _deciding(verdicts, findings), kpis, proposals),
     )

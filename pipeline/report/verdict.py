@@ -3,7 +3,7 @@
 A verdict is never better than the status: a target missed is not mended by a good month. It is worse where
 
 * an *aligned* CSF has a weighty KPI that is red, or a finding that names a concern over KPIs that worsened (where its
-  tone is bad, also over those that miss their target) and are weighty together: **at risk**;
+  tone is bad, also over those that miss their target) and are weighty together, or that has no KPI on target: **at risk**;
 * an *at risk* CSF has worsened in KPIs of a third of its known weight, and of more than improved: **concern**.
 
 KPIs are *weighty* from 15 % of their CSF's weight. Where less than half the weight can be judged the status is unknown,
@@ -105,31 +105,36 @@ def _verdict(
     if status == "unknown":
         part = words.share(known / total if total else 0.0)
         if not known or all(f.tone in _SILENT for f in findings):
+            if not known:
+                return Verdict("unknown", "No verdict: none of its KPIs has a value that can be judged.")
             return Verdict("unknown", f"KPIs of only {part} of its weight can be judged; half is needed.")
         so_far = judge_csf([(k.score, k.weight) for k in judged], catalogue.organisation)[0]
         found = _verdict(catalogue, csf, so_far, kpis, findings)
         little = f"Provisional, KPIs of only {part} of its weight can be judged"
         return Verdict(found.state, f"{little}: {_uncap(found.reason)}", provisional=True)
     score = sum((k.score or 0.0) * k.weight for k in judged) / known if known else None
-    scored = f"the score is {words.number(score)} of 100" if score is not None else "no score is known"
+    scored = f"the score is {words.score(score)} of 100" if score is not None else "no score is known"
     missed = [k for k in judged if k.status in {"amber", "red"}]
     worse = [k for k in own if k.movement == "worsened"]
     if status == "concern":
         red = [k for k in missed if k.status == "red"] or missed
-        below = f"; {'red' if red[0].status == 'red' else 'amber'}: {_names(red)}" if red else ""
+        below = f"; {'far from' if red[0].status == 'red' else 'short of'} target: {_names(red)}" if red else ""
         return Verdict("concern", f"{_cap(scored)}{below}.")
     if status == "at_risk":
         lost, won = (sum(k.weight for k in own if k.movement == way) for way in ("worsened", "improved"))
         if known and lost >= MUCH * known and lost > won:
             part = words.share(min(1.0, lost / known))
             return Verdict("concern", f"{_cap(scored)}, and KPIs of {part} of its weight worsened: {_names(worse)}.")
-        return Verdict("at_risk", f"{_cap(scored)}" + (f"; off target: {_names(missed)}." if missed else "."))
+        return Verdict("at_risk", f"{_cap(scored)}" + (f"; short of target: {_names(missed)}." if missed else "."))
+    met = len(judged) - len(missed)
+    if judged and not met:
+        none = "its only KPI is short of target" if len(judged) == 1 else f"none of {len(judged)} KPIs is on target"
+        return Verdict("at_risk", f"{_cap(scored)}, but {none}.")
     reason = _against(own, total, findings)
     if reason:
         return Verdict("at_risk", f"{_cap(scored)}, but {reason}.")
-    met = len(judged) - len(missed)
     moved = f"; worsened: {_names(worse)}" if worse else ""
-    return Verdict("aligned", f"{_cap(scored)}; {met} of {words.count(len(judged), 'KPI')} on target{moved}.")
+    return Verdict("aligned", f"{_cap(scored)}; {_of(met, len(judged))} on target{moved}.")
 
 
 def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]) -> str:
@@ -140,7 +145,7 @@ def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]
 
     red = [k for k in own if k.status == "red" and weighty([k])]
     if red:
-        return f"{_names(red)} {'is' if len(red) == 1 else 'are'} red"
+        return f"far from target: {_names(red)}"
     for finding in findings:
         if finding.concern is None or finding.tone not in {"bad", "mixed"}:
             continue
@@ -150,8 +155,13 @@ def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]
             return f"{_names(worse)} worsened"
         missed = [k for k in named if k.target_state in {"not_met", "off_track"}]
         if finding.tone == "bad" and weighty(missed):
-            return f"{_names(missed)} {'misses its target' if len(missed) == 1 else 'miss their targets'}"
+            return f"short of target: {_names(missed)}"
     return ""
+
+
+def _of(some: int, whole: int) -> str:
+    """Return ``all 5 KPIs`` or ``3 of 5 KPIs``."""
+    return f"all {whole} KPIs" if some == whole > 1 else f"{some} of {words.count(whole, 'KPI')}"
 
 
 def _cap(text: str) -> str:
@@ -162,6 +172,23 @@ def _uncap(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
+def _how_many(some: int, whole: int) -> str:
+    if some == whole:
+        return f"all {words.number(whole)} success factors are"
+    return f"{words.number(some) if some else 'none'} of {words.number(whole)} success factors {'are' if some > 1 else 'is'}"
+
+
+def _named(by_state: Mapping[CsfState, list[str]], last: CsfState) -> list[str]:
+    """Return which CSFs are of concern, at risk, and in a last state, as parts of a sentence."""
+    said: dict[CsfState, str] = {
+        "concern": "of concern",
+        "at_risk": "at risk",
+        "aligned": "aligned",
+        "unknown": "unknown",
+    }
+    return [f"{said[key]}: {words.listing(by_state[key])}" for key in ("concern", "at_risk", last) if by_state[key]]
+
+
 def overall(catalogue: Catalogue, verdicts: Mapping[str, Verdict]) -> Verdict:
     """Return the verdict over all CSFs, and a headline that says it."""
     by_state: dict[CsfState, list[str]] = {"aligned": [], "at_risk": [], "concern": [], "unknown": []}
@@ -170,20 +197,14 @@ def overall(catalogue: Catalogue, verdicts: Mapping[str, Verdict]) -> Verdict:
     known = len(verdicts) - len(by_state["unknown"])
     if known * 2 < len(verdicts) or not known:
         few = f"only {words.number(known)} of {words.number(len(verdicts))} success factors can be judged"
-        return Verdict("unknown", f"Too little is known: {few}.")
+        return Verdict("unknown", f"Too little is known: {'; '.join([few, *_named(by_state, 'aligned')])}.")
     if len(by_state["concern"]) >= MANY * known:
         state: CsfState = "concern"
     else:
         state = "at_risk" if by_state["concern"] or by_state["at_risk"] else "aligned"
-    parts = [f"{words.number(len(by_state['aligned']))} of {words.number(len(verdicts))} success factors are aligned"]
-    lower: tuple[tuple[CsfState, str], ...] = (
-        ("concern", "of concern"),
-        ("at_risk", "at risk"),
-        ("unknown", "unknown"),
-    )
-    parts += [f"{said}: {words.listing(by_state[key])}" for key, said in lower if by_state[key]]
+    parts = [f"{_how_many(len(by_state['aligned']), len(verdicts))} aligned", *_named(by_state, "unknown")]
     provisional = sum(v.provisional for v in verdicts.values())
     if provisional:
         rest = "verdict rests on little and is" if provisional == 1 else "verdicts rest on little and are"
         parts.append(f"{words.number(provisional)} {rest} provisional")
-    return Verdict(state, f"{'; '.join(parts)}.")
+    return Verdict(state, f"{_cap('; '.join(parts))}.")

@@ -7,6 +7,7 @@ and other units after a space that no line breaks at. What is not known is the w
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 UNKNOWN = "unknown"
@@ -91,11 +92,11 @@ def bound(value: float | None, unit: str, decimals: int) -> str:
 
 
 def difference(value: float | None, unit: str, decimals: int) -> str:
-    """Return a change in the KPI's unit with its sign; of percentages in points."""
+    """Return a change in the KPI's unit with its sign; of percentages and scales (5.2 of 7) in points."""
     if not is_known(value):
         return UNKNOWN
     text = number(value, decimals, signed=True)
-    return text + (NO_BREAK + "points" if unit == "%" else unit_after(unit))
+    return text + (NO_BREAK + "points" if unit == "%" or unit.startswith("points (") else unit_after(unit))
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
@@ -113,7 +114,12 @@ def share(value: float | None) -> str:
         return "99.9%"
     if 0 < value < 0.001:
         return "under 0.1%"
-    return number(100 * value, 0 if value in {0.0, 1.0} else 1) + "%"
+    return number(100 * value, 1).removesuffix(".0") + "%"
+
+
+def score(value: float | None) -> str:
+    """Return a score of 100 without decimals; it is 100 only where nothing is short of its target."""
+    return number(math.floor(value) if value is not None and 99 < value < 100 else value)
 
 
 def month(text: str) -> str:
@@ -129,6 +135,27 @@ def short_month(text: str) -> str:
     """Return ``2026-10`` as ``Oct 2026``."""
     name, _, year = month(text).partition(" ")
     return f"{name[:3]} {year}" if year else text
+
+
+def periods(months: Sequence[str]) -> str:
+    """Return months in order, three and more that follow each other as one: ``July to October 2026 and December 2026``."""
+    runs: list[list[str]] = []
+    for text in months:
+        if runs and _index(text) == _index(runs[-1][-1]) + 1:
+            runs[-1].append(text)
+        else:
+            runs.append([text])
+    return listing([said for run in runs for said in ([_span(run)] if len(run) > 2 else map(month, run))])
+
+
+def _index(text: str) -> int:
+    return int(text[:4]) * 12 + int(text[5:7])
+
+
+def _span(run: Sequence[str]) -> str:
+    first, last = run[0], run[-1]
+    begins = month(first) if first[:4] != last[:4] else _MONTHS[int(first[5:7]) - 1]
+    return f"{begins} to {month(last)}"
 
 
 def moment(text: str | None) -> str:
@@ -148,6 +175,12 @@ def count(amount: int, one: str, many: str | None = None) -> str:
     return f"{number(amount)} {one if amount == 1 else many or one + 's'}"
 
 
+def inside(name: str) -> str:
+    """Return a KPI's name as it stands inside a sentence: lower case, unless its first word is an abbreviation."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]
+
+
 def listing(names: list[str]) -> str:
-    """Return ``a, b and c``."""
-    return names[0] if len(names) == 1 else " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    """Return ``a, b and c``; semicolons part what has commas of its own."""
+    apart = "; " if any(", " in name for name in names) else ", "
+    return names[0] if len(names) == 1 else " and ".join(filter(None, (apart.join(names[:-1]), *names[-1:])))

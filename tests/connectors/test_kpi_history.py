@@ -62,11 +62,28 @@ def test_columns_stand_in_any_order_between_any_marks_with_or_without_a_byte_ord
         ("2026-09,mttr,,\"1,5\"", "row 1: value is '1,5'; it must be a number, like 12.5 (a mapping reads a decimal comma by `decimal: ','`)"),
         ("09/2026,mttr,,1", "row 1: month is '09/2026'; it must be a time of the format %Y-%m or %Y-%m-%d"),
         ("2999-01,mttr,,1", "row 1: month is '2999-01'; it is yet to come"),
+        ("2026-09,csat,,8120", "row 1: value is '8120.0'; Customer satisfaction cannot be above 100; bring it in the catalogue's unit, %"),
+        ("2026-09,data_accuracy,,100.2", "row 1: value is '100.2'; Data accuracy cannot be above 100; bring it in the catalogue's unit, %"),
+        ("2026-09,ces,,82", "row 1: value is '82.0'; Customer effort score cannot be above 7; bring it in the catalogue's unit, points (1-7)"),
+        ("2026-09,incidents,,-3", "row 1: value is '-3.0'; Incidents cannot be below 0; bring it in the catalogue's unit, incidents"),
     ],
 )  # fmt: skip
 def test_a_row_that_cannot_be_a_value_is_named(tmp_path, row, sentence):
     heard, bad, _ = read(tmp_path, f"month,kpi,scope,value\n{row}\n")
     assert (heard, bad) == ([], [sentence])
+
+
+def test_percentages_that_may_be_above_a_hundred_or_below_nothing_are_taken(tmp_path):
+    rows = [
+        "decision_uplift,,140",
+        "forecast_bias,,-120",
+        "forecast_accuracy,,-20",
+        "error_budget_remaining,,-572.5",
+        "nps,,-40",
+        "csat,,100",
+    ]
+    heard, bad, _ = read(tmp_path, "kpi,scope,value,month\n" + "".join(f"{row},2026-09\n" for row in rows))
+    assert (len(heard), bad) == (len(rows), [])
 
 
 def test_a_service_without_its_prefix_is_recognised():

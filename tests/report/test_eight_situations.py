@@ -152,7 +152,7 @@ def test_a_verdict_on_little_that_says_nothing_is_unknown() -> None:
 def test_the_headline_says_how_many_verdicts_are_provisional() -> None:
     sure, little = Verdict("aligned", "Sure."), Verdict("aligned", "Little.", provisional=True)
     names = list(CATALOGUE.csfs)
-    assert overall(CATALOGUE, dict.fromkeys(names, sure)).reason == "8 of 8 success factors are aligned."
+    assert overall(CATALOGUE, dict.fromkeys(names, sure)).reason == "All 8 success factors are aligned."
     mixed = dict.fromkeys(names, sure) | {names[0]: little, names[1]: little}
-    said = "8 of 8 success factors are aligned; 2 verdicts rest on little and are provisional."
+    said = "All 8 success factors are aligned; 2 verdicts rest on little and are provisional."
     assert overall(CATALOGUE, mixed) == ("aligned", said, False)

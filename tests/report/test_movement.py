@@ -162,7 +162,7 @@ def test_no_value_small_sample_and_low_coverage_are_unknown() -> None:
     )
     partly = msgspec.structs.replace(few, count=100, coverage=0.43)
     found = assess(kpi("csat"), [*values([*STABLE, 93])[:-1], partly])
-    assert (found.movement, found.movement_reason) == ("unknown", "Its sources delivered only 43.0% of the month.")
+    assert (found.movement, found.movement_reason) == ("unknown", "Its sources delivered only 43% of the month.")
 
 
 def test_another_definition_cuts_the_history() -> None:
@@ -187,7 +187,7 @@ def test_a_count_of_a_part_of_a_month_is_not_compared_with_whole_months() -> Non
     running = [*history[:-1], msgspec.structs.replace(history[-1], state="to_date", elapsed=0.55)]
     found = assess(kpi("incidents"), running)
     assert (found.movement, found.signals) == ("unknown", [])
-    assert found.movement_reason == "55.0% of the month has passed; only whole months are compared."
+    assert found.movement_reason == "55% of the month has passed; only whole months are compared."
     beyond = [*running[:-1], msgspec.structs.replace(running[-1], value=160.0, numerator=160.0, count=160)]
     assert assess(kpi("incidents"), beyond).movement == "worsened", "what is beyond the limit already stays so"
 
@@ -198,7 +198,7 @@ def test_a_share_of_a_running_month_is_compared_from_half_a_month_on() -> None:
     assert assess(kpi("csat"), [*history[:-1], late]).movement == "improved"
     early_said = assess(kpi("csat"), [*history[:-1], early])
     assert early_said.movement == "unknown"
-    assert early_said.movement_reason == "30.0% of the month has passed; half of it is needed to compare."
+    assert early_said.movement_reason == "30% of the month has passed; half of it is needed to compare."
 
 
 # -- trend -----------------------------------------------------------------------------------------------------------

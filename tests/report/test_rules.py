@@ -84,7 +84,7 @@ def test_nothing_is_said_where_nothing_is_known() -> None:
 def test_a_part_of_a_sentence_whose_figure_is_unknown_is_left_out() -> None:
     given = {"outages": {"value": 9, "previous": 2, "movement": "worsened"}}
     said = findings({"kpis": given})["reliability"]
-    assert said[0].sentence == "Outages rose from 2 to 9 (target 2)."
+    assert said[0].sentence == "Outages rose from 2 to 9 (target 2, missed)."
 
 
 def test_bad_findings_come_first_and_single_kpis_last() -> None:

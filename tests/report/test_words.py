@@ -33,6 +33,11 @@ def test_units_stay_with_their_number() -> None:
     assert words.bound(99.9, "%", 3) == "99.9%"
     assert words.bound(100, "incidents", 0) == "100"
     assert words.difference(-1.25, "%", 1) == f"\u22121.2{N}points"
+    assert words.difference(0.29, "points (1-7)", 2) == f"+0.29{N}points"
+
+
+def test_a_score_is_100_only_where_nothing_is_short() -> None:
+    assert [words.score(s) for s in (99.84, 100.0, 98.6, None)] == ["99", "100", "99", "unknown"]
 
 
 def test_months_and_moments() -> None:
@@ -51,3 +56,10 @@ def test_lists() -> None:
     assert words.listing([]) == ""
     assert words.count(1, "service") == "1 service"
     assert words.count(1200, "service") == "1,200 services"
+    assert words.listing(["a (1, x)", "b", "c"]) == "a (1, x); b and c"
+
+
+def test_months_that_follow_each_other_are_one_period() -> None:
+    assert words.periods(["2026-07", "2026-08", "2026-09", "2026-11"]) == "July to September 2026 and November 2026"
+    assert words.periods(["2025-11", "2025-12", "2026-01"]) == "November 2025 to January 2026"
+    assert words.periods(["2026-07", "2026-08"]) == "July 2026 and August 2026"
