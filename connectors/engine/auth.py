@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import httpx2
 
 from connectors.engine.aws import AwsSignature
-from connectors.engine.declaration import (
+from connectors.engine.declared_auth import (
     Auth,
     AwsSigned,
     Basic,

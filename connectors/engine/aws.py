@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, quote
 
 import httpx2
 
-from connectors.engine.declaration import AwsSigned
+from connectors.engine.declared_auth import AwsSigned
 from pipeline.errors import ConfigError, SourceRefused
 
 #: What is signed besides the host: other headers may be changed on the way.

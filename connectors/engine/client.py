@@ -11,10 +11,10 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
-import msgspec
 import stamina
 
 from connectors.engine import retry
+from connectors.engine.bodies import decoded
 from connectors.engine.declaration import RateLimit
 from connectors.engine.secrets import Secrets
 from connectors.engine.stats import Stats
@@ -25,6 +25,7 @@ LARGEST_ANSWER = 64 * 2**20
 _ATTEMPTS = 6
 _SHOWN = 200
 _AGENT = "csf-pulse"
+_CALLED = {"json": "JSON", "ndjson": "JSON by lines", "csv": "CSV", "xml": "XML", "metrics": "Prometheus text"}
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Call:
     query: dict[str, str] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     body: dict[str, Any] | None = None
+    form: dict[str, str] | None = None
+    answers: str = "json"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a source answered: JSON, headers, and the address that was asked."""
+    """What a source answered: the body as objects, headers, and the address that was asked."""
 
     body: Any
     headers: httpx2.Headers
@@ -91,6 +94,10 @@ class Client:
         """Release the connections."""
         self._http.close()
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long, or until the connector is to stop."""
+        self._pause(seconds)
+
     def address(self, path: str) -> str:
         """Return a path below the base as an address.
 
@@ -138,7 +145,7 @@ class Client:
         started = time.monotonic()
         try:
             with self._http.stream(
-                call.method, call.url, params=call.query or None, headers=call.headers, json=call.body
+                call.method, call.url, params=call.query or None, headers=call.headers, json=call.body, data=call.form
             ) as answer:
                 raw = self._whole(answer, where, started)
         except httpx2.TransportError as e:
@@ -155,9 +162,10 @@ class Client:
             raise self._refusal(where, answer, text)
         self._rest(answer)
         try:
-            return Answer(msgspec.json.decode(raw) if raw.strip() else None, answer.headers, str(answer.url))
-        except (msgspec.DecodeError, UnicodeError, RecursionError) as e:
-            raise ServiceUnavailable(f"{where}: answers with what is no JSON ({e}): {self._shown(text)}") from None
+            return Answer(decoded(raw, call.answers), answer.headers, str(answer.url))
+        except (ValueError, RecursionError) as e:
+            said = f"{where}: answers with what is no {_CALLED[call.answers]} ({e}): {self._shown(text)}"
+            raise ServiceUnavailable(said) from None
 
     def _whole(self, answer: httpx2.Response, where: str, started: float) -> bytes:
         """Return the body, read within the time-out as a whole: a source that drips does not answer."""

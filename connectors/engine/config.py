@@ -13,7 +13,8 @@ import httpx2
 import msgspec
 
 from connectors.engine.auth import NO_SECRETS, needed, way_in
-from connectors.engine.declaration import Auth, Declaration, Option, Snapshot, Stream
+from connectors.engine.declaration import Declaration, Option, Snapshot, Stream
+from connectors.engine.declared_auth import Auth
 from connectors.engine.load import check_zone, load_declaration, mapping_of
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret

@@ -2,7 +2,7 @@
 
 Texts may hold ``{option:name}``, filled once from the configuration, and requests ``{name}``, filled for every request:
 ``since``, ``until`` (also in the ``forms`` of the window), ``length`` (seconds between them), ``time`` and ``id`` (the last
-record of a keyset), ``each`` names and what was asked for at the start.
+record of a keyset), ``each`` names, what was asked for at the start, and columns of ``parents`` as ``{parent:path}``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from connectors.engine.declared_auth import Auth
+from connectors.engine.declared_requests import Also, Job, OnePage, Paginator, Parents, Request
 from connectors.mapping.model import When
 
 
@@ -28,125 +30,6 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     default: str | list[str] | None = None
     example: str = ""
     many: bool = False
-
-
-class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One HTTP request.
-
-    Attributes:
-        path: below the base address.
-        method: GET or POST.
-        query: parameters of the address.
-        headers: further headers.
-        body: of a POST, sent as JSON.
-    """
-
-    path: str
-    method: Literal["GET", "POST"] = "GET"
-    query: dict[str, str] = {}
-    headers: dict[str, str] = {}
-    body: dict[str, Any] | None = None
-
-
-class OnePage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="none"):
-    """Everything is in one answer."""
-
-
-class Offset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="offset"):
-    """Pages by the number of records before them; ends where ``more`` or ``total`` say so, or at an empty page.
-
-    Attributes:
-        offset, limit: the parameters' names.
-        size: records of a page that are asked for.
-        more: path of a flag in the body: there are more.
-        total: path of the number of all records in the body.
-        most: the vendor refuses an offset beyond this many records.
-    """
-
-    offset: str = "offset"
-    limit: str = "limit"
-    size: int = 100
-    more: str | None = None
-    total: str | None = None
-    most: int | None = None
-
-
-class PageNumber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="page"):
-    """Pages by their number; ends after ``pages``, or at an empty page.
-
-    Attributes:
-        page, limit: the parameters' names.
-        size: records of a page that are asked for.
-        first: the first page's number.
-        pages: path of the number of pages in the body.
-    """
-
-    page: str = "page"
-    limit: str = "per_page"
-    size: int = 100
-    first: int = 1
-    pages: str | None = None
-
-
-class LinkHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="link"):
-    """The header ``Link`` names the next page (``rel="next"``); ends where it does not."""
-
-    limit: str = "per_page"
-    size: int = 100
-
-
-class NextUrl(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="next"):
-    """The body holds the address of the next page at ``path``; ends where it is empty.
-
-    Attributes:
-        path: where the address is.
-        parameter: of the address only this parameter is taken, all else stays as in the first request: for sources
-            whose address forgets the filters.
-        limit: the parameter for the size of a page.
-        size: records of a page that are asked for.
-    """
-
-    path: str
-    parameter: str | None = None
-    limit: str | None = None
-    size: int = 100
-
-
-class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="token"):
-    """The body holds a token for the next page at ``path``; ends where it is empty, or ``last`` is true.
-
-    Attributes:
-        path: where the token is.
-        token: the parameter that takes it: of the query, or of the body of a POST.
-        last: path of a flag in the body: this was the last page.
-        limit: the parameter for the size of a page.
-        size: records of a page that are asked for.
-    """
-
-    path: str
-    token: str
-    last: str | None = None
-    limit: str | None = None
-    size: int = 100
-
-
-class AfterLast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="last"):
-    """The next page is what follows the last record: its column goes into a parameter; ends at an empty page.
-
-    Attributes:
-        path: the column of the last record.
-        token: the parameter that takes it: of the query, or of the body of a POST.
-        limit: the parameter for the size of a page.
-        size: records of a page that are asked for.
-    """
-
-    path: str
-    token: str
-    limit: str | None = None
-    size: int = 100
-
-
-Paginator = OnePage | Offset | PageNumber | LinkHeader | NextUrl | Token | AfterLast
 
 
 class TooMany(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -208,24 +91,20 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """The source shows what is there now; every poll reads all of it.
 
     Records have the column ``polled_at``, the time of the poll, for states that no time of the source belongs to.
+
+    Attributes:
+        changes: columns: a record counts only where one of them differs from the poll before. What they were is its
+            column ``before``, absent where it is seen for the first time, and ``moved`` says ``up`` or ``down`` where the
+            first of them is a number; one that is gone counts once more, as it was
+            last seen, with ``gone: true``.
+        most: entities of which the last state is kept.
     """
+
+    changes: list[str] = []
+    most: int = 2000
 
 
 Cursor = Window | Keyset | Snapshot
-
-
-class Also(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A further request a record, whose records are put into it.
-
-    Attributes:
-        request: may name columns of the record as ``{record:path}``.
-        records: where the array is in its answer; "": the answer itself.
-        only: records of which all hold.
-    """
-
-    request: Request
-    records: str = ""
-    only: list[When] = []
 
 
 class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -288,6 +167,8 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         join: a file whose rows say what of the records is the organisation's.
         also: name → further request a record.
         folds: name → what is made of a list in the record.
+        parents: what the records belong to: the request is made for each.
+        job: an export that has to be made before the request fetches it.
         paginator, cursor: how pages and polls follow one another.
         id: columns that name the entity, check or sample.
         version: columns that name its version; where there are none, what is said of it.
@@ -309,6 +190,8 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     join: Join | None = None
     also: dict[str, Also] = {}
     folds: dict[str, Fold] = {}
+    parents: Parents | None = None
+    job: Job | None = None
     paginator: Paginator = OnePage()
     cursor: Cursor
     id: list[str]
@@ -317,79 +200,6 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     unfinished: Unfinished | None = None
     permissions: list[str] = []
     mapping: dict[str, Any]
-
-
-class NoAuth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="none"):
-    """No credentials."""
-
-
-class Basic(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="basic"):
-    """``username`` and ``password`` of the configuration."""
-
-
-class Bearer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="bearer"):
-    """``token`` of the configuration, as ``Authorization: Bearer``; from a file, it is read for every request."""
-
-
-class HeaderAuth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="header"):
-    """Headers that hold secrets, each named in braces: ``Authorization: "Token token={token}"``."""
-
-    headers: dict[str, str]
-
-
-class ParameterAuth(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="parameter"
-):
-    """Parameters that hold secrets, each named in braces: ``api_key: "{key}"``; of a form where one is sent, else of the query."""
-
-    parameters: dict[str, str]
-
-
-class OAuth2(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="oauth2"):
-    """OAuth 2: ``client_id`` and ``client_secret`` for a token; with ``refresh_token`` in the configuration by that.
-
-    Attributes:
-        token_url: where tokens are given.
-        scope: what is asked for.
-        parameters: further fields of the request.
-        client: how the client names itself: in the ``body`` of the request, or by ``basic``.
-    """
-
-    token_url: str
-    scope: str = ""
-    parameters: dict[str, str] = {}
-    client: Literal["body", "basic"] = "body"
-
-
-class GitHubApp(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="github_app"
-):
-    """A GitHub App: ``app_id``, ``installation_id`` and ``private_key`` of the configuration; ``address``: of the API."""
-
-    address: str
-
-
-class GoogleAccount(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="google"
-):
-    """A service account of Google: ``service_account`` of the configuration is its key file; ``scope``: what is asked for."""
-
-    scope: str
-
-
-class AwsSigned(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="aws"):
-    """Signature Version 4 of AWS, by ``access_key_id`` and ``secret_access_key`` (maybe ``session_token``), or a role.
-
-    Attributes:
-        service: as AWS calls it in signatures, such as autoscaling.
-        region: of the service.
-    """
-
-    service: str
-    region: str
-
-
-Auth = NoAuth | Basic | Bearer | HeaderAuth | ParameterAuth | OAuth2 | GitHubApp | GoogleAccount | AwsSigned
 
 
 class RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from connectors.engine.declaration import Declaration, Keyset, Request, Snapshot, Stream, Window
+from connectors.engine.declaration import Declaration, Keyset, Snapshot, Stream, Window
+from connectors.engine.declared_requests import Request, named
 from connectors.engine.reading import converted
 from connectors.engine.texts import places, with_options
 from connectors.mapping.load import read_mapping
@@ -98,9 +99,7 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
             check_zone(stream.cursor.zone, f"{where}: cursor.zone")
         case Snapshot():
             pass
-    _check_places(stream.request, known, f"{where}: request")
-    for name, also in stream.also.items():
-        _check_places(also.request, known, f"{where}: also.{name}")
+    _check_requests(stream, known, where)
     mapping = mapping_of(stream, shown, where)
     entities = {e.type in REPLACING_TYPES for e in mapping.events}
     if len(entities) > 1:
@@ -109,9 +108,30 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
         raise ConfigError(f"{where}: version: events that add up need an identity")
 
 
-def _check_places(request: Request, known: set[str], where: str) -> None:
-    named = places([request.path, dict(request.query), dict(request.headers), request.body])
-    strange = sorted(n for n in named if not n.startswith(("option:", "record:")) and n not in known)
+def _check_requests(stream: Stream, known: set[str], where: str) -> None:
+    """Let pass requests in which every place has something to fill it."""
+    whole = set(known)
+    of: tuple[str, ...] = ("option:",)
+    if stream.parents is not None:
+        if isinstance(stream.cursor, Keyset):
+            raise ConfigError(f"{where}: parents: each would need a place of its own in a keyset; use a window")
+        _check_places(stream.parents.request, known - _PER_WINDOW, of, f"{where}: parents")
+        of = ("option:", "parent:")
+    if stream.job is not None:
+        _check_places(stream.job.start, known, of, f"{where}: job.start")
+        _check_places(stream.job.status, {*known, "job"}, of, f"{where}: job.status")
+        whole |= {"job", *stream.job.give}
+    _check_places(stream.request, whole, of, f"{where}: request")
+    for name, also in stream.also.items():
+        _check_places(also.request, known, ("option:", "record:"), f"{where}: also.{name}")
+    if stream.unfinished is not None:
+        _check_places(
+            stream.unfinished.request, known - _PER_WINDOW - _PER_KEYSET, ("option:", "record:"), f"{where}: unfinished"
+        )
+
+
+def _check_places(request: Request, known: set[str], of: tuple[str, ...], where: str) -> None:
+    strange = sorted(n for n in named(request) if not n.startswith(of) and n not in known)
     if strange:
         raise ConfigError(f"{where}: there is nothing for {{{strange[0]}}}; there is: {', '.join(sorted(known))}")
 

@@ -9,7 +9,16 @@ from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from connectors.engine.client import Answer, Call, CutOff
-from connectors.engine.declaration import AfterLast, LinkHeader, NextUrl, Offset, OnePage, PageNumber, Paginator, Token
+from connectors.engine.declared_requests import (
+    AfterLast,
+    LinkHeader,
+    NextUrl,
+    Offset,
+    OnePage,
+    PageNumber,
+    Paginator,
+    Token,
+)
 from connectors.mapping.fields import field_at
 from pipeline.errors import SourceRefused
 
@@ -47,12 +56,22 @@ def pages(first: Call, paginator: Paginator, ask: Ask, records: Records) -> Iter
 
 
 def with_parameter(call: Call, name: str | None, value: object) -> Call:
-    """Return a call with a parameter: of the query, or of the body where it has one."""
+    """Return a call with a parameter: of the query, or of the body or form where it has one."""
     if name is None:
         return call
     if call.body is not None:
-        return replace(call, body={**call.body, name: value})
+        return replace(call, body=_put(call.body, name, value))
+    if call.form is not None:
+        return replace(call, form={**call.form, name: str(value)})
     return replace(call, query={**call.query, name: str(value)})
+
+
+def _put(body: dict[str, Any], path: str, value: object) -> dict[str, Any]:
+    """Return a body with a value at a path, as far as the objects on it are there."""
+    head, _, rest = path.partition(".")
+    if rest and isinstance(body.get(head), dict):
+        return {**body, head: _put(body[head], rest, value)}
+    return {**body, path: value}
 
 
 def value_at(body: Any, path: str) -> Any:
@@ -151,6 +170,8 @@ def _token(first: Call, p: Token) -> tuple[Call, Turn]:
     def turn(answer: Answer, _found: list[Any]) -> Call | None:
         token = value_at(answer.body, p.path)
         if not token or (p.last is not None and value_at(answer.body, p.last)):
+            return None
+        if p.more is not None and not value_at(answer.body, p.more):
             return None
         return with_parameter(first, p.token, token)
 

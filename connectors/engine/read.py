@@ -11,18 +11,20 @@ from typing import Any, Protocol
 
 import msgspec
 
-from connectors.engine.client import Answer, Call, Client, CutOff
+from connectors.engine.asking import Asking
+from connectors.engine.client import Client, CutOff
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import Place, before, kept, whole_seconds
-from connectors.engine.declaration import Keyset, Request, Snapshot, TooMany, Window
+from connectors.engine.declaration import Keyset, Snapshot, Window
+from connectors.engine.differences import Differences
 from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
-from connectors.engine.paginate import pages, value_at
-from connectors.engine.records import Record, RecordMapper, exploded, folded, holds
+from connectors.engine.paginate import value_at
+from connectors.engine.records import Record, RecordMapper, exploded, folded
 from connectors.engine.stats import Stats
-from connectors.engine.texts import filled, places, time_text
+from connectors.engine.texts import filled, time_text
 from connectors.mapping.events import MappedEvent
-from connectors.mapping.fields import field_at, picked
+from connectors.mapping.fields import field_at
 from connectors.mapping.values import BadValue, time_reader
 from pipeline.errors import SourceRefused
 from pipeline.events.envelope import OutEvent
@@ -84,27 +86,30 @@ class StreamReader:
         reading: which.
         around: client, sink, clock.
         place: where it stands.
-        open_entities: entities that are asked for again.
+        known: what is kept of its entities: unfinished ones, and last states of a snapshot.
         given: what the source was asked at the start.
     """
 
     def __init__(
         self, connector: Connector, reading: Reading, around: Surroundings, place: Place,
-        open_entities: OpenEntities, given: dict[str, str] | None = None,
+        known: dict[str, dict[str, Any]], given: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.reading, self.place = reading, place
-        self._around, self._open = around, open_entities
+        self._around = around
         self._source, self._timeout = connector.source, connector.entry.timeout_s
         self._given = {**reading.given, **(given or {})}
-        #: what the request of the moment was given: further requests for a record may ask for the same window
-        self._asked: dict[str, Any] = self._given
         self.mapper = RecordMapper(reading, connector.entry, connector.source)
         self._joined = Joined(reading.stream.join, reading.mapping)
         self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._waiting: list[MappedEvent] = []
-        self._doubted: set[str] = set()
         self._told: set[str] = set()
         self.cursor = f"{connector.source}/{reading.name}"
+        stream = reading.stream
+        self._asking = Asking(stream, around.client, around.alive, self._given, self.cursor)
+        self._open = OpenEntities(stream.unfinished, _named(known, "open:"))
+        self._differences: Differences | None = None
+        if isinstance(stream.cursor, Snapshot) and stream.cursor.changes:
+            self._differences = Differences(stream.cursor, stream.id, self.mapper.columns, _named(known, "seen:"))
 
     def poll(self) -> None:
         """Read what is new, to the end.
@@ -114,6 +119,7 @@ class StreamReader:
             SourceRefused: the source refuses.
         """
         self._joined.begin()
+        self._asking.begin()
         match self.reading.stream.cursor:
             case Window() as window:
                 self._windows(window)
@@ -162,10 +168,13 @@ class StreamReader:
         }
         for name, form in cursor.forms.items():
             given |= {f"since_{name}": time_text(start, form, zone), f"until_{name}": time_text(until, form, zone)}
-        self._asked = given
+        for pages in self._asking.records(given, cursor.too_many):
+            self._pages_of_window(cursor, pages, start)
+
+    def _pages_of_window(self, cursor: Window, pages: Iterator[list[Any]], start: datetime) -> None:
         most = cursor.too_many.rows if cursor.too_many else None
         rows = 0
-        for records in self._pages(self._call(self.reading.stream.request, given), cursor.too_many):
+        for records in pages:
             rows += len(records)
             older = self._older(records, cursor.newest_first, start)
             self._take(records if older is None else records[:older])
@@ -208,15 +217,15 @@ class StreamReader:
             **self._given, "time": self.place.time or start, "id": self.place.id,
             "until": time_text(end, cursor.format, cursor.zone),
         }  # fmt: skip
-        self._asked = given
         request = self.reading.stream.request
         if ties:
             request = msgspec.structs.replace(request, query={**request.query, **cursor.ties})
         records: list[Record] = []
-        for page in self._pages(self._call(request, given), None):  # an empty page may be one that rights emptied
-            records = [r for r in page if isinstance(r, dict)]
-            if records:
-                break
+        for pages in self._asking.records(given, request=request):
+            for page in pages:  # an empty one may be one that rights emptied
+                records = [r for r in page if isinstance(r, dict)]
+                if records:
+                    break
         if not records:
             return []
         self._in_order(cursor, records, given["time"])
@@ -249,114 +258,69 @@ class StreamReader:
 
     def _snapshot(self) -> None:
         now = whole_seconds(self._around.clock())
+        if self._differences is not None:
+            self._take(list(self._differences.untold(self.place.until)), whole=True)
         if self.place.until == self.place.first:  # what was before the first look nobody knows
             self.place = msgspec.structs.replace(self.place, until=now, first=now)
-        left = 0
-        try:
-            for records in self._pages(self._call(self.reading.stream.request, self._given), None):
-                self._take([{"polled_at": now.isoformat(), **r} if isinstance(r, dict) else r for r in records])
-        except CutOff as e:
-            left = e.left
+        left = self._look(now) if self._differences is None else self._compare(self._differences, now)
         self._advance(msgspec.structs.replace(self.place, until=max(now, self.place.until)), left)
 
-    # -- requests --------------------------------------------------------------------------------------------------
+    def _look(self, now: datetime) -> int:
+        """Take all that is shown; return how many records are known to be missing."""
+        try:
+            for pages in self._asking.records({}):
+                for records in pages:
+                    self._take([{"polled_at": now.isoformat(), **r} if isinstance(r, dict) else r for r in records])
+        except CutOff as e:
+            return e.left
+        return 0
 
-    def _call(self, request: Request, given: dict[str, Any]) -> Call:
-        where = self.cursor
-        return Call(
-            self._around.client.address(filled(request.path, given, where)), request.method,
-            {k: str(v) for k, v in filled(dict(request.query), given, where).items()},
-            filled(dict(request.headers), given, where), filled(request.body, given, where),
-        )  # fmt: skip
-
-    def _ask(self, call: Call, too_many: TooMany | None = None) -> Answer:
-        self._around.alive()
-        self._around.client.address(call.url)
-
-        def cut_off(status: int, text: str) -> bool:
-            return too_many is not None and status == too_many.status and too_many.says.lower() in text.lower()
-
-        return self._around.client.ask(call, cut_off)
-
-    def _pages(self, first: Call, too_many: TooMany | None) -> Iterator[list[Any]]:
-        stream = self.reading.stream
-        return pages(
-            first, stream.paginator, lambda call: self._ask(call, too_many), lambda a: self._records(a, stream.records)
-        )
-
-    def _records(self, answer: Answer, path: str) -> list[Any]:
-        found = answer.body if not path else value_at(answer.body, path)
-        self._doubt(answer)
-        if isinstance(found, list):
-            return self._named(found, answer)
-        if found is None and self.reading.stream.omits_empty and isinstance(answer.body, dict):
-            return []
-        where = f"'{path}'" if path else "a list"
-        keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
-        raise SourceRefused(
-            f"{self.cursor}: the answer has no {where} to hold the records; it has: {keys or 'nothing'}"
-        )
-
-    def _doubt(self, answer: Answer) -> None:
-        """Note where an answer says itself that it is not the whole truth."""
-        for path, meaning in self.reading.stream.doubts.items():
-            if value_at(answer.body, path):
-                self._doubted.add(meaning)
-
-    def _named(self, rows: list[Any], answer: Answer) -> list[Any]:
-        """Return rows of values as records, where the answer names its columns apart."""
-        path = self.reading.stream.columns
-        if path is None:
-            return rows
-        names = value_at(answer.body, path)
-        if not isinstance(names, list):
-            raise SourceRefused(f"{self.cursor}: the answer has no list '{path}' that names the columns")
-        return [
-            dict(zip(map(str, names), row, strict=False)) if isinstance(row, list) and len(row) == len(names) else row
-            for row in rows
-        ]
+    def _compare(self, differences: Differences, now: datetime) -> int:
+        """Take what differs from the last poll, kept before it is told; return how many records are known to be missing."""
+        shown: list[Record] = []
+        left = 0
+        try:
+            for pages in self._asking.records({}):
+                for records in pages:
+                    whole = [
+                        folded(self._asking.completed(r), self.reading.stream.folds)
+                        for r in records
+                        if isinstance(r, dict)
+                    ]
+                    shown += self._joined.records(exploded(whole, self.reading.stream.explode))
+        except CutOff as e:
+            left = e.left
+        changed = differences.changed(shown, now, whole=not left)
+        self._keep_entities(differences.changes())
+        self._take(changed, whole=True)
+        return left
 
     # -- records ---------------------------------------------------------------------------------------------------
 
-    def _take(self, records: list[Any]) -> None:
-        """Make the events of records and hand those that are new to the sink."""
+    def _take(self, records: list[Any], *, whole: bool = False) -> None:
+        """Make the events of records and hand those that are new to the sink; ``whole``: nothing more is to be asked."""
         for record in records:
             if not isinstance(record, dict):
                 self._refuse(record, BadValue("record", record, "it must be a JSON object"))
-                continue
-            self._take_one(record)
+            elif whole:
+                self._tell(record)
+            else:
+                self._take_one(record)
         self._deliver()
 
     def _take_one(self, record: Record) -> None:
         try:
-            whole = folded(self._completed(record), self.reading.stream.folds)
+            whole = folded(self._asking.completed(record), self.reading.stream.folds)
         except BadValue as e:
             self._refuse(record, e)
             return
         self._open.note(whole)
         for each in self._joined.records(exploded([whole], self.reading.stream.explode)):
-            for event in self.mapper.events(each, lambda why, each=each: self._refuse(each, why)):  # type: ignore[misc]
-                self._send(event)
+            self._tell(each)
 
-    def _completed(self, record: Record) -> Record:
-        """Return a record with what further requests say of it."""
-        for name, also in self.reading.stream.also.items():
-            call = self._call(also.request, {**self._asked, **self._of_record(also.request, record)})
-            answer = self._ask(call)
-            found = (
-                [answer.body]
-                if isinstance(answer.body, dict) and not also.records
-                else self._records(answer, also.records)
-            )
-            only = [r for r in found if isinstance(r, dict) and holds(also.only, r)]
-            record = {**record, name: only}
-        return record
-
-    def _of_record(self, request: Request, record: Record) -> dict[str, str]:
-        names = places([request.path, dict(request.query), request.body])
-        columns = {n: n.removeprefix("record:") for n in names if n.startswith("record:")}
-        row = picked(record, columns.values())
-        return {name: str(row[column]) for name, column in columns.items()}
+    def _tell(self, record: Record) -> None:
+        for event in self.mapper.events(record, lambda why: self._refuse(record, why)):
+            self._send(event)
 
     def _refuse(self, record: Any, why: BadValue) -> None:
         self._around.stats.refused(self.reading.name)
@@ -413,13 +377,13 @@ class StreamReader:
                 f"{self.cursor}: a limit of the source hides {left} or more records; {_spoken(since or self.place.until, place.until)} "
                 "counts as not covered"
             )
-        for meaning in sorted(self._doubted - self._told):
+        doubted = self._asking.doubted()
+        for meaning in sorted(doubted - self._told):
             span = _spoken(since or self.place.until, place.until)
             self._around.complain(f"{self.cursor}: {meaning}; {span} counts as not covered, and so on while it lasts")
-        self._told = set(self._doubted)
+        self._told = doubted
         if place.until > self.place.until:
-            self._say_polled(self.place.until, place.until, left, whole=not (left or self._doubted))
-        self._doubted.clear()
+            self._say_polled(self.place.until, place.until, left, whole=not (left or doubted))
         self._keep(place)
 
     def _say_polled(self, start: datetime, until: datetime, left: int, *, whole: bool) -> None:
@@ -438,10 +402,14 @@ class StreamReader:
             )  # fmt: skip
             self._around.sink.send(_CONTROL, event, key=self.cursor)
 
+    def _keep_entities(self, changes: dict[str, Any]) -> None:
+        for name, value in changes.items():
+            self._around.sink.keep(f"{self.cursor}|{name}", value)
+        self._around.sink.flush()
+
     def _keep(self, place: Place) -> None:
         self._around.sink.flush()
-        for name, value in self._open.changes().items():
-            self._around.sink.keep(f"{self.cursor}|{name}", value)
+        self._keep_entities(self._open.changes())
         self._around.sink.keep(self.cursor, kept(place))
         self._around.sink.flush()
         self.place = place
@@ -452,9 +420,9 @@ class StreamReader:
         if unfinished is None:
             return
         for record in self._open.old():
-            call = self._call(unfinished.request, {**self._given, **self._of_record(unfinished.request, record)})
+            given = {**self._given, **self._asking.of_record(unfinished.request, record)}
             try:
-                answer = self._ask(call)
+                answer = self._asking.ask(self._asking.call(unfinished.request, given))
             except SourceRefused as e:
                 if " answers 404" not in str(e) and " answers 410" not in str(e):
                     raise
@@ -475,6 +443,11 @@ class StreamReader:
 
 def _spoken(since: datetime, until: datetime) -> str:
     return f"{since:%Y-%m-%d %H:%M:%S} to {until:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _named(known: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
+    """Return what is kept of one kind."""
+    return {name: value for name, value in known.items() if name.startswith(kind)}
 
 
 def hash_of(raw: bytes) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from connectors.engine.config import Entry, Reading
-from connectors.engine.declaration import Fold
+from connectors.engine.declaration import Fold, Snapshot
 from connectors.engine.load import REPLACING_TYPES
 from connectors.mapping.conditions import condition
 from connectors.mapping.events import CompiledEvent, Fact, MappedEvent, compile_event, fact_of, written
@@ -41,7 +41,10 @@ class RecordMapper:
         self._team = entry.team or mapping.team
         self._events: list[CompiledEvent] = [compile_event(e, mapping, reading.given) for e in mapping.events]
         needed, optional = columns_of(mapping)
-        self._columns = sorted(needed | optional)
+        self.columns = sorted(needed | optional)
+        compared = isinstance(reading.stream.cursor, Snapshot) and reading.stream.cursor.changes
+        #: a change that is seen by comparing is dated by the poll that saw it
+        self._version = reading.stream.version or (["polled_at"] if compared else [])
         self.types = sorted({e.type for e in mapping.events})
         self.entities = all(t in REPLACING_TYPES for t in self.types)
         #: vendor ids that the configuration does not name, with how often they came
@@ -49,7 +52,7 @@ class RecordMapper:
 
     def events(self, record: Record, refuse: Callable[[BadValue], None]) -> Iterator[MappedEvent]:
         """Yield the events of a record; ``refuse`` is told where it is none."""
-        row = picked(record, self._columns)
+        row = picked(record, self.columns)
         for index, compiled in enumerate(self._events):
             if not compiled.counts(row):
                 continue
@@ -74,7 +77,7 @@ class RecordMapper:
         return [str(value) for value in found.values()]
 
     def _ident(self, record: Record, entity: list[str], index: int, fact: Fact) -> str:
-        version: list[Any] = [picked(record, [name])[name] for name in self._stream.version]
+        version: list[Any] = [picked(record, [name])[name] for name in self._version]
         if not version and self.entities:
             version = [fact.at, fact.subject, fact.data, fact.sequence]
         return sha256(_encode([self._source, self._name, entity, version, index])).hexdigest()[:32]

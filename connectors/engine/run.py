@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from connectors.cursors import read_cursors
-from connectors.engine.client import Call, Client, Manners
+from connectors.engine.asking import call_of
+from connectors.engine.client import Client, Manners
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import place_from, rewound
-from connectors.engine.declaration import Request
-from connectors.engine.open_entities import OpenEntities
 from connectors.engine.paginate import value_at
 from connectors.engine.read import Sink, StreamReader, Surroundings
 from connectors.engine.share import Share
@@ -52,11 +51,12 @@ def asked(connector: Connector, client: Client) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name, ask in connector.declaration.ask.items():
-        request: Request = ask.request
-        answer = client.ask(Call(client.address(request.path), request.method, dict(request.query), body=request.body))
+        answer = client.ask(call_of(ask.request, client, {}, f"{connector.source}: ask.{name}"))
         value = value_at(answer.body, ask.take)
         if value is None:
-            raise SourceRefused(f"{client.address(request.path)}: does not say '{ask.take}', which is needed as {name}")
+            raise SourceRefused(
+                f"{client.address(ask.request.path)}: does not say '{ask.take}', which is needed as {name}"
+            )
         found[name] = str(value)
     return found
 
@@ -75,7 +75,7 @@ def reader_of(
     place = place_from(cursors.get(name), begin.replace(microsecond=0))
     prefix = f"{name}|"
     known = {key.removeprefix(prefix): value for key, value in cursors.items() if key.startswith(prefix)}
-    reader = StreamReader(connector, reading, around, place, OpenEntities(reading.stream.unfinished, known), given)
+    reader = StreamReader(connector, reading, around, place, known, given)
     if since is not None and name in cursors:
         reader.place = rewound(place, since, entities=reader.mapper.entities, stream=reading.name)
     return reader

@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from connectors.engine.declaration import GitHubApp, GoogleAccount, OAuth2
+from connectors.engine.declared_auth import GitHubApp, GoogleAccount, OAuth2
 from connectors.engine.retry import TRANSIENT
 from connectors.engine.secrets import Secrets, write_secret
 from pipeline.errors import ConfigError, SourceRefused

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from connectors.engine.declaration import Option, Request, Snapshot, Stream
+from connectors.engine.declaration import Option, Snapshot, Stream
+from connectors.engine.declared_requests import Request
 from connectors.mapping.model import When
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.engine.aws import AwsSignature
-from connectors.engine.declaration import AwsSigned
+from connectors.engine.declared_auth import AwsSigned
 from pipeline.errors import ConfigError, SourceRefused
 from tests.connectors.desk import DECLARATION
 from tests.connectors.pulling import on_bench

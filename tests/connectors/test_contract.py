@@ -21,7 +21,7 @@ import stamina
 import yaml
 
 from connectors.engine.config import Connector, load_entries, options_of, prepare
-from connectors.engine.declaration import HeaderAuth
+from connectors.engine.declared_auth import HeaderAuth
 from connectors.engine.load import load_declaration, shipped
 from connectors.engine.texts import with_options
 from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused

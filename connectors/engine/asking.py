@@ -1,0 +1,223 @@
+"""The questions of a stream: its requests filled in, asked page by page, and the records taken out of the answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from connectors.engine.client import Answer, Call, Client
+from connectors.engine.declaration import Stream, TooMany
+from connectors.engine.declared_requests import Job, OnePage, Paginator, Request, named
+from connectors.engine.paginate import pages, value_at
+from connectors.engine.records import Record, holds
+from connectors.engine.texts import filled
+from connectors.mapping.fields import picked
+from pipeline.errors import ServiceUnavailable, SourceRefused
+
+
+class Asking:
+    """Asks what a stream declares.
+
+    Args:
+        stream: which.
+        client: asks the source.
+        alive: called before every request; raises where reading is to stop.
+        given: variables of every request.
+        where: how messages name the stream.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, stream: Stream, client: Client, alive: Callable[[], None], given: dict[str, str], where: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._stream, self._client, self._alive, self._given, self._where = stream, client, alive, given, where
+        self._clock = clock
+        self._parents: list[Record] | None = None
+        #: what the request of the moment was given: further requests for a record may ask for the same window
+        self._asked: dict[str, Any] = given
+        self._doubted: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin a poll: parents may have come and gone."""
+        self._parents = None
+
+    def records(
+        self, given: dict[str, Any], too_many: TooMany | None = None, request: Request | None = None
+    ) -> Iterator[Iterator[list[Any]]]:
+        """Yield the pages of records; once, or once for each parent.
+
+        Args:
+            given: variables of this reading, such as the window's times.
+            too_many: how an answer says that it is cut off.
+            request: instead of the stream's.
+
+        Raises:
+            CutOff: there is more than the source gives.
+            ServiceUnavailable: the source does not answer, or an export does not come.
+            SourceRefused: it refuses.
+        """
+        asked = request or self._stream.request
+        if self._stream.parents is None:
+            yield self._pages_of(asked, given, too_many, None)
+            return
+        for parent in self._all_parents():
+            yield self._pages_of(asked, {**given, **_columns(self._named(asked), "parent:", parent)}, too_many, parent)
+
+    def _pages_of(
+        self, request: Request, given: dict[str, Any], too_many: TooMany | None, parent: Record | None
+    ) -> Iterator[list[Any]]:
+        self._asked = given = {**self._given, **given}
+        if self._stream.job is not None:
+            given |= self._made(self._stream.job, given)
+        found = self._pages(request, given, self._stream.records, self._stream.paginator, too_many)
+        for records in found:
+            yield records if parent is None else [_with(r, "parent", parent) for r in records]
+
+    def _all_parents(self) -> list[Record]:
+        """Return the parents, asked for once a poll."""
+        parents = self._stream.parents
+        if self._parents is None and parents is not None:
+            found = self._pages(parents.request, self._given, parents.records, parents.paginator)
+            self._parents = [r for page in found for r in page if isinstance(r, dict) and holds(parents.only, r)]
+        return self._parents or []
+
+    def _named(self, request: Request) -> set[str]:
+        """Return the places of all requests that are made for one parent."""
+        job = self._stream.job
+        return set().union(*(named(each) for each in (request, *((job.start, job.status) if job else ()))))
+
+    def _made(self, job: Job, given: dict[str, Any]) -> dict[str, str]:
+        """Return what names an export, once it is there."""
+        started = self.ask(self.call(job.start, given))
+        name = value_at(started.body, job.id)
+        if name is None:
+            raise SourceRefused(f"{started.url.partition('?')[0]}: starts no export: the answer has no '{job.id}'")
+        given = {**given, "job": str(name)}
+        end = self._clock() + job.most_s
+        while True:
+            answer = self.ask(self.call(job.status, given))
+            body = answer.body if isinstance(answer.body, dict) else {}
+            address = answer.url.partition("?")[0]
+            if holds(job.done, body):
+                break
+            if job.failed and holds(job.failed, body):
+                raise ServiceUnavailable(f"{address}: the export failed; it is started again at the next poll")
+            if self._clock() >= end:
+                raise ServiceUnavailable(f"{address}: the export is not there after {job.most_s:g} s")
+            self._client.rest(job.every_s)
+        found = {"job": str(name)}
+        for variable, path in job.give.items():
+            value = value_at(body, path)
+            if value is None:
+                raise SourceRefused(f"{address}: the export is done, but the answer has no '{path}'")
+            found[variable] = str(value)
+        return found
+
+    def completed(self, record: Record) -> Record:
+        """Return a record with what further requests say of it."""
+        for name, also in self._stream.also.items():
+            given = {**self._asked, **self.of_record(also.request, record)}
+            if isinstance(also.paginator, OnePage):
+                answer = self.ask(self.call(also.request, given))
+                alone = isinstance(answer.body, dict) and not also.records
+                found = [answer.body] if alone else self._found(answer, also.records)
+            else:
+                found = [r for page in self._pages(also.request, given, also.records, also.paginator) for r in page]
+            record = {**record, name: [r for r in found if isinstance(r, dict) and holds(also.only, r)]}
+        return record
+
+    @staticmethod
+    def of_record(request: Request, record: Record) -> dict[str, str]:
+        """Return the columns of a record that a request names."""
+        return _columns(named(request), "record:", record)
+
+    def call(self, request: Request, given: dict[str, Any]) -> Call:
+        """Return a request with its places filled, as ``call_of`` does."""
+        return call_of(request, self._client, given, self._where)
+
+    def ask(self, call: Call, too_many: TooMany | None = None) -> Answer:
+        """Return the answer to a call.
+
+        Raises:
+            CutOff: it says that there is too much.
+            ServiceUnavailable: there is none.
+            SourceRefused: the source refuses.
+        """
+        self._alive()
+        self._client.address(call.url)
+
+        def cut_off(status: int, text: str) -> bool:
+            return too_many is not None and status == too_many.status and too_many.says.lower() in text.lower()
+
+        return self._client.ask(call, cut_off)
+
+    def _pages(
+        self,
+        request: Request,
+        given: dict[str, Any],
+        path: str,
+        paginator: Paginator,
+        too_many: TooMany | None = None,
+    ) -> Iterator[list[Any]]:
+        first = self.call(request, given)
+        return pages(first, paginator, lambda call: self.ask(call, too_many), lambda a: self._found(a, path))
+
+    def doubted(self) -> set[str]:
+        """Return what answers said, since the last call, of not being the whole truth."""
+        doubted, self._doubted = self._doubted, set()
+        return doubted
+
+    def _found(self, answer: Answer, path: str) -> list[Any]:
+        found = answer.body if not path else value_at(answer.body, path)
+        self._doubted |= {what for at, what in self._stream.doubts.items() if value_at(answer.body, at)}
+        if isinstance(found, list):
+            return self._by_column(found, answer)
+        if found in (None, "") and self._stream.omits_empty and isinstance(answer.body, dict):
+            return []  # an empty element of XML is an empty text
+        where = f"'{path}'" if path else "a list"
+        keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
+        raise SourceRefused(
+            f"{self._where}: the answer has no {where} to hold the records; it has: {keys or 'nothing'}"
+        )
+
+    def _by_column(self, rows: list[Any], answer: Answer) -> list[Any]:
+        """Return rows of values as records, where the answer names its columns apart."""
+        path = self._stream.columns
+        if path is None:
+            return rows
+        names = value_at(answer.body, path)
+        if not isinstance(names, list):
+            raise SourceRefused(f"{self._where}: the answer has no list '{path}' that names the columns")
+        return [
+            dict(zip(map(str, names), row, strict=False)) if isinstance(row, list) and len(row) == len(names) else row
+            for row in rows
+        ]
+
+
+def call_of(request: Request, client: Client, given: dict[str, Any], where: str) -> Call:
+    """Return a request with its places filled.
+
+    Raises:
+        ConfigError: there is nothing for one.
+        SourceRefused: it would leave the source's machine.
+    """
+    form = filled(request.form, given, where)
+    return Call(
+        client.address(filled(request.path, given, where)), request.method,
+        {k: str(v) for k, v in filled(dict(request.query), given, where).items()},
+        filled(dict(request.headers), given, where), filled(request.body, given, where),
+        None if form is None else {k: str(v) for k, v in form.items()}, request.answers,
+    )  # fmt: skip
+
+
+def _columns(names: set[str], kind: str, record: Any) -> dict[str, str]:
+    """Return the columns that places of a kind name, by the name of their place."""
+    columns = {n: n.removeprefix(kind) for n in names if n.startswith(kind)}
+    row = picked(record if isinstance(record, dict) else {}, columns.values())
+    return {name: str(row[column]) for name, column in columns.items()}
+
+
+def _with(record: Any, name: str, value: Any) -> Any:
+    return {name: value, **record} if isinstance(record, dict) else record
