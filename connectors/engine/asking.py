@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from connectors.engine.client import Answer, Call, Client
-from connectors.engine.declaration import Stream, TooMany
+from connectors.engine.declaration import Beside, Stream, TooMany
 from connectors.engine.declared_requests import Job, OnePage, Paginator, Request, named
 from connectors.engine.paginate import pages, value_at
-from connectors.engine.records import Record, holds
+from connectors.engine.records import Record, completed_by, holds
 from connectors.engine.texts import filled
 from connectors.mapping.fields import picked
 from pipeline.errors import ServiceUnavailable, SourceRefused
@@ -71,7 +71,7 @@ class Asking:
         self._asked = given = {**self._given, **given}
         if self._stream.job is not None:
             given |= self._made(self._stream.job, given)
-        found = self._pages(request, given, self._stream.records, self._stream.paginator, too_many)
+        found = self._pages(request, given, self._stream.records, self._stream.paginator, too_many, self._stream.beside)
         for records in found:
             yield records if parent is None else [_with(r, "parent", parent) for r in records]
 
@@ -160,9 +160,13 @@ class Asking:
         path: str,
         paginator: Paginator,
         too_many: TooMany | None = None,
+        beside: Mapping[str, Beside] | None = None,
     ) -> Iterator[list[Any]]:
         first = self.call(request, given)
-        return pages(first, paginator, lambda call: self.ask(call, too_many), lambda a: self._found(a, path))
+        return pages(
+            first, paginator, lambda call: self.ask(call, too_many),
+            lambda a: completed_by(self._found(a, path), a.body, beside or {}),
+        )  # fmt: skip
 
     def doubted(self) -> set[str]:
         """Return what answers said, since the last call, of not being the whole truth."""

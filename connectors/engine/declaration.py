@@ -119,6 +119,18 @@ class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     match: dict[str, str]
 
 
+class Beside(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A second array of the same answer; its elements are put into the records that they belong to.
+
+    Attributes:
+        records: where the array is; an answer may lack it.
+        match: column of the record → column of the element that holds the same.
+    """
+
+    records: str
+    match: dict[str, str]
+
+
 class Fold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"of": "list"}):
     """A column made of a list in the record.
 
@@ -166,6 +178,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.
         join: a file whose rows say what of the records is the organisation's.
         also: name → further request a record.
+        beside: name → a second array of the answer whose elements belong to records.
         folds: name → what is made of a list in the record.
         parents: what the records belong to: the request is made for each.
         job: an export that has to be made before the request fetches it.
@@ -189,6 +202,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     explode: str | None = None
     join: Join | None = None
     also: dict[str, Also] = {}
+    beside: dict[str, Beside] = {}
     folds: dict[str, Fold] = {}
     parents: Parents | None = None
     job: Job | None = None

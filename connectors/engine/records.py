@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 import msgspec
 
 from connectors.engine.config import Entry, Reading
-from connectors.engine.declaration import Fold, Snapshot
+from connectors.engine.declaration import Beside, Fold, Snapshot
 from connectors.engine.load import REPLACING_TYPES
 from connectors.mapping.conditions import condition
 from connectors.mapping.events import CompiledEvent, Fact, MappedEvent, compile_event, fact_of, written
@@ -106,6 +106,22 @@ def holds(conditions: list[When], record: Record) -> bool:
 
 
 _PLAIN = FileMapping(name="conditions", service="", events=[])
+
+
+def completed_by(records: list[Any], body: Any, beside: Mapping[str, Beside]) -> list[Any]:
+    """Return records, each with the elements of the answer's other arrays that belong to it."""
+    for name, array in beside.items():
+        elements: dict[tuple[str, ...], list[Record]] = {}
+        found = field_at(body, array.records) if isinstance(body, dict) else None
+        for each in found if isinstance(found, list) else ():
+            if isinstance(each, dict):
+                elements.setdefault(_texts(each, array.match.values()), []).append(each)
+        records = [{**r, name: elements.get(_texts(r, array.match), [])} if isinstance(r, dict) else r for r in records]
+    return records
+
+
+def _texts(record: Record, columns: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(field_at(record, column)) for column in columns)
 
 
 def folded(record: Record, folds: Mapping[str, Fold]) -> Record:

@@ -208,6 +208,10 @@ def _check_value(value: str | Value, mapping: Mapping, where: str) -> None:
     if isinstance(value.take, Value):
         _check_value(value.take, mapping, f"{where}.take")
     _check_marks(value, where)
+    if value.plus is not None:
+        if value.kind != "time" and not where.endswith(".time"):  # an event's time is one without saying so
+            raise MappingError(f"{where}: plus is of times; say as: time")
+        _check_value(value.plus, mapping, f"{where}.plus")
     if value.pattern is not None:
         _check_pattern(value.pattern, f"{where}.pattern")
     if value.zone is not None:
@@ -295,3 +299,4 @@ def _note(value: str | Value | None, found: set[str], optional: set[str]) -> Non
         if value.template is not None:
             found.update(name for name in PLACE.findall(value.template) if not name.startswith("var:"))
         found.update(value.equal or ())
+        _note(value.plus, found, optional)

@@ -2,7 +2,7 @@
 
 A **value** is a column name, or an object that says where it comes from (``column``, ``const``, ``template``, ``var``,
 ``equal``, ``lookup``) and what is done to it, in this order: ``pattern``, ``map`` / ``else``, ``as``, ``scale``,
-``add_seconds``.
+``add_seconds``, ``plus``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"ki
         zone: zone of a time that has none.
         scale: numbers are multiplied by this.
         add_seconds: times are moved by this.
+        plus: times are moved by so many seconds of the row; where it says none, there is no time.
         default: value where it is missing.
         missing: further texts that mean "no value" here.
         decimal: the mark before the fraction of a number, ``.`` or ``,``.
@@ -55,6 +56,7 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"ki
     zone: str | None = None
     scale: float = 1.0
     add_seconds: float = 0.0
+    plus: str | Value | None = None
     default: Any = msgspec.UNSET
     missing: tuple[str, ...] = ()
     decimal: Literal[".", ","] | None = None

@@ -62,6 +62,8 @@ def compile_value(
     spec = Value(column=value) if isinstance(value, str) else value
     if spec.lookup is not None and spec.take is not None:
         return _looked_up(spec.lookup, spec.take, mapping, variables, lookups or {})
+    if spec.plus is not None:
+        return _moved(spec, spec.plus, mapping, variables)
     origin, label = _origin(spec, mapping, variables)
     steps: list[Callable[[Any], Any]] = []
     if spec.pattern is not None:
@@ -105,6 +107,24 @@ def _looked_up(
     def read(row: Row) -> list[Any]:
         found = (one(other) for other in table.get(str(row[match]).strip(), ()))
         return [each for each in found if each is not None]
+
+    return read
+
+
+def _moved(spec: Value, plus: str | Value, mapping: FileMapping, variables: Mapping[str, str]) -> Read:
+    """Return what reads a time that lies so many seconds of the row after another."""
+    seconds = Value(column=plus) if isinstance(plus, str) else plus
+    begin = compile_value(msgspec.structs.replace(spec, plus=None), mapping, variables)
+    length = compile_value(msgspec.structs.replace(seconds, kind="float"), mapping, variables)
+
+    def read(row: Row) -> Any:
+        at, after = begin(row), length(row)
+        if at is None or after is None:
+            return None
+        try:
+            return at + timedelta(seconds=after)
+        except OverflowError:
+            raise BadValue("plus", after, "it leads beyond all years") from None
 
     return read
 

@@ -256,3 +256,19 @@ def test_any_bytes_are_refused_or_mapped_never_a_crash(tmp_path):
 
     check()
     assert all(str(file) in sentence for sentence in told)
+
+
+def test_a_time_may_lie_so_many_seconds_of_the_row_after_another(tmp_path):
+    text = PLAIN + "      acknowledged_at: {column: opened, as: time, plus: {column: [reply_min], scale: 60}}\n"
+    head = HEAD + ",reply_min"
+    events, bad, _ = run(
+        tmp_path, head, ROW + ",6.5", ROW.replace("I1", "I2") + ",", ROW.replace("I1", "I3") + ",soon", text=text
+    )
+    assert [e["data"].get("acknowledged_at") for e in events] == ["2024-03-31T00:36:30Z", None]
+    assert [why.detail for why in bad] == ["row 3: reply_min is 'soon'; it must be a number, like 12.5"]
+
+
+def test_seconds_are_added_to_times_only(tmp_path):
+    text = PLAIN.replace("as: bool}", "as: bool, plus: version}")
+    with pytest.raises(MappingError, match=r"data.made_sla: plus is of times; say as: time"):
+        mapping(tmp_path, text)

@@ -1,0 +1,1 @@
+"""Zendesk: a declaration, see README.md."""
