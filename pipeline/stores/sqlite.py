@@ -303,7 +303,7 @@ class SqliteStore:
             query = range_query("kpi_period", VALUE_COLUMNS, kpis, scopes)
             found = connection.execute(
                 f"{query} ORDER BY v.starts, {ORDER}", range_arguments(period, kpis, scopes, start_from, start_to)
-            ).fetchall()
+            )
             return common.newest_definitions(decode_values(connection, period, found), live=False)
 
     def live(
@@ -322,7 +322,7 @@ class SqliteStore:
             else:
                 query = newest_query("kpi_live", VALUE_COLUMNS, kpis, scopes)
                 arguments = [_KIND_LIVE, window, *(kpis or ()), *(scopes or ())]
-            found = connection.execute(f"{query} ORDER BY v.ends, {ORDER}", arguments).fetchall()
+            found = connection.execute(f"{query} ORDER BY v.ends, {ORDER}", arguments)
             values = common.newest_definitions(decode_values(connection, window, found), live=True)
         # Series of an older definition have a newest value too: of each KPI and scope only the last one counts.
         return values if end_from is not None else common.newest_only(values)

@@ -6,7 +6,7 @@ Every query is built of constants of this package; what a caller gives is bound 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pipeline.values import KpiValue
@@ -105,14 +105,19 @@ def label_texts(connection: sqlite3.Connection) -> dict[int, Any]:
     return dict(connection.execute("SELECT id, text FROM label").fetchall())
 
 
-def decode_values(connection: sqlite3.Connection, period: str, rows: list[tuple[Any, ...]]) -> list[KpiValue]:
-    """Return KPI values from rows of (kpi, scope, csf, definition, ``VALUE_COLUMNS``)."""
+def decode_values(connection: sqlite3.Connection, period: str, rows: Iterable[tuple[Any, ...]]) -> list[KpiValue]:
+    """Return KPI values from rows of (kpi, scope, csf, definition, ``VALUE_COLUMNS``).
+
+    Rows are taken one by one, and a name that is in many of them is kept once: a report reads tens of thousands.
+    """
     labels = label_texts(connection)
+    names: dict[str, str] = {}
+    once = names.setdefault
     return [
         KpiValue(
-            csf=row[2],
-            kpi=row[0],
-            scope=row[1],
+            csf=once(row[2], row[2]),
+            kpi=once(row[0], row[0]),
+            scope=once(row[1], row[1]),
             period=period,
             start=row[4],
             end=row[5],
