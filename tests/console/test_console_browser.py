@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -19,22 +17,19 @@ from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.values import Exits, KpiValue
+from tests.console.browser import OPTIONS, chromium
 from tests.console.conftest import Sample
 
 pytestmark = pytest.mark.services
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 _OPTIONS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--virtual-time-budget=8000", "--window-size=1440,1000",
-    "--enable-logging=stderr", "--log-level=0",
-)  # fmt: skip
-
-
-def _chromium() -> str:
-    found = os.environ.get("CSF_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    assert found, "Chromium is not installed: apt-get install chromium, or name it in CSF_CHROMIUM"
-    return found
+    *OPTIONS,
+    "--virtual-time-budget=8000",
+    "--window-size=1440,1000",
+    "--enable-logging=stderr",
+    "--log-level=0",
+)
 
 
 def dom(path: Path, loaded: Catalogue, address: str, profile: Path) -> str:
@@ -87,7 +82,7 @@ def visit(
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
         browser = await asyncio.create_subprocess_exec(
-            _chromium(), *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"http://127.0.0.1:{port}{address}",
+            chromium(), *_OPTIONS, f"--user-data-dir={profile}", "--dump-dom", f"http://127.0.0.1:{port}{address}",
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
