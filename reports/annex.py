@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from pipeline.report import words
-from pipeline.report.model import CsfReport, KpiReport, Report
+from pipeline.report.model import Contributor, KpiReport, Report
 from reports.figures import scope_words, service
 from reports.view import Definition, Provenance, Quality, Table
 
@@ -18,6 +19,14 @@ _DIRECTIONS = {"up": "More is better", "down": "Less is better", "zero": "The ne
 _EXITS = {
     "kpi": "in a KPI", "dead_letter": "dead letter", "duplicate": "duplicate", "unmapped": "unmapped", "ignored": "ignored",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Behind:
+    """How many services a KPI has behind it, and how many of them stood at 0 in both months."""
+
+    services: int
+    at_zero: int
 
 
 def _kpis(report: Report) -> Iterator[KpiReport]:
@@ -59,8 +68,11 @@ def quality(report: Report) -> Quality:
         ),
         Table(
             caption="KPIs that are unknown, and why",
-            columns=["KPI", "Reason"], text=[True, True], lead=list(found.unknown),
-            rows=[[names.get(kpi, kpi), reason] for kpi, reason in found.unknown.items()],
+            columns=["Reason", "KPIs"], text=[True, True],
+            rows=[
+                [reason, "; ".join(names.get(kpi, kpi) for kpi, why in found.unknown.items() if why == reason)]
+                for reason in dict.fromkeys(found.unknown.values())
+            ],
         ),
         Table(
             caption="Values of closed months that changed afterwards",
@@ -99,12 +111,14 @@ def differences(report: Report) -> Table | None:
 
 def numbers(report: Report) -> list[Table]:
     """Return, for each CSF, what its KPIs' values are made of and what their movements are judged by."""
-    return [_numbers(csf) for csf in report.csfs if csf.kpis]
+    return [
+        _numbers(csf.name, known) for csf in report.csfs if (known := [k for k in csf.kpis if words.is_known(k.value)])
+    ]
 
 
-def _numbers(csf: CsfReport) -> Table:
+def _numbers(name: str, kpis: Sequence[KpiReport]) -> Table:
     rows = []
-    for kpi in csf.kpis:
+    for kpi in kpis:
         limits, trend = kpi.natural_limits, kpi.trend
         span = "too few months" if limits is None else f"{_limit(kpi, limits.lower)} to {_limit(kpi, limits.upper)}"
         slope = (
@@ -119,11 +133,11 @@ def _numbers(csf: CsfReport) -> Table:
             words.number(kpi.count) if kpi.sample_known else words.UNKNOWN, span, slope + chance, state + (", reported" if kpi.reported else ""),
         ])  # fmt: skip
     return Table(
-        caption=csf.name,
+        caption=name,
         columns=["KPI", "Value", "Numerator", "Denominator", "Sample", "Natural limits", "Slope a month", "State"],
         text=[True, False, False, False, False, False, False, True],
         rows=rows,
-        lead=[kpi.id for kpi in csf.kpis],
+        lead=[kpi.id for kpi in kpis],
     )
 
 
@@ -132,25 +146,29 @@ def _limit(kpi: KpiReport, value: float) -> str:
 
 
 def months(report: Report) -> list[Table]:
-    """Return, for each CSF, the months behind its trend lines."""
-    return [_months(csf) for csf in report.csfs if any(kpi.history for kpi in csf.kpis)]
+    """Return, for each CSF, the months behind its trend lines; KPIs that were never known are left out."""
+    return [_months(csf.name, known) for csf in report.csfs if (known := [k for k in csf.kpis if _ever_known(k)])]
 
 
-def _months(csf: CsfReport) -> Table:
-    span = next(kpi.history for kpi in csf.kpis if kpi.history)
+def _ever_known(kpi: KpiReport) -> bool:
+    return any(words.is_known(point.value) for point in kpi.history)
+
+
+def _months(name: str, kpis: Sequence[KpiReport]) -> Table:
+    span = kpis[0].history
     rows = [
         [
             kpi.name,
             *(words.figure(p.value, kpi.unit, kpi.decimals) if p.value is not None else "?" for p in kpi.history),
         ]
-        for kpi in csf.kpis
+        for kpi in kpis
     ]
     return Table(
-        caption=csf.name,
+        caption=name,
         columns=["KPI", *(words.short_month(point.month) for point in span)],
         text=[True, *(False for _ in span)],
         rows=rows,
-        lead=[kpi.id for kpi in csf.kpis],
+        lead=[kpi.id for kpi in kpis],
         after="A question mark stands for a month that is unknown.",
     )
 
@@ -160,38 +178,57 @@ def bounded(report: Report) -> Report:
 
     def cut(kpi: KpiReport) -> KpiReport:
         total = max(kpi.evidence_total, len(kpi.evidence))
-        return replace(kpi, services=kpi.services[:SERVICES], evidence=kpi.evidence[:EVIDENCE], evidence_total=total)
+        return replace(
+            kpi,
+            services=[s for s in kpi.services if not _stood_at_zero(s)][:SERVICES],
+            evidence=kpi.evidence[:EVIDENCE],
+            evidence_total=total,
+        )
 
     return replace(report, csfs=[replace(csf, kpis=[cut(kpi) for kpi in csf.kpis]) for csf in report.csfs])
 
 
-def provenance(report: Report, behind: dict[str, int]) -> list[Provenance]:
+def _stood_at_zero(service: Contributor) -> bool:
+    """Return whether a service has nothing to tell: no incident this month and none the month before, say."""
+    return service.value == 0 and service.previous == 0 and not service.effect
+
+
+def behind(report: Report) -> dict[str, Behind]:
+    """Return, for each KPI, how many services a report that is not yet ``bounded`` has behind it."""
+    return {
+        kpi.id: Behind(len(kpi.services), sum(map(_stood_at_zero, kpi.services))) for csf in report.csfs for kpi in csf.kpis
+    }  # fmt: skip
+
+
+def provenance(report: Report, behind: dict[str, Behind]) -> list[Provenance]:
     """Return what stands behind each KPI that has services below its scope, or entity numbers.
 
     Args:
         report: ``bounded``.
-        behind: how many services each KPI had before that.
+        behind: what each KPI had before that.
     """
-    return [_provenance(kpi, behind[kpi.id]) for kpi in _kpis(report) if kpi.services or kpi.evidence]
+    return [_provenance(kpi, behind[kpi.id]) for kpi in _kpis(report) if behind[kpi.id].services or kpi.evidence]
 
 
-def _provenance(kpi: KpiReport, behind: int) -> Provenance:
-    left = behind - SERVICES
+def _provenance(kpi: KpiReport, behind: Behind) -> Provenance:
+    left = behind.services - behind.at_zero - SERVICES
+    quiet = f"{words.count(behind.at_zero, 'service')} stood at 0 in both months." if behind.at_zero else ""
+    more = f"{words.count(left, 'more service')} in the data file." if left > 0 else ""
     rest = kpi.evidence_total - len(kpi.evidence)
     return Provenance(
         kpi=kpi.id,
         name=kpi.name,
         services=[service(found, kpi) for found in kpi.services],
         additive=any(found.effect is not None for found in kpi.services),
-        services_left=f"{words.count(left, 'more service')} in the data file." if left > 0 else "",
+        services_left=" ".join(filter(None, (quiet, more))),
         evidence=[(found.number, found.service) for found in kpi.evidence],
         evidence_left=f"{words.number(rest)} more." if rest > 0 and kpi.evidence else "",
     )
 
 
-def provenance_left(report: Report, behind: dict[str, int]) -> str:
+def provenance_left(report: Report, behind: dict[str, Behind]) -> str:
     """Return where the services are that the annex leaves out; empty where it leaves out none."""
-    most = max(behind.values(), default=0)
+    most = max((found.services - found.at_zero for found in behind.values()), default=0)
     if most <= SERVICES:
         return ""
     return (

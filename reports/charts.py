@@ -2,7 +2,7 @@
 
 A trend line shows 13 months: a dark line through the known ones (unknown months are gaps with a tick below), the
 target of each month as a dashed step line, the natural process limits as a pale band, the points that made a signal
-marked (a ring for the better, a diamond for the worse), the last value written beside its point. Everything is drawn
+marked (a ring for the better, a diamond for the worse). Everything is drawn
 with classes; the page's style sheet colours them, ``standalone`` gives a chart the style it needs by itself. Nothing
 rests on colour alone, and each chart has a label that says its figures.
 """
@@ -24,7 +24,13 @@ _RUNS = {"outside_limits": 1, "run_of_eight": 8, "three_of_four": 4}
 
 @dataclass(frozen=True)
 class Size:
-    """A chart's measures in its own units, which are CSS pixels on the page and 0.75 pt in print."""
+    """A chart's measures in its own units, which are CSS pixels on the page and 0.75 pt in print.
+
+    Attributes:
+        left, right, top, bottom: room around what is drawn.
+        axes: whether months and the scale's ends are written at it.
+        labelled: whether the last value is written beside its point; in a table's row the value stands in a column.
+    """
 
     width: int
     height: int
@@ -33,10 +39,11 @@ class Size:
     top: int
     bottom: int
     axes: bool = False
+    labelled: bool = True
 
 
-ROW = Size(width=160, height=44, left=4, right=52, top=7, bottom=7)
-LARGE = Size(width=350, height=128, left=48, right=56, top=12, bottom=28, axes=True)
+ROW = Size(width=160, height=44, left=6, right=8, top=7, bottom=7, labelled=False)
+LARGE = Size(width=350, height=132, left=48, right=56, top=12, bottom=32, axes=True)
 SCORE = Size(width=220, height=64, left=4, right=34, top=8, bottom=8)
 
 
@@ -273,12 +280,15 @@ def _marks(series: Series, scale: _Scale) -> Iterator[str]:
 def _last(series: Series, scale: _Scale, size: Size) -> Iterator[str]:
     place, point = len(series.points) - 1, series.points[-1]
     if point.value is None:
+        if not size.labelled:
+            return
         yield _text(scale.x(place) + 7, size.height - size.bottom, words.UNKNOWN, size, "value unknown")
         return
     x, y = scale.x(place), scale.y(point.value)
     kind = "last open" if point.state == "to_date" else "last"
     yield f'<circle class="{kind}" cx="{_n(x)}" cy="{_n(y)}" r="2.4"/>'
-    yield _text(x + 8, y, words.figure(point.value, series.unit, series.decimals), size, "value")
+    if size.labelled:
+        yield _text(x + 8, y, words.figure(point.value, series.unit, series.decimals), size, "value")
 
 
 def _text(x: float, y: float, text: str, size: Size, kind: str) -> str:

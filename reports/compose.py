@@ -13,7 +13,8 @@ from pipeline.report import words
 from pipeline.report.model import CsfReport, Finding, KpiReport, Movement, Report, SipReport, TargetState
 from pipeline.values import CsfState
 from reports import annex, charts
-from reports.figures import change_from, scope_words, service
+from reports.figures import change_from, scope_words, service, target_words
+from reports.silences import silences
 from reports.view import (
     Activity,
     Chart,
@@ -51,7 +52,6 @@ _TARGET: Final[dict[TargetState, Tone]] = {
 }  # fmt: skip
 _SIP: Final[dict[str, Tone]] = {"met": "good", "working": "good", "not_yet": "warn", "worse": "bad", "unknown": "none"}
 _MOVED: Final[dict[Movement, Tone]] = {"improved": "good", "worsened": "bad", "steady": "none", "unknown": "none"}
-_SIGNS = {"up": "at least ", "down": "at most ", "zero": "within \u00b1"}
 
 Draw = Callable[[str], str]
 
@@ -68,7 +68,7 @@ def compose(report: Report, *, standalone: bool = False) -> View:
         report: the data.
         standalone: give every chart its own style (print); a page has one style sheet for all.
     """
-    behind = {kpi.id: len(kpi.services) for csf in report.csfs for kpi in csf.kpis}
+    behind = annex.behind(report)
     report = harmless(annex.bounded(report))
     draw: Draw = charts.standalone if standalone else str
     goals = {goal.id: goal.name for goal in report.goals}
@@ -99,7 +99,7 @@ def compose(report: Report, *, standalone: bool = False) -> View:
             Headline(kpi=c.kpi, csf=names.get(c.csf, c.csf), mark=_good(c.good), text=c.sentence) for c in summary.changes
         ],
         decisions=list(summary.decisions),
-        csfs=[_csf(csf, goals, draw) for csf in report.csfs],
+        csfs=[_csf(csf, goals, month, draw) for csf in report.csfs],
         goals=[_goal(report, goal.id) for goal in report.goals],
         activities=list(_activities(report)),
         sips=[_sip(sip, report, draw) for sip in report.sips],
@@ -179,7 +179,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _csf(csf: CsfReport, goals: dict[str, str], draw: Draw) -> Csf:
+def _csf(csf: CsfReport, goals: dict[str, str], month: str, draw: Draw) -> Csf:
     before = words.score(csf.previous_score)
     return Csf(
         id=csf.id,
@@ -195,7 +195,8 @@ def _csf(csf: CsfReport, goals: dict[str, str], draw: Draw) -> Csf:
         insight=insight(csf),
         concerns=[_concern(text, csf.findings, goals) for text in csf.concerns],
         suggestions=list(csf.suggestions),
-        kpis=[_kpi(kpi, draw) for kpi in csf.kpis],
+        kpis=[_kpi(kpi, draw) for kpi in csf.kpis if words.is_known(kpi.value)],
+        silent=silences(csf.kpis, month),
         drivers=list(_drivers(csf)),
         comment=_comment(csf),
     )
@@ -262,17 +263,13 @@ def _concern(text: str, findings: list[Finding], goals: dict[str, str]) -> Conce
 
 
 def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
-    target = "no target"
-    if kpi.target is not None:
-        target = _SIGNS[kpi.direction] + words.bound(kpi.target, kpi.unit, kpi.decimals)
     return Kpi(
         id=kpi.id,
         name=kpi.name,
         part=kpi.breakdown_of is not None,
         value=words.figure(kpi.value, kpi.unit, kpi.decimals),
-        unit=words.unit_after(kpi.unit) if words.is_known(kpi.value) else "",
-        known=words.is_known(kpi.value),
-        target=target,
+        unit=words.unit_after(kpi.unit),
+        target=target_words(kpi),
         target_state=Mark(_TARGET[kpi.target_state], words.TARGET_STATES[kpi.target_state]),
         month_before=change_from(kpi, kpi.previous, kpi.change_pct),
         year_before=change_from(kpi, kpi.previous_year, kpi.change_year_pct),

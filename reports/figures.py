@@ -6,6 +6,15 @@ from pipeline.report import words
 from pipeline.report.model import Contributor, KpiReport, Report
 from reports.view import Change, Service
 
+_BOUNDS = {"up": "at least ", "down": "at most ", "zero": "within \u00b1"}
+
+
+def target_words(kpi: KpiReport) -> str:
+    """Return the target in force, ``at least 85%``, or that there is none."""
+    if kpi.target is None:
+        return "no target"
+    return _BOUNDS[kpi.direction] + words.bound(kpi.target, kpi.unit, kpi.decimals)
+
 
 def change_from(kpi: KpiReport, before: float | None, change_pct: float | None) -> Change:
     """Return the way from a value before to this month's: in points for percentages, else relative where it can be."""

@@ -38,7 +38,9 @@ def render(report: Report, links: Links | None = None) -> str:
     """Return the page; same report and links, same text."""
     view = compose(report)
     known = {kpi.id for csf in view.csfs for kpi in csf.kpis}
-    return _template().render(view=view, links=links or Links(), known=known, css=stylesheet())
+    known |= {kpi.id for csf in view.csfs for silence in csf.silent for kpi in silence.kpis}
+    behind = {provenance.kpi for provenance in view.provenance}
+    return _template().render(view=view, links=links or Links(), known=known, behind=behind, css=stylesheet())
 
 
 @cache

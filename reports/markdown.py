@@ -108,8 +108,11 @@ def _csf(csf: Csf, view: View) -> Iterator[str]:
         yield from _rows(
             columns, (_kpi(kpi) for kpi in csf.kpis), [True, False, True, False, False, True, False, False]
         )
-    else:
+    elif not csf.silent:
         yield "No KPI of this factor is measured."
+    for silence in csf.silent:
+        members = "; ".join(kpi.name + (f" ({kpi.said})" if kpi.said else "") for kpi in silence.kpis)
+        yield from ("", text(f"{silence.reason} {members}."))
     for drivers in csf.drivers:
         yield from ("", f"Key contributors to {text(drivers.name)} ({text(drivers.change)}):", "")
         for service in drivers.services:

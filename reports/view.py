@@ -61,7 +61,6 @@ class Kpi(msgspec.Struct, frozen=True, kw_only=True):
     part: bool
     value: str
     unit: str
-    known: bool
     target: str
     target_state: Mark
     month_before: Change
@@ -72,6 +71,21 @@ class Kpi(msgspec.Struct, frozen=True, kw_only=True):
     sample: str
     coverage: str
     notes: list[str]
+
+
+class Unvalued(msgspec.Struct, frozen=True):
+    """A KPI without a value this month: its target and its last known month in words, empty where there are none."""
+
+    id: str
+    name: str
+    said: str
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """The KPIs of a CSF that have no value this month for one reason, which is a sentence."""
+
+    reason: str
+    kpis: list[Unvalued]
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +127,11 @@ class Comment(msgspec.Struct, frozen=True):
 
 
 class Csf(msgspec.Struct, frozen=True, kw_only=True):
-    """A critical success factor's section."""
+    """A critical success factor's section.
+
+    Attributes:
+        kpis: the rows of its table, those that have a value; ``silent``: the others.
+    """
 
     id: str
     name: str
@@ -129,6 +147,7 @@ class Csf(msgspec.Struct, frozen=True, kw_only=True):
     concerns: list[Concern]
     suggestions: list[str]
     kpis: list[Kpi]
+    silent: list[Silence]
     drivers: list[Drivers]
     comment: Comment | None
 
