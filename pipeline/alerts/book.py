@@ -15,7 +15,7 @@ from pipeline.alerts.machine import IDLE, Instance, step
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.derived_alerts import absence_delay_s, allowed_share
 from pipeline.catalogue.model import Catalogue
-from pipeline.values import AlertChange, CsfStatus, KpiValue
+from pipeline.values import WINDOWS, AlertChange, CsfStatus, KpiValue
 
 Key = tuple[str, str]
 """Rule and scope."""
@@ -69,6 +69,13 @@ class AlertBook:
             return rule.hold_s
         kpi = self._catalogue.kpis[rule.kpi]
         return absence_delay_s(rule, allowed_share(kpi, kpi.target))
+
+    def silent_after_s(self, rule: a.AnyRule) -> int:
+        """Return for how long after planned maintenance, seconds, a rule's evidence is still of it.
+
+        Maintenance takes the checks inside it out, so that a source seems to be silent until window and delay have passed.
+        """
+        return WINDOWS[rule.window] + self._holds[rule.id] if isinstance(rule, a.AbsenceRule) else 0
 
     def watches(self, what: str, period: str) -> bool:
         """Return whether any rule reads a KPI or CSF over a window or the running ``month``."""

@@ -121,7 +121,8 @@ class Desk:
             known = self._book.instances.get((other, scope))
             if known is not None and known.state == "firing":
                 return f"{other} says more"
-        if any(start <= clock < end for start, end in self.maintenance.get(scope.removeprefix("service:"), ())):
+        after = self._book.silent_after_s(rule)
+        if any(start <= clock < end + after for start, end in self.maintenance.get(scope.removeprefix("service:"), ())):
             return "planned maintenance"
         for silence in self.silences.values():
             if silence.start <= now < silence.end and self._matches(silence.match, key):

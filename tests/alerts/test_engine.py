@@ -141,6 +141,20 @@ def test_absence_waits_as_long_as_the_budget_allows():
     assert w.kinds(T0 + 260) == [("raise", "silent", "service:shop")]
 
 
+def test_maintenance_is_no_silence_when_it_ends():
+    """The checks inside it do not count, so that until a window later there are none."""
+    w = World(catalogue(SILENT))
+    w.say(i.MaintenanceTold(service="shop", windows=[(T0, T0 + 3_600)]))
+    w.tell("availability", None, T0 + 300)
+    w.clock(T0 + 3_601)
+    assert w.kinds(T0 + 3_601) == []
+    w.tell("availability", 100, T0 + 3_700)
+    assert w.kinds(T0 + 3_700) == []
+    w.tell("availability", None, T0 + 3_750)  # a source that stays silent is told of once window and delay are over
+    w.clock(T0 + 3_600 + 300 + 259)
+    assert w.kinds(T0 + 3_600 + 300 + 259) == [("raise", "silent", "service:shop")]
+
+
 def test_what_cannot_be_read_is_counted_and_passed():
     w = world()
     w.log.append(b"{")
