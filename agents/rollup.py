@@ -226,12 +226,12 @@ class RollupAgent:
         ctx, epoch = self._ctx, self._ctx.table.epoch
         engine = partition.engine
         end = time.monotonic() + seconds
-        due = bool(engine.pending or partition.out.values or partition.out.exits)
+        due = bool(engine.pending or partition.out.values or partition.out.exits or partition.out.happenings)
         self._writing = due
         try:
             while due:
                 found = await self._slice(engine, urgent_only=urgent_only)
-                for name in ("values", "statuses", "revisions", "exits"):
+                for name in ("values", "statuses", "revisions", "exits", "happenings"):
                     getattr(partition.out, name).extend(getattr(found, name))
                 if epoch != ctx.table.epoch:
                     return False
@@ -325,6 +325,8 @@ class RollupAgent:
             self._store.write_revisions(out.revisions)
         if out.exits:
             self._store.write_exits(out.exits)
+        if out.happenings:
+            self._store.write_happenings(out.happenings)
 
     async def _in_thread(self, work: Callable[[], None]) -> None:
         self._ctx.store_busy = True

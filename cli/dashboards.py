@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import click
@@ -12,10 +13,13 @@ from cli.output import say
 from cli.settings import load_settings
 from dashboards.build import GENERATED, board_files, stale, strangers
 from dashboards.grafana import Grafana
-from dashboards.push import month_closes, push_boards, push_month_closes
+from dashboards.marks import MONTH_CLOSED_TAG
+from dashboards.push import push_boards
+from dashboards.push_marks import ALERT_TAG, Told, happened, month_closes, push_marks, raised
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.errors import ConfigError
 from pipeline.stores.influx import InfluxStore
+from pipeline.stores.port import KpiStore
 
 _catalogue_option = click.option(
     "--catalogue-dir",
@@ -98,15 +102,23 @@ def provision(config: Path | None, data_dir: Path | None, out: Path | None) -> N
 @click.option(
     "--ca-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="PEM to check Grafana by."
 )
-@click.option("--annotations/--no-annotations", default=True, show_default=True, help="Tell which months are closed.")
+@click.option("--annotations/--no-annotations", default=True, show_default=True, help="Tell what happened, too.")
+@click.option(
+    "--days",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="How far back deployments, incidents, maintenance and alerts are told.",
+)
 @config_option
 @data_dir_option
 def push(
-    url: str, token_file: Path | None, ca_file: Path | None, annotations: bool, config: Path | None, data_dir: Path | None
+    url: str, token_file: Path | None, ca_file: Path | None, annotations: bool, days: int, config: Path | None,
+    data_dir: Path | None,
 ) -> None:  # fmt: skip
-    """Send the boards of the configured catalogue to a Grafana, into a folder of their own.
+    """Send the boards of the configured catalogue to a Grafana, into a folder of their own, and annotations.
 
-    Doing it again changes nothing. Boards in other folders are never touched.
+    Doing it again changes nothing. Boards in other folders and annotations of others are never touched.
     """
     settings = load_settings(config, data_dir=data_dir)
     grafana = Grafana(url, _token(token_file), ca_file=ca_file)
@@ -118,12 +130,21 @@ def push(
     if annotations:
         store = settings.open_store(read_only=True)
         try:
-            closes = month_closes(store)
+            told = _tell(grafana, store, int(time.time()) - days * 86_400)
         finally:
             store.close()
-        say(f"{push_month_closes(grafana, closes)} of {len(closes)} month closes told or changed.")
+        say(f"{told.added} annotations added, {told.changed} changed, {told.removed} removed.")
     if pushed.left_alone:
         raise click.exceptions.Exit(1)
+
+
+def _tell(grafana: Grafana, store: KpiStore, since: int) -> Told:
+    """Tell what happened since an instant (epoch seconds), and every month that is closed."""
+    results = [push_marks(grafana, MONTH_CLOSED_TAG, month_closes(store))]
+    alerts = raised(store.alerts(at_from=since))
+    for kind, marks in {**happened(store.happenings(start_from=since)), ALERT_TAG: alerts}.items():
+        results.append(push_marks(grafana, kind, marks, since=since))
+    return Told(sum(r.added for r in results), sum(r.changed for r in results), sum(r.removed for r in results))
 
 
 def _token(file: Path | None) -> str:

@@ -135,6 +135,7 @@ def _write(rebuild: Rebuild, store: KpiStore, wanted: _Wanted) -> int:
         store.write_revisions([r for r in revisions if kpis is None or r.kpi in kpis])
         if kpis is None:
             store.write_exits(out.exits)
+            store.write_happenings(out.happenings)
         written += len(values)
     return written
 

@@ -17,6 +17,8 @@ from pipeline.errors import ConfigError, GrafanaRejected, ServiceUnavailable
 
 #: annotations that are read at most
 _ANNOTATIONS = 5_000
+#: the end of a range without one; Grafana wants both or none
+_FOR_EVER_MS = 32_503_680_000_000
 
 
 class SavedBoard(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,13 +30,14 @@ class SavedBoard(msgspec.Struct, frozen=True, kw_only=True):
     provisioned: bool
 
 
-class SavedAnnotation(msgspec.Struct, frozen=True, kw_only=True):
-    """An annotation as Grafana holds it; times in epoch milliseconds."""
+class SavedAnnotation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """An annotation as Grafana holds it; times in epoch milliseconds, one without an end ends where it starts, or at 0."""
 
     id: int
     time: int
     text: str
     tags: tuple[str, ...]
+    time_end: int = 0
 
 
 class _Folder(msgspec.Struct):
@@ -163,21 +166,39 @@ class Grafana:
         with self._errors(f"save board {board['uid']}"):
             self._face.dashboard.update_dashboard(body)
 
-    def annotations(self, tags: Sequence[str]) -> list[SavedAnnotation]:
-        """Return the annotations that carry all of these tags."""
+    def annotations(self, tags: Sequence[str], *, since: int | None = None) -> list[SavedAnnotation]:
+        """Return the annotations that carry all of these tags, and do not end before ``since`` (epoch seconds).
+
+        Raises:
+            GrafanaRejected: there are more than are read at once; some of them would be taken for missing.
+        """
+        bounds = {} if since is None else {"time_from": since * 1000, "time_to": _FOR_EVER_MS}
         with self._errors("read annotations"):
-            found = self._face.annotations.get_annotation(tags=list(tags), limit=_ANNOTATIONS)
-            return msgspec.convert(found, list[SavedAnnotation])
+            found = self._face.annotations.get_annotation(tags=list(tags), limit=_ANNOTATIONS, **bounds)
+            read = msgspec.convert(found, list[SavedAnnotation])
+        if len(read) >= _ANNOTATIONS:
+            raise GrafanaRejected(
+                f"Grafana at {self.url} holds {_ANNOTATIONS} annotations or more with the tags {' and '.join(tags)}, more than are"
+                " read at once; tell fewer --days"
+            )
+        return read
 
-    def add_annotation(self, time_ms: int, tags: Sequence[str], text: str) -> None:
-        """Add an annotation of the whole organisation."""
+    def add_annotation(self, time_ms: int, end_ms: int | None, tags: Sequence[str], text: str) -> None:
+        """Add an annotation of the whole organisation; without an end it is an instant."""
         with self._errors("add an annotation"):
-            self._face.annotations.add_annotation(time_from=time_ms, tags=list(tags), text=text)
+            self._face.annotations.add_annotation(time_from=time_ms, time_to=end_ms, tags=list(tags), text=text)
 
-    def change_annotation(self, annotation: int, time_ms: int, tags: Sequence[str], text: str) -> None:
+    def change_annotation(self, number: int, time_ms: int, end_ms: int | None, tags: Sequence[str], text: str) -> None:
         """Change an annotation."""
         with self._errors("change an annotation"):
-            self._face.annotations.update_annotation(annotation, time_from=time_ms, tags=list(tags), text=text)
+            self._face.annotations.update_annotation(
+                number, time_from=time_ms, time_to=end_ms, tags=list(tags), text=text
+            )
+
+    def remove_annotation(self, number: int) -> None:
+        """Remove an annotation; one that is gone already is no fault."""
+        with self._errors("remove an annotation"):
+            _unless_missing(lambda: self._face.annotations.delete_annotations_by_id(number))
 
 
 def _unless_missing(ask: Any) -> Any:

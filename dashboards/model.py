@@ -13,6 +13,8 @@ from msgspec import UNSET, UnsetType
 
 #: the dashboard schema of Grafana 9.4
 SCHEMA_VERSION = 37
+#: on every board and annotation of ours
+TAG = "csf-pulse"
 #: columns of a board
 COLUMNS = 24
 
@@ -228,12 +230,17 @@ Variable = CustomVariable | QueryVariable
 
 
 class Annotation(_Part, frozen=True):
-    """Annotations that Grafana itself keeps, chosen by tags (all of them)."""
+    """Annotations: of Grafana's own, chosen by tags (all of them), or found by a query, whose columns are named."""
 
     name: str
     icon_color: str
     target: Json
     datasource: DataSource = DataSource(type="grafana", uid="-- Grafana --")
+    query: str | UnsetType = UNSET
+    text_column: str | UnsetType = UNSET
+    tags_column: str | UnsetType = UNSET
+    time_end_column: str | UnsetType = UNSET
+    title_column: str | UnsetType = UNSET
     enable: bool = True
     hide: bool = False
 

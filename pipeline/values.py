@@ -181,6 +181,35 @@ class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
     alerts: tuple[str, ...] = ()
 
 
+HappeningKind = Literal["deployment", "incident", "maintenance"]
+
+
+class Happening(msgspec.Struct, kw_only=True):
+    """Something that happened to a service and may explain its values: a deployment, a major incident, planned maintenance.
+
+    Attributes:
+        service, team: what it is about, by id; the team it had when that was told.
+        source, id: which entity of which source; with kind, service and start its identity.
+        start, end: epoch seconds; no end: it has none, or not yet.
+        gone: it is no longer so: cancelled, or at another instant or service by now.
+    """
+
+    kind: HappeningKind
+    service: str
+    source: str
+    id: str
+    start: int
+    text: str
+    end: int | None = None
+    team: str = ""
+    gone: bool = False
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells it from others."""
+        return self.kind, self.service, self.source, self.id, str(self.start)
+
+
 class Exits(msgspec.Struct, kw_only=True):
     """How many events of one source partition ended in each of the five exits (in = sum of the five)."""
 

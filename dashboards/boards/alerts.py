@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards import alert_queries, look, queries, variables
 from dashboards.boards import parts
-from dashboards.model import Board, Field, Override, Panel, Step, Templating, Thresholds, TimeRange
+from dashboards.model import TAG, Board, Field, Override, Panel, Step, Templating, Thresholds, TimeRange
 from dashboards.panels import HISTORY_SOURCE, Layout, influx, influx_series, promql, stat, table, timeline, timeseries
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx_lines import ALERT
@@ -39,7 +39,7 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.ALERTS,
         title="Alerts",
         description="What is open, what was when, how often and how long, and who was told.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-7d"),
         refresh="30s",
         panels=layout.finish(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dashboards import look, queries, variables
+from dashboards import look, marks, queries, variables
 from dashboards.boards import parts
-from dashboards.model import Board, Field, Override, Panel, Templating, TimeRange
+from dashboards.model import TAG, Board, Field, Override, Panel, Templating, TimeRange
 from dashboards.panels import (
     LIVE_SOURCE,
     Layout,
@@ -54,7 +54,7 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.CSF,
         title="CSF detail",
         description="Every KPI of one critical success factor.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-24h"),
         refresh="1m",
         panels=layout.finish(),
@@ -66,7 +66,7 @@ def board(catalogue: Catalogue) -> Board:
                 variables.kpis_of_csf(),
             )
         ),
-        annotations=parts.MONTH_CLOSES,
+        annotations=marks.of_scope("scope", this_csf),
         links=parts.BOARD_LINKS,
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from dashboards import look
 from dashboards.boards import parts
-from dashboards.model import Board, Field, Override, Panel, Templating, TimeRange
+from dashboards.model import TAG, Board, Field, Override, Panel, Templating, TimeRange
 from dashboards.panels import Layout, promql, stat, timeseries
 from pipeline.catalogue.model import Catalogue
 
@@ -125,7 +125,7 @@ def board(_catalogue: Catalogue) -> Board:
         uid=parts.HEALTH,
         title="Pipeline health",
         description="Where events end, how far behind the pipeline is, how long it takes, and what fails.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-6h"),
         refresh="30s",
         panels=layout.finish(),

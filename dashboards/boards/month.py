@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards import look, queries, variables
 from dashboards.boards import parts
-from dashboards.model import Board, Field, Panel, Templating, TimeRange
+from dashboards.model import TAG, Board, Field, Panel, Templating, TimeRange
 from dashboards.panels import HISTORY_SOURCE, Layout, influx, stat, table
 from dashboards.queries import always
 from pipeline.catalogue.model import Catalogue, Kpi
@@ -33,7 +33,7 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.MONTH,
         title="Monthly operating view",
         description="One month: value, previous, target, state and thirteen months of every KPI, and what the report says.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-400d"),
         refresh="5m",
         panels=layout.finish(),

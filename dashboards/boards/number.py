@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from dashboards import look, queries, variables
 from dashboards.boards import parts
-from dashboards.model import Board, Choice, Field, Override, Panel, QueryVariable, Templating, TimeRange
+from dashboards.model import TAG, Board, Choice, Field, Override, Panel, QueryVariable, Templating, TimeRange
 from dashboards.panels import HISTORY_SOURCE, Layout, influx, newest_definition, stat, table, text
 from dashboards.queries import Column, always, known, percent
 from pipeline.catalogue.model import Catalogue
@@ -38,7 +38,7 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.NUMBER,
         title="How this number came about",
         description="One KPI of one month: what it means, its sums by service and by day, and what it was before.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-400d"),
         refresh="5m",
         panels=layout.finish(),

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from dashboards import look, queries
-from dashboards.model import Annotation, Annotations, DashboardLink, DataSource, Field, Link, Override, Panel
+from dashboards.model import TAG, DashboardLink, DataSource, Field, Link, Override, Panel
 from dashboards.panels import HISTORY_SOURCE, barchart, influx, newest_definition, stat
 from dashboards.queries import Column, always, known, percent
 from pipeline.catalogue.model import Catalogue, Csf, Kpi
 from pipeline.evaluate.words import is_offered
 from pipeline.stores.influx_lines import PERIOD, STATUS, tag_value
 
-TAG = "csf-pulse"
 #: uids never change: links, pushed boards and bookmarks hang on them
 WALL, CSF, SERVICE, MONTH, NUMBER, ALERTS, HEALTH = (
     "csf-noc-wall",
@@ -27,19 +26,6 @@ WALL, CSF, SERVICE, MONTH, NUMBER, ALERTS, HEALTH = (
 )
 
 BOARD_LINKS = (DashboardLink(tags=(TAG,), title="csf-pulse boards"),)
-
-
-#: months that were closed, as `csf dashboards push` tells Grafana
-MONTH_CLOSED_TAG = "month-closed"
-MONTH_CLOSES = Annotations(
-    list=(
-        Annotation(
-            name="Months closed",
-            icon_color=look.SECOND,
-            target={"type": "tags", "tags": [TAG, MONTH_CLOSED_TAG], "matchAny": False, "limit": 100},
-        ),
-    )
-)
 
 
 def kpis_of(catalogue: Catalogue, csf: str) -> list[Kpi]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dashboards import look, queries, variables
+from dashboards import look, marks, queries, variables
 from dashboards.boards import parts
-from dashboards.model import Board, Field, Panel, Templating, TimeRange
+from dashboards.model import TAG, Board, Field, Panel, Templating, TimeRange
 from dashboards.panels import LIVE_SOURCE, Layout, influx_series, timeseries
 from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx_lines import LIVE, STATUS
@@ -29,12 +29,12 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.SERVICE,
         title="Service",
         description="All critical success factors of one service.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-7d"),
         refresh="1m",
         panels=layout.finish(),
         templating=Templating(list=(variables.service(), variables.window("24h"))),
-        annotations=parts.MONTH_CLOSES,
+        annotations=marks.of_scope("service"),
         links=parts.BOARD_LINKS,
     )
 

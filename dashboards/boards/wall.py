@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards import look, queries, variables
 from dashboards.boards import alerts, parts
-from dashboards.model import Board, Field, InfluxTarget, Panel, Templating, TimeRange
+from dashboards.model import TAG, Board, Field, InfluxTarget, Panel, Templating, TimeRange
 from dashboards.panels import HISTORY_SOURCE, LIVE_SOURCE, Layout, influx, stat, table, worst
 from dashboards.queries import Column, always
 from pipeline.catalogue.model import Catalogue
@@ -45,7 +45,7 @@ def board(catalogue: Catalogue) -> Board:
         uid=parts.WALL,
         title="NOC wall",
         description="Which CSF is off, for which service, and how fresh what is shown is.",
-        tags=(parts.TAG,),
+        tags=(TAG,),
         time=TimeRange(start="now-6h"),
         refresh="30s",
         panels=layout.finish(),

@@ -19,6 +19,7 @@ from pipeline.aggregate.quantiles import CountsAggregator, bucket_of
 from pipeline.aggregate.sums import SumsAggregator
 from pipeline.catalogue.expressions import compile_of, compile_value, compile_where
 from pipeline.engine.columns import bucket_key, to_micro
+from pipeline.engine.happenings import counts
 from pipeline.time.calendar import Calendar, to_ms
 from pipeline.time.panes import DAY, HOUR, LEVELS
 
@@ -263,9 +264,8 @@ def _major(_args: dict[str, Any], _calendar: Calendar) -> Extract:
 
 def _maintenance(_args: dict[str, Any], _calendar: Calendar) -> Extract:
     def extract(record: Any, t_ms: int, entity: str) -> Iterator[tuple[int, Contribution]]:
-        start, end = to_ms(record.starts_at), to_ms(record.ends_at)
-        announced = t_ms if record.announced_at is None else to_ms(record.announced_at)
-        if not record.cancelled and (announced <= start or record.reason):
+        if counts(record, t_ms):
+            start, end = to_ms(record.starts_at), to_ms(record.ends_at)
             yield start, (entity, start, end)
 
     return extract

@@ -18,9 +18,11 @@ from pipeline.aggregate.base import pack_int
 from pipeline.engine import records
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
+from pipeline.engine.happenings import Happenings, happening
 from pipeline.events.families import TYPES, IncidentUpdated, SurveyAnswered
 from pipeline.events.validate import decode_stored
 from pipeline.time.calendar import from_ms, to_ms
+from pipeline.values import Happening
 
 _encoder = msgspec.msgpack.Encoder()
 _json = msgspec.json.Encoder()
@@ -84,6 +86,7 @@ class Entities:
         self._all: dict[Key, Entity] = {}
         self._members: dict[str, list[Key]] = {}
         self._dirty: set[str] = set()
+        self.happenings = Happenings()
 
     def full(self, key: Key) -> bool:
         """Return whether an entity is one too many: it is new, and there are as many as may be."""
@@ -93,6 +96,7 @@ class Entities:
         """Fold one update; return False where it was superseded."""
         updated_ms = to_ms(data.updated_at) if hasattr(data, "updated_at") else t_ms
         entity = self._all.get(key)
+        before = None if entity is None else _happening(key, entity)
         if entity is None:
             entity = self._new(key, service, data, t_ms, sequence, updated_ms)
             newest = True
@@ -104,6 +108,7 @@ class Entities:
         told = isinstance(data, IncidentUpdated) and self._tell(entity, data, updated_ms)
         if newest or told:
             self._refold(key, entity, clock_ms)
+            self.happenings.note(before, _happening(key, entity))
         return newest
 
     def _new(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, updated_ms: int) -> Entity:
@@ -127,7 +132,7 @@ class Entities:
         return told
 
     def _refold(self, key: Key, entity: Entity, clock_ms: int) -> None:
-        record = _incident_record(entity) if isinstance(entity.data, IncidentUpdated) else entity.data
+        record = _record(entity)
         new = records.contributions_of(
             self._by_type.get(key[0], ()), record, entity.service, entity.t_ms, "\x1f".join(key[1:])
         )
@@ -172,6 +177,15 @@ class Entities:
                 )
             yield chunk.encode(), _encoder.encode([chunk, rows])
         self._dirty = set()
+
+
+def _record(entity: Entity) -> Any:
+    """Return an entity's data as KPIs read it."""
+    return _incident_record(entity) if isinstance(entity.data, IncidentUpdated) else entity.data
+
+
+def _happening(key: Key, entity: Entity) -> Happening | None:
+    return happening(key, _record(entity), entity.service, entity.t_ms)
 
 
 def _incident_record(entity: Entity) -> IncidentUpdated:

@@ -25,6 +25,7 @@ from pipeline.engine.control import Control
 from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.direct import DirectPath, Item
 from pipeline.engine.entities import Entities, HeldEntity, entity_id
+from pipeline.engine.happenings import HAPPENING_TYPES
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
 from pipeline.engine.seen import SeenIds
@@ -213,6 +214,7 @@ class IngestPartition:
         """Return what changed since the last call."""
         self._tell_services()
         self._emit_cells()
+        self._tell_happenings()
         exits = Exits(
             topic=self.topic, partition=self.partition, **self._counts, reasons=dict(self._reasons),
             truncated=self._control.truncated, clock=self._clock_ms / 1000,
@@ -330,6 +332,14 @@ class IngestPartition:
         for service in self._services.unsaid():
             for csf in self._plan.catalogue.csfs:
                 self._say(csf, f"service|{service}", wire.SERVICE, service, self._services.team(service))
+
+    def _tell_happenings(self) -> None:
+        """Queue what happened to services, for one CSF that reads such events."""
+        for found in self._entities.happenings.take():
+            bases = self._plan.by_type[HAPPENING_TYPES[found.kind]]
+            shards = {csf for base in bases for csf in base.shards}
+            found.team = self._services.team(found.service)
+            self._say(min(shards), f"h|{'|'.join(found.identity)}", wire.HAPPENED, msgspec.to_builtins(found))
 
     def _emit_cells(self) -> None:
         """Queue the changed states for rollup, each to the CSFs that read its base."""

@@ -21,7 +21,7 @@ from pipeline.engine.plan import Plan
 from pipeline.engine.telling import RollupOutput, Telling
 from pipeline.time.intervals import Intervals, subtract, union
 from pipeline.time.panes import DAY
-from pipeline.values import Exits
+from pipeline.values import Exits, Happening
 
 #: Share of changed finished periods worked out a turn while more changes arrive.
 _HISTORY_SHARE = 0.02
@@ -48,6 +48,8 @@ class RollupPartition:
         self._unsaved_now = False
         self._exits: dict[str, Exits] = {}
         self._exits_dirty: set[str] = set()
+        #: what happened to services and is not yet told
+        self._happened: list[Happening] = []
         #: months whose last barrier came, in that order, with the agenda's mark; a barrier told twice closes once
         self._close_now: dict[tuple[int, str], int] = {}
         #: the agenda's mark when values were worked out last
@@ -63,7 +65,8 @@ class RollupPartition:
     @property
     def pending(self) -> int:
         """How many cards and live entries are still to be evaluated."""
-        return len(self._agenda) + self._asking.unexpanded + len(self._close_now) + len(self._exits_dirty)
+        said = len(self._exits_dirty) + len(self._happened)
+        return len(self._agenda) + self._asking.unexpanded + len(self._close_now) + said
 
     @property
     def clock(self) -> float:
@@ -126,6 +129,8 @@ class RollupPartition:
             clock = clock_ms / 1000
             self._exits[source] = Exits(topic=topic, partition=partition, **counts, reasons=reasons, clock=clock)
             self._exits_dirty.add(source)
+        elif kind == wire.HAPPENED:
+            self._happened.append(msgspec.convert(body[0], Happening))
         elif kind == wire.BASES and self.heard.definitions.hear(source, *body):
             self._asking.everything(csf)
 
@@ -239,6 +244,7 @@ class RollupPartition:
         for source in self._exits_dirty:
             out.exits.append(self._exits[source])
         self._exits_dirty = set()
+        out.happenings, self._happened = self._happened, []
         if not self._agenda and len(self._covered_told) != len(self._covered_by):
             self._covered_told = set(self._covered_by)
             self._unsaved_now = True

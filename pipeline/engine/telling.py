@@ -14,7 +14,7 @@ from pipeline.engine.heard import Heard
 from pipeline.engine.measures import Outcome, Span, World, measure
 from pipeline.evaluate.judge import judge, judge_csf
 from pipeline.time.panes import HOUR, window_bounds
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, Happening, KpiRevision, KpiValue
 
 #: no value yet, not even none
 _UNSEEN = object()
@@ -28,6 +28,7 @@ class RollupOutput:
     statuses: list[CsfStatus] = field(default_factory=list)
     revisions: list[KpiRevision] = field(default_factory=list)
     exits: list[Exits] = field(default_factory=list)
+    happenings: list[Happening] = field(default_factory=list)
 
 
 class Telling:

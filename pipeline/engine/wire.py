@@ -20,4 +20,5 @@ BARRIER = "barrier"  # month, id, number of barriers in all
 SERVICE = "service"  # service, team: one that the catalogue does not name was registered
 CLOCK = "clock"  # nothing more
 EXITS = "exits"  # {field: number}, {reason: number}
+HAPPENED = "happened"  # a Happening as a mapping: it is so, or is gone
 BASES = "bases"  # {base key: since when this partition folds it, ms}

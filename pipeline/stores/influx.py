@@ -13,9 +13,19 @@ from influxdb_client import BucketRetentionRules
 
 from pipeline.errors import StoreRejected
 from pipeline.stores import common, influx_databases, influx_flux, influx_lines
-from pipeline.stores.influx_http import InfluxConnection
-from pipeline.stores.influx_lines import ALERT, EXITS, LIVE, NOTE, PERIOD, REVISION, STATUS, TEXT, Row
-from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.stores.influx_http import InfluxConnection, Precision
+from pipeline.stores.influx_lines import ALERT, EXITS, HAPPENING, LIVE, NOTE, PERIOD, REVISION, STATUS, TEXT, Row
+from pipeline.values import (
+    WINDOWS,
+    AlertChange,
+    AlertNote,
+    CsfStatus,
+    Exits,
+    Happening,
+    KpiRevision,
+    KpiValue,
+    ReportText,
+)
 
 _T = TypeVar("_T")
 
@@ -108,12 +118,16 @@ class InfluxStore:
         """Keep what people and channels did about alerts; see the port."""
         self._write(self._history, map(influx_lines.note_line, notes))
 
+    def write_happenings(self, happenings: Sequence[Happening]) -> None:
+        """Keep what happened to services; see the port."""
+        self._write(self._history, map(influx_lines.happening_line, happenings), precision="ns")
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
         self._write(self._history, map(influx_lines.exits_line, exits))
 
-    def _write(self, bucket: str, lines: Iterable[str]) -> None:
+    def _write(self, bucket: str, lines: Iterable[str], *, precision: Precision = "s") -> None:
         written = list(lines)
         for line in written:
             try:
@@ -123,7 +137,7 @@ class InfluxStore:
                     f"text with a lone surrogate cannot be stored: {line[:120]!r}; correct it at the source"
                 ) from error
         if written:
-            self.skipped_old += self._influx.write(bucket, written)
+            self.skipped_old += self._influx.write(bucket, written, precision)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -228,6 +242,15 @@ class InfluxStore:
         )
         return sorted(found, key=lambda n: (n.at, n.kind, n.slot))
 
+    def happenings(
+        self, *, start_from: int | None = None, start_to: int | None = None, services: Sequence[str] | None = None
+    ) -> list[Happening]:
+        """Return what happened to services; see the port."""
+        scopes = None if services is None else [f"service:{service}" for service in services]
+        rows = self._points(self._history, HAPPENING, {"scope": scopes}, start_from, start_to)
+        found = self._decode(self._history, influx_lines.row_happening, rows)
+        return sorted((h for h in found if not h.gone), key=lambda h: (h.start, h.kind, h.service, h.source, h.id))
+
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""
         at = influx_lines.EXITS_TIME
@@ -275,9 +298,13 @@ class InfluxStore:
             if names is not None and len(names) > influx_flux.FILTER_NAMES
         }
         # A row without the field that every point has is a field that the newest point does not have.
-        always = {STATUS: "total_weight", EXITS: "clock", REVISION: "known_fields", TEXT: "issue"}.get(
-            measurement, "known_fields"
-        )
+        always = {
+            STATUS: "total_weight",
+            EXITS: "clock",
+            REVISION: "known_fields",
+            TEXT: "issue",
+            HAPPENING: "shown",
+        }.get(measurement, "known_fields")
         return [row for row in rows if row.get(always) and all(row[key] in names for key, names in wanted.items())]
 
     # -- upkeep --------------------------------------------------------------------------------------------

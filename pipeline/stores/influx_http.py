@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from influxdb_client import Dialect, InfluxDBClient
@@ -55,6 +55,11 @@ def answer_text(error: ApiException) -> str:
     except (ValueError, KeyError, TypeError):
         said = body or error.reason or ""
     return " ".join(str(said).split())[:2000]
+
+
+#: In what times of points count.
+Precision = Literal["s", "ns"]
+_A_SECOND: dict[Precision, int] = {"s": 1, "ns": 1_000_000_000}
 
 
 class InfluxConnection:
@@ -157,8 +162,13 @@ class InfluxConnection:
             )
         return StoreRejected(f"InfluxDB at {self.url} refuses to {doing} {what} ({status}: {said})")
 
-    def write(self, bucket: str, lines: Sequence[str]) -> int:
+    def write(self, bucket: str, lines: Sequence[str], precision: Precision = "s") -> int:
         """Write points in batches, each acknowledged by the server before the next.
+
+        Args:
+            bucket: where to.
+            lines: points in line protocol.
+            precision: in what their times count.
 
         Returns:
             How many were too old for the bucket's retention and therefore are not there.
@@ -171,7 +181,7 @@ class InfluxConnection:
         for first in range(0, len(lines), BATCH):
             batch = lines[first : first + BATCH]
             bad: list[tuple[str, str]] = []
-            too_old += self._write_or_split(bucket, batch, bad)
+            too_old += self._write_or_split(bucket, batch, bad, precision)
             if bad:
                 more = " (and perhaps more)" if len(bad) == _BAD_POINTS_NAMED else ""
                 points = "; ".join(f"{_name(line)}: {said}" for line, said in bad)
@@ -185,15 +195,17 @@ class InfluxConnection:
         """Write nothing, which asks whether the token may write."""
         self._send(bucket, "# may I write?")
 
-    def _send(self, bucket: str, body: str) -> None:
+    def _send(self, bucket: str, body: str, precision: Precision = "s") -> None:
         with self.errors("write to", bucket):
-            self._write.write(bucket=bucket, record=body.encode(), write_precision="s")
+            self._write.write(bucket=bucket, record=body.encode(), write_precision=precision)
 
-    def _write_or_split(self, bucket: str, lines: Sequence[str], bad: list[tuple[str, str]]) -> int:
+    def _write_or_split(
+        self, bucket: str, lines: Sequence[str], bad: list[tuple[str, str]], precision: Precision
+    ) -> int:
         if not lines or len(bad) >= _BAD_POINTS_NAMED:
             return 0
         try:
-            self._send(bucket, "\n".join(lines))
+            self._send(bucket, "\n".join(lines), precision)
         except StoreRejected as rejected:
             cause = rejected.__cause__
             if not isinstance(cause, ApiException) or cause.status not in _PARTIAL:
@@ -205,14 +217,16 @@ class InfluxConnection:
         if too_old:
             # The bucket's retention, or the server's clock, is not ours. The last time named is the newest one dropped.
             newest = datetime.fromisoformat(too_old[-1]).replace(tzinfo=UTC).timestamp()
+            newest *= _A_SECOND[precision]
             recent = [line for line in lines if int(line.rsplit(" ", 1)[1]) > newest]
             if len(recent) < len(lines):
-                return len(lines) - len(recent) + self._write_or_split(bucket, recent, bad)
+                return len(lines) - len(recent) + self._write_or_split(bucket, recent, bad, precision)
         if len(lines) == 1:
             bad.append((lines[0], said))
             return 0
         middle = len(lines) // 2
-        return self._write_or_split(bucket, lines[:middle], bad) + self._write_or_split(bucket, lines[middle:], bad)
+        halves = lines[:middle], lines[middle:]
+        return sum(self._write_or_split(bucket, half, bad, precision) for half in halves)
 
     def query(self, bucket: str, flux: str) -> Iterator[dict[str, str]]:
         """Run a query and yield its rows, every column a string ("" where absent)."""

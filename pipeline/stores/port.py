@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipeline.values import AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import AlertChange, AlertNote, CsfStatus, Exits, Happening, KpiRevision, KpiValue, ReportText
 
 
 class KpiStore(Protocol):
@@ -40,6 +40,9 @@ class KpiStore(Protocol):
 
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
+
+    def write_happenings(self, happenings: Sequence[Happening]) -> None:
+        """Keep what happened to services; what is gone is no longer returned."""
 
     def periods(
         self,
@@ -101,6 +104,11 @@ class KpiStore(Protocol):
 
     def alert_notes(self, *, at_from: int | None = None, at_to: int | None = None) -> list[AlertNote]:
         """Return what people and channels did about alerts, ``at_from <= at <= at_to``, ordered by (at, kind, slot)."""
+
+    def happenings(
+        self, *, start_from: int | None = None, start_to: int | None = None, services: Sequence[str] | None = None
+    ) -> list[Happening]:
+        """Return what happened to services, ``start_from <= start <= start_to``, ordered by (start, kind, service, source, id)."""
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition."""

@@ -20,12 +20,16 @@ from pipeline.stores.sqlite_file import SqliteFile
 from pipeline.stores.sqlite_names import NO_DEFINITION, Names
 from pipeline.stores.sqlite_query import (
     ALERT_FIELDS,
+    DROP_HAPPENING,
+    HAPPENING_FIELDS,
     NOTE_FIELDS,
     NOTES_QUERY,
     ORDER,
+    PUT_HAPPENING,
     VALUE_COLUMNS,
     alerts_query,
     decode_values,
+    happenings_query,
     label_texts,
     newest_query,
     range_arguments,
@@ -33,7 +37,17 @@ from pipeline.stores.sqlite_query import (
 )
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import file_version
-from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Exits, KpiRevision, KpiValue, ReportText
+from pipeline.values import (
+    WINDOWS,
+    AlertChange,
+    AlertNote,
+    CsfStatus,
+    Exits,
+    Happening,
+    KpiRevision,
+    KpiValue,
+    ReportText,
+)
 
 _KIND_LIVE, _KIND_STATUS = 0, 1
 #: Rows that one write removes at most of what is older than the retention: old days go in small steps.
@@ -262,6 +276,14 @@ class SqliteStore:
                     rows,
                 )
 
+    def write_happenings(self, happenings: Sequence[Happening]) -> None:
+        """Keep what happened to services; see the port."""
+        if happenings:
+            with self._writing() as connection:
+                for found in happenings:
+                    row = tuple(getattr(found, name) for name in HAPPENING_FIELDS)
+                    connection.execute(*((DROP_HAPPENING, row[:5]) if found.gone else (PUT_HAPPENING, row)))
+
     def write_exits(self, exits: Sequence[Exits]) -> None:
         """Keep the latest exit counts of source partitions."""
         common.require_finite_records(exits)
@@ -449,6 +471,15 @@ class SqliteStore:
             fields["alerts"] = msgspec.json.decode(fields["alerts"], type=tuple[str, ...])
             notes.append(AlertNote(**fields))
         return notes
+
+    def happenings(
+        self, *, start_from: int | None = None, start_to: int | None = None, services: Sequence[str] | None = None
+    ) -> list[Happening]:
+        """Return what happened to services; see the port."""
+        first, last = (-(2**53) if start_from is None else start_from), (2**53 if start_to is None else start_to)
+        with self._file.reader() as connection:
+            found = connection.execute(happenings_query(services), [first, last, *(services or ())]).fetchall()
+        return [Happening(**dict(zip(HAPPENING_FIELDS, row, strict=True))) for row in found]
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""

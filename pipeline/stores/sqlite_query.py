@@ -75,6 +75,18 @@ def alerts_query(scopes: Sequence[str] | None) -> str:
 NOTE_FIELDS = ("at", "kind", "slot", "ref", "who", "via", "channel", "until", "why", "about", "alerts")
 #: Notes between two instants, both included.
 NOTES_QUERY = f"SELECT {', '.join(NOTE_FIELDS)} FROM alert_note WHERE at BETWEEN ? AND ? ORDER BY at, kind, slot"  # noqa: S608 - constants
+#: The columns of what happened to a service, by the names of its fields; the first five are its identity.
+HAPPENING_FIELDS = ("start", "kind", "service", "source", "id", "end", "text", "team")
+PUT_HAPPENING = "INSERT OR REPLACE INTO happening VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+DROP_HAPPENING = "DELETE FROM happening WHERE start = ? AND kind = ? AND service = ? AND source = ? AND id = ?"
+
+
+def happenings_query(services: Sequence[str] | None) -> str:
+    """Return a query for what happened to some services between two instants, both included."""
+    return (
+        f"SELECT * FROM happening WHERE start BETWEEN ? AND ?{_names('service', services)}"  # noqa: S608 - constants
+        " ORDER BY start, kind, service, source, id"
+    )
 
 
 def range_arguments(

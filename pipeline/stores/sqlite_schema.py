@@ -77,6 +77,11 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         " who TEXT NOT NULL, via TEXT NOT NULL, channel TEXT NOT NULL, until INTEGER, why TEXT NOT NULL,"
         " about TEXT NOT NULL, alerts TEXT NOT NULL, PRIMARY KEY (at, kind, slot)) WITHOUT ROWID",
     ),
+    (
+        "CREATE TABLE happening (start INTEGER NOT NULL, kind TEXT NOT NULL, service TEXT NOT NULL, source TEXT NOT NULL,"
+        ' id TEXT NOT NULL, "end" INTEGER, text TEXT NOT NULL, team TEXT NOT NULL,'
+        " PRIMARY KEY (start, kind, service, source, id)) WITHOUT ROWID",
+    ),
 )
 
 KPI_SCHEMA = Schema(

@@ -13,7 +13,7 @@ from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.rollup import RollupPartition
 from pipeline.events.envelope import OutEvent, encode
 from pipeline.events.families import TYPES, event_topic
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, Happening, KpiRevision, KpiValue
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
@@ -106,6 +106,7 @@ class World:
         self.values: dict[tuple[str, str, str, int], KpiValue] = {}
         self.statuses: dict[tuple[str, str, str, int], CsfStatus] = {}
         self.revisions: list[KpiRevision] = []
+        self.happenings: dict[tuple[str, ...], Happening] = {}
         self.dead: list[bytes] = []
         self.exits: dict[tuple[str, int], Exits] = {}
         self._n = 0
@@ -199,6 +200,10 @@ class World:
                 self.values[(v.kpi, v.scope, v.period, 0 if v.period in WINDOWS else v.start)] = v
             for s in out.statuses:
                 self.statuses[(s.csf, s.scope, s.period, 0 if s.period in WINDOWS else s.start)] = s
+            for h in out.happenings:
+                self.happenings.pop(h.identity, None)
+                if not h.gone:
+                    self.happenings[h.identity] = h
             self.revisions += [r for r in out.revisions if r not in self.revisions]
         assert self.rollup.settled(0)
         self.keep_rollup()

@@ -55,6 +55,7 @@ def outcome(world: World) -> dict[str, Any]:
         "statuses": store.statuses,
         "revisions": store.revisions,
         "exits": store.exits,
+        "happenings": store.happenings,
         "dead letters": world.dead_letters(),
     }
 

@@ -28,7 +28,7 @@ from agents.topics import changelog_topic
 from agents.transport import Batch
 from pipeline.events.families import EVENT_TOPICS
 from pipeline.topics import DEAD_LETTERS, KPIS, PARTIALS
-from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
+from pipeline.values import WINDOWS, CsfStatus, Exits, Happening, KpiRevision, KpiValue
 from tests.properties.histories import catalogue, plan
 
 Place = tuple[str, int]
@@ -131,6 +131,7 @@ class MemoryStore:
         self.statuses: dict[tuple[str, str, str, int], CsfStatus] = {}
         self.revisions: dict[tuple[str, str, int, int], KpiRevision] = {}
         self.exits: dict[Place, Exits] = {}
+        self.happenings: dict[tuple[str, ...], Happening] = {}
 
     def write_values(self, values: list[KpiValue]) -> None:
         """Keep values."""
@@ -151,6 +152,17 @@ class MemoryStore:
         """Keep exits."""
         found = {(e.topic, e.partition): e for e in exits}
         self._broker.effects.happen("store exits", lambda: self.exits.update(found))
+
+    def write_happenings(self, happenings: list[Happening]) -> None:
+        """Keep happenings, without those that are gone."""
+        self._broker.effects.happen("store happenings", lambda: self._happened(happenings))
+
+    def _happened(self, happenings: list[Happening]) -> None:
+        for found in happenings:
+            if found.gone:
+                self.happenings.pop(found.identity, None)
+            else:
+                self.happenings[found.identity] = found
 
     def close(self) -> None:
         """Keep everything."""

@@ -12,7 +12,7 @@ from pipeline.catalogue.model import Catalogue
 from pipeline.stores.influx import InfluxStore
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import window_bounds
-from pipeline.values import WINDOWS, AlertChange, ReportText
+from pipeline.values import WINDOWS, AlertChange, Happening, ReportText
 from tests.console.sample import Filler, catalogue
 from tests.dashboards.expected import World
 from tests.dashboards.grafana import InfluxQl
@@ -85,6 +85,23 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
     status = store.statuses(period="1h", scopes=["org"], latest=True)[0]
     store.write_statuses([msgspec.structs.replace(status, score=None, status="unknown")])
     store.write_alerts(alerts(filler.now))
+    store.write_happenings(happenings(filler.now))
+
+
+def happenings(now: int) -> list[Happening]:
+    """Return things that happened: at one instant, that last from before what is shown, that have no end, that are gone."""
+    erp = partial(Happening, service="erp", team="back-office", source="//itsm")
+    odd = partial(Happening, service=ODD.removeprefix("service:"), team="", source="s'\\")
+    hour = 3_600
+    return [
+        *(erp(kind="deployment", id=f"C{n}", start=now - hour, text=f"Deployment C{n}") for n in range(20)),
+        erp(kind="deployment", id="C99", start=now - hour, text="moved elsewhere", gone=True),
+        erp(kind="incident", id="I1", start=now - 48 * hour, end=now - hour, text="Major incident I1: resolved"),
+        erp(kind="incident", id="I2", start=now - 48 * hour, end=now - 30 * hour, text="over before what is shown"),
+        odd(kind="incident", id="I3", start=now - 2 * hour, text='Major incident "I3": in progress\nC:\\temp'),
+        odd(kind="maintenance", id="M1", start=now - hour, end=now + hour, text="Planned maintenance"),
+        erp(kind="maintenance", id="M2", start=now - 4 * hour, end=now - 3 * hour, text="Planned maintenance: disk"),
+    ]
 
 
 def alerts(now: int) -> list[AlertChange]:

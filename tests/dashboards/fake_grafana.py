@@ -86,19 +86,30 @@ class FakeGrafana:
         if (method, url.path) == ("POST", "/api/dashboards/db"):
             self.meanwhile()
             return self._save(body)
-        if url.path == "/api/annotations" and method == "GET":
-            wanted = urllib.parse.parse_qs(url.query).get("tags", [])
-            return 200, [a for a in self.annotations.values() if set(wanted) <= set(a["tags"])]
-        if url.path == "/api/annotations" and method == "POST":
-            number = len(self.annotations) + 1
-            self.annotations[number] = {**body, "id": number}
-            return 200, {"message": "Annotation added", "id": number}
-        if (found := re.fullmatch(r"/api/annotations/(\d+)", url.path)) and method == "PUT":
-            if int(found[1]) not in self.annotations:
-                return _missing("annotation")
-            self.annotations[int(found[1])] |= body
-            return 200, {"message": "Annotation updated"}
+        if url.path.startswith("/api/annotations"):
+            return self._annotation(method, url, body)
         return 404, {"message": "Not found"}
+
+    def _annotation(self, method: str, url: urllib.parse.SplitResult, body: Any) -> Answer:
+        if url.path == "/api/annotations" and method == "GET":
+            asked = urllib.parse.parse_qs(url.query)
+            first, last = (int(asked.get(name, ["0"])[0]) for name in ("from", "to"))
+            found = [a for a in self.annotations.values() if set(asked.get("tags", [])) <= set(a["tags"])]
+            if first and last:
+                found = [a for a in found if a["time"] <= last and a.get("timeEnd", a["time"]) >= first]
+            return 200, found[: int(asked["limit"][0])]
+        if url.path == "/api/annotations" and method == "POST":
+            number = max(self.annotations, default=0) + 1
+            self.annotations[number] = {"id": number, **_ended(body)}
+            return 200, {"message": "Annotation added", "id": number}
+        number = int(url.path.rsplit("/", 1)[1])
+        if number not in self.annotations:
+            return _missing("annotation")
+        if method == "DELETE":
+            del self.annotations[number]
+            return 200, {"message": "Annotation deleted"}
+        self.annotations[number] |= _ended(body)
+        return 200, {"message": "Annotation updated"}
 
     def _make_folder(self, body: Any) -> Answer:
         if body["title"] in self.folders.values():
@@ -134,6 +145,11 @@ class FakeGrafana:
             kept["id"] = there["json"]["id"]
         self.boards[board["uid"]] = {"json": kept, "folder": folder}
         return 200, {"uid": board["uid"], "status": "success", "version": version}
+
+
+def _ended(body: dict[str, Any]) -> dict[str, Any]:
+    """An annotation without an end is kept as one that ends where it starts."""
+    return {**body, "timeEnd": body.get("timeEnd") or body["time"]}
 
 
 def _missing(what: str) -> Answer:

@@ -13,7 +13,7 @@ from cli.dashboards import dashboards
 from cli.main import csf
 from dashboards.build import board_files
 from dashboards.grafana import Grafana
-from dashboards.push import FOLDER_TITLE, FOLDER_UID, MonthClose, push_boards, push_month_closes
+from dashboards.push import FOLDER_TITLE, FOLDER_UID, push_boards
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.errors import ConfigError, CsfError, GrafanaRejected, ServiceUnavailable
 from pipeline.stores.sqlite import SqliteStore
@@ -186,20 +186,6 @@ def test_a_grafana_below_a_path_is_asked_there() -> None:
         server.close()
 
 
-def test_month_closes_are_told_once_and_changed_when_restated(server: FakeGrafana) -> None:
-    server.annotations[1] = {"id": 1, "time": 5, "text": "of others", "tags": ["csf-pulse"]}
-    closes = [MonthClose("2026-04", 1_777_586_400, "April 2026 is closed")]
-    assert push_month_closes(of(server), closes) == 1
-    assert push_month_closes(of(server), closes) == 0
-    restated = [MonthClose("2026-04", 1_777_586_400, "April 2026 is closed and was restated (revision 2): late")]
-    assert push_month_closes(of(server), restated) == 1
-    assert server.annotations[1]["text"] == "of others"
-    told = [a for a in server.annotations.values() if "month-closed" in a["tags"]]
-    assert [(a["time"], a["text"], a["tags"]) for a in told] == [
-        (1_777_586_400_000, restated[0].text, ["csf-pulse", "month-closed", "month:2026-04"])
-    ]
-
-
 def invoke(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(dashboards, ["push", *arguments], env=environment)
 
@@ -211,7 +197,7 @@ def test_the_command_pushes_boards_and_closed_months(server: FakeGrafana, tmp_pa
     told = invoke("--data-dir", str(tmp_path), GRAFANA_URL=server.url, GRAFANA_TOKEN=server.token)
     assert told.exit_code == 0, told.output
     assert told.output == (
-        f"{len(FILES)} boards made, 0 changed, 0 current already.\n1 of 1 month closes told or changed.\n"
+        f"{len(FILES)} boards made, 0 changed, 0 current already.\n1 annotations added, 0 changed, 0 removed.\n"
     )
     (annotation,) = server.annotations.values()
     assert "restated (revision 2)" in annotation["text"]
@@ -221,7 +207,7 @@ def test_the_command_pushes_boards_and_closed_months(server: FakeGrafana, tmp_pa
     arguments = ("--data-dir", str(tmp_path), "--url", server.url, "--token-file", str(token))
     again = invoke(*arguments, GRAFANA_TOKEN="wrong")
     assert again.output == (
-        f"0 boards made, 0 changed, {len(FILES)} current already.\n0 of 1 month closes told or changed.\n"
+        f"0 boards made, 0 changed, {len(FILES)} current already.\n0 annotations added, 0 changed, 0 removed.\n"
     )
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from dashboards.boards import BOARDS
 from dashboards.build import GENERATED
-from pipeline.stores.influx_lines import tag_value
+from pipeline.stores.influx import InfluxStore
+from pipeline.stores.influx_lines import armour, tag_value
 from tests.dashboards.conftest import ODD
 from tests.dashboards.expected import World
 from tests.dashboards.grafana import ALL, Chosen, InfluxQl, Row, panels_of, transformed
@@ -79,6 +80,48 @@ def assert_same(got: list[Row], want: list[Row], columns: list[str], query: str)
     for g, w in zip(got, want, strict=True):
         wrong = [c for c in columns if not same(g.get(c), w.get(c))]
         assert not wrong, f"{wrong}: {g} is not {w}: {query}"
+
+
+def marks(store: InfluxStore, name: str, scope: str, csf: str, chosen: Chosen) -> list[tuple[Any, ...]]:
+    """Return (time in s, end in ms, text) of what an annotation of a board must show."""
+    first, last = chosen.time_from / 1000, chosen.time_to / 1000
+    if name == "Alerts":
+        shown = [
+            c
+            for c in store.alerts(at_from=int(first), at_to=int(last))
+            if c.state == "firing" and tag_value(c.scope) == scope
+        ]
+        return [(c.at, None, armour(c.note, "\\")) for c in shown if not csf or c.csf == csf]
+    kind = {"Deployments": "deployment", "Major incidents": "incident", "Planned maintenance": "maintenance"}[name]
+    within = [h for h in store.happenings() if scope in {tag_value(f"service:{h.service}"), f"team:{h.team}", "org"}]
+    return [
+        (h.start, None if h.end is None else 1000 * h.end, armour(h.text, "\\"))
+        for h in within
+        if h.kind == kind and h.start <= last and (h.start if h.end is None else h.end) >= first
+    ]
+
+
+@pytest.mark.parametrize("name", ["service", "csf-detail"])
+def test_annotations_are_what_the_store_says(name: str, influxql: InfluxQl, store: InfluxStore) -> None:
+    now = int(time.time() * 1000)
+    seen = set()
+    for scope in ("org", "team:back-office", "service:erp", "service:payroll", tag_value(ODD)):
+        for csf in ("reliability", "user_centric_design"):
+            chosen = Chosen({"scope": scope, "service": scope, "csf": csf}, now - 86_400_000, now + 60_000)
+            for annotation in board(name)["annotations"]["list"][:-1]:
+                target = annotation["target"]
+                assert target["query"] == annotation["query"]
+                got = []
+                for series in influxql.series(target["datasource"]["uid"], chosen.fill(target["query"])):
+                    assert {target["textColumn"], *target["tagsColumn"].split(",")} <= set(series["columns"])
+                    rows = [dict(zip(series["columns"], values, strict=True)) for values in series["values"]]
+                    got += [(row["time"] // 1000, row.get("ends"), row["text"]) for row in rows]
+                of_csf = csf if name == "csf-detail" else ""
+                assert sorted(got, key=str) == sorted(marks(store, annotation["name"], scope, of_csf, chosen), key=str)
+                seen |= {(annotation["name"], scope) for _ in got}
+    assert {("Deployments", "org"), ("Deployments", "team:back-office"), ("Planned maintenance", "service:erp")} <= seen
+    assert {("Major incidents", tag_value(ODD)), ("Alerts", "org"), ("Alerts", tag_value(ODD))} <= seen
+    assert not {one for one in seen if one[1] == "service:payroll"}
 
 
 @pytest.mark.timeout(1200)  # thousands of queries

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, KpiRevision, KpiValue, ReportText
+from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Happening, KpiRevision, KpiValue, ReportText
 
 MAY = 1462060800
 DAY = 86400
@@ -100,6 +100,15 @@ def note(**changed: Any) -> AlertNote:
         "alerts": ("mttr_red|org", "mttr_red|service:shop"),
     }  # fmt: skip
     return AlertNote(**fields | changed)
+
+
+def happening(**changed: Any) -> Happening:
+    """Return something that happened, in which every field has a value of its own."""
+    fields: dict[str, Any] = {
+        "kind": "incident", "service": "shop", "source": "//itsm", "id": "INC7", "start": MAY + 60, "end": MAY + 3_660,
+        "text": "Major incident INC7: resolved", "team": "web",
+    }  # fmt: skip
+    return Happening(**{**fields, **changed})
 
 
 def alert(**changed: Any) -> AlertChange:

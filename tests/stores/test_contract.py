@@ -9,7 +9,18 @@ from pipeline.errors import StoreRejected
 from pipeline.stores.common import LIVE_RETENTION_S, OPTIONAL_FIELDS
 from pipeline.values import SUMMARY, Exits
 from tests.stores.conftest import NOW
-from tests.stores.samples import DAY, MAY, alert, live_value, note, period_value, report_text, revision, status
+from tests.stores.samples import (
+    DAY,
+    MAY,
+    alert,
+    happening,
+    live_value,
+    note,
+    period_value,
+    report_text,
+    revision,
+    status,
+)
 
 HOSTILE = [
     "service:a b,c=d",
@@ -445,6 +456,38 @@ class TestAlertNotes:
         found = note(why=text, who=text, about=text, ref=text, channel=text, alerts=(text,))
         store.write_alert_notes([found])
         assert store.alert_notes() == [found]
+
+
+class TestHappenings:
+    def test_every_field_comes_back_also_without_an_end(self, store):
+        found = [happening(), happening(id="INC8", end=None), happening(kind="maintenance", start=MAY + 61)]
+        store.write_happenings(found)
+        store.write_happenings(found[:1])
+        assert store.happenings() == found
+
+    def test_those_of_one_second_stay_apart(self, store):
+        found = [happening(kind="deployment", id=f"CHG{n:04}", end=None) for n in range(500)]
+        store.write_happenings(found)
+        assert store.happenings() == found
+
+    def test_what_is_gone_is_not_returned_and_may_come_back(self, store):
+        store.write_happenings([happening(), happening(id="INC8")])
+        store.write_happenings([happening(gone=True), happening(id="INC9", gone=True)])
+        assert store.happenings() == [happening(id="INC8")]
+        store.write_happenings([happening(end=None)])
+        assert store.happenings() == [happening(end=None), happening(id="INC8")]
+
+    def test_range_and_services(self, store):
+        found = [happening(start=MAY + n, service=f"s{n % 2}") for n in range(6)]
+        store.write_happenings(found)
+        assert store.happenings(start_from=MAY + 1, start_to=MAY + 3) == found[1:4]
+        assert store.happenings(services=["s1"]) == found[1::2]
+        assert store.happenings(services=[]) == []
+
+    @pytest.mark.parametrize("text", HOSTILE)
+    def test_text_stays_text(self, store, text):
+        store.write_happenings([happening(text=text, source=text, id=text, service=text, team=text)])
+        assert store.happenings() == [happening(text=text, source=text, id=text, service=text, team=text)]
 
 
 class TestLifetime:
