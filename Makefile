@@ -32,7 +32,7 @@ up: install  ## start everything with a simulated organisation; prints the addre
 test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not services"
 
-test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager and Chromium
+test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager, PostgreSQL and Chromium
 	$(BIN)/python -m pytest -m services
 
 check: dev  ## lint, types, import direction, generated docs current
@@ -79,8 +79,8 @@ docs: dev  ## write the generated references and boards
 	$(CSF) dashboards build
 
 lock:  ## resolve the lock files anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt -o requirements.lock pyproject.toml
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt --extra dev -o requirements-dev.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt --extra sql -o requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra build --extra report --extra notify --extra aws --extra jwt --extra sql --extra dev -o requirements-dev.lock pyproject.toml
 
 clean:  ## remove what was built here
 	rm -rf $(VENV) $(VENV)-audit build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

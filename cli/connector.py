@@ -26,6 +26,7 @@ from connectors.engine.load import load_declaration, shipped
 from connectors.following import place_from
 from connectors.outbox import Outbox
 from connectors.producer import EventProducer
+from connectors.sql.load import load_sql, shipped_sql
 from connectors.webhook import docs as webhook_docs
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
@@ -55,6 +56,9 @@ def list_connectors(fmt: str) -> None:
     for name in shipped():
         declared = load_declaration(name)
         rows.append({"name": name, "what": declared.what, "tested": declared.tested})
+    for name, path in shipped_sql().items():
+        table = load_sql(path)
+        rows.append({"name": name, "what": table.what, "tested": table.tested})
     print_rows(rows, ["name", "what", "tested"], fmt)
 
 

@@ -15,11 +15,12 @@ import prometheus_client
 from cli.embedded.instance import Instance, running
 from cli.output import say
 from cli.settings import Settings
-from connectors.engine.config import Connector, find_entry, prepare
+from connectors.engine.config import Connector, find_entry
 from connectors.engine.run import Runner, Stopped
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.trial import Trial, trials
+from connectors.opening import prepare_any
 from connectors.producer import EventProducer
 from pipeline.errors import ConfigError
 
@@ -41,7 +42,7 @@ def _prepared(name: str, config: Path | None, settings: Settings) -> Connector:
         raise ConfigError(
             f"there is no connector '{name}': prober, access-log, or one that {path} names (--config names another file)"
         )
-    return prepare(find_entry(path, name), path)
+    return prepare_any(find_entry(path, name), path)
 
 
 def test(name: str, config: Path | None, settings: Settings) -> None:

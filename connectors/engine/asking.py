@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from connectors.engine.client import Answer, Call, Client
+from connectors.engine.client import Answer, Call
 from connectors.engine.declaration import Beside, Stream, TooMany
 from connectors.engine.declared_requests import Job, OnePage, Paginator, Request, named
 from connectors.engine.paginate import pages, value_at
+from connectors.engine.peer import Peer
 from connectors.engine.records import Record, completed_by, holds
 from connectors.engine.texts import filled
 from connectors.mapping.fields import picked
@@ -29,7 +30,7 @@ class Asking:
     """
 
     def __init__(
-        self, stream: Stream, client: Client, alive: Callable[[], None], given: dict[str, str], where: str,
+        self, stream: Stream, client: Peer, alive: Callable[[], None], given: dict[str, str], where: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._stream, self._client, self._alive, self._given, self._where = stream, client, alive, given, where
@@ -200,7 +201,7 @@ class Asking:
         ]
 
 
-def call_of(request: Request, client: Client, given: dict[str, Any], where: str) -> Call:
+def call_of(request: Request, client: Peer, given: dict[str, Any], where: str) -> Call:
     """Return a request with its places filled.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +16,10 @@ from connectors.engine.auth import NO_SECRETS, needed, way_in
 from connectors.engine.declaration import Declaration, Option, Snapshot, Stream
 from connectors.engine.declared_auth import Auth
 from connectors.engine.load import check_zone, load_declaration, mapping_of
+from connectors.engine.peer import Peer
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret
+from connectors.engine.stats import Stats
 from connectors.engine.texts import with_options
 from connectors.mapping.model import Mapping as RecordMapping
 from pipeline.catalogue.reading import read_yaml, unique
@@ -91,6 +93,10 @@ class Connector:
     secrets: Secrets
     readings: tuple[Reading, ...]
     since: datetime | None
+    #: what is asked in place of HTTP
+    opens: Callable[[Stats], Peer] | None = None
+    #: the time, as the source has it where it is asked for
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @property
     def source(self) -> str:
@@ -145,8 +151,8 @@ def prepare(entry: Entry, path: Path) -> Connector:
     secrets = Secrets([])
     auth = _auth(entry, declaration, options, secrets, where)
     return Connector(
-        entry, declaration, _base(declaration, options, where), auth, secrets, tuple(_readings(entry, declaration, options, where, path.parent)),
-        _since(entry.since, where),
+        entry, declaration, _base(declaration, options, where), auth, secrets, tuple(readings_of(entry, declaration, options, where, path.parent)),
+        since_of(entry.since, where),
     )  # fmt: skip
 
 
@@ -201,7 +207,12 @@ def _auth(entry: Entry, declaration: Declaration, options: Options, secrets: Sec
     return way_in(way, given, secrets, where, files)
 
 
-def _readings(entry: Entry, declaration: Declaration, options: Options, where: str, folder: Path) -> list[Reading]:
+def readings_of(entry: Entry, declaration: Declaration, options: Options, where: str, folder: Path) -> list[Reading]:
+    """Return the streams that a configuration reads.
+
+    Raises:
+        ConfigError: there is no such stream, or an option makes one wrong.
+    """
     known = {s.name: s for s in declaration.streams}
     for name in (*entry.streams, *entry.values):
         if name not in known:
@@ -224,7 +235,12 @@ def _readings(entry: Entry, declaration: Declaration, options: Options, where: s
     return found
 
 
-def _since(said: Any, where: str) -> datetime | None:
+def since_of(said: Any, where: str) -> datetime | None:
+    """Return the time that a configuration says, in UTC; None where it says none.
+
+    Raises:
+        ConfigError: it is no time.
+    """
     if said is None:
         return None
     try:

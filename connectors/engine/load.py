@@ -60,11 +60,16 @@ def load_declaration(name: str, beside: Path | None = None) -> Declaration:
                 f"there is no connector '{name}'{hint} (there are: {', '.join(shipped())}; or name a .yaml file)"
             )
     declaration = converted(read_yaml(path), Declaration, str(path))
-    _check(declaration, str(path))
+    check_declaration(declaration, str(path))
     return declaration
 
 
-def _check(declaration: Declaration, where: str) -> None:
+def check_declaration(declaration: Declaration, where: str) -> None:
+    """Let pass a declaration that is right in itself.
+
+    Raises:
+        ConfigError: naming ``where``, stream and key.
+    """
     if not _NAME.fullmatch(declaration.name):
         raise ConfigError(f"{where}: name: '{declaration.name}' must be of a-z, 0-9 and '-'")
     if not declaration.streams or not declaration.auth:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from connectors.engine.asking import Asking
-from connectors.engine.client import Client, CutOff
+from connectors.engine.client import CutOff
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import Place, before, kept, whole_seconds
 from connectors.engine.declaration import Keyset, Snapshot, Window
@@ -20,6 +20,7 @@ from connectors.engine.differences import Differences
 from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
 from connectors.engine.paginate import value_at
+from connectors.engine.peer import Peer
 from connectors.engine.records import Record, RecordMapper, exploded, folded
 from connectors.engine.stats import Stats
 from connectors.engine.texts import filled, time_text
@@ -70,7 +71,7 @@ class Surroundings:
         complain: takes one sentence.
     """
 
-    client: Client
+    client: Peer
     sink: Sink
     stats: Stats
     clock: Callable[[], datetime]

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from connectors.cursors import read_cursors
@@ -15,6 +15,7 @@ from connectors.engine.client import Client, Manners
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import place_from, rewound
 from connectors.engine.paginate import value_at
+from connectors.engine.peer import Peer
 from connectors.engine.read import Sink, StreamReader, Surroundings
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
@@ -36,14 +37,16 @@ class NotOurs(Exception):
     """Another instance reads this stream now."""
 
 
-def client_of(connector: Connector, stats: Stats, pause: Callable[[float], None]) -> Client:
+def client_of(connector: Connector, stats: Stats, pause: Callable[[float], None]) -> Peer:
     """Return what asks a connector's source."""
+    if connector.opens is not None:
+        return connector.opens(stats)
     declaration, entry = connector.declaration, connector.entry
     manners = Manners(declaration.rate_limit, declaration.refused_as_limit, entry.timeout_s)
     return Client(connector.base, connector.auth, manners, connector.secrets, stats, pause, entry.ca_file)
 
 
-def asked(connector: Connector, client: Client) -> dict[str, str]:
+def asked(connector: Connector, client: Peer) -> dict[str, str]:
     """Return what the source says when it is asked once.
 
     Raises:
@@ -93,18 +96,18 @@ class Runner:
         complain: takes one sentence.
         since: where to begin, or to begin again.
         share: which streams this instance reads; None: all.
-        clock: the time.
+        clock: the time; default: the connector's.
     """
 
     def __init__(
         self, connector: Connector, sink: Sink, bootstrap: str, kafka_settings: dict[str, Any], stats: Stats,
         stop: threading.Event, complain: Callable[[str], None], since: datetime | None = None,
-        share: Share | None = None, clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        share: Share | None = None, clock: Callable[[], datetime] | None = None,
     ) -> None:  # fmt: skip
         self._connector, self._sink, self._stats, self._stop, self._say = connector, sink, stats, stop, complain
         self._bootstrap, self._kafka, self._since, self._share = bootstrap, kafka_settings, since, share
         self.client = client_of(connector, stats, self._pause)
-        self._around = Surroundings(self.client, sink, stats, clock, self._alive, complain)
+        self._around = Surroundings(self.client, sink, stats, clock or connector.clock, self._alive, complain)
         self._readers: dict[str, StreamReader] = {}
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}

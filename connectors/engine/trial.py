@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from connectors.engine.config import Connector
@@ -89,9 +89,9 @@ def trials(connector: Connector, pause: Callable[[float], None]) -> list[Trial]:
             found.append(trial)
             if problem:
                 continue
-            now = datetime.now(UTC)
+            now = connector.clock()
             shown = _Shown(trial, int(now.timestamp() * 1000))
-            around = Surroundings(client, shown, stats, lambda: datetime.now(UTC), lambda: None, trial.refused.append)
+            around = Surroundings(client, shown, stats, connector.clock, lambda: None, trial.refused.append)
             try:
                 reader = reader_of(connector, reading, around, {}, now - _BACK, given)
                 reader.poll()

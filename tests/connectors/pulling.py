@@ -11,10 +11,11 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from connectors.engine.config import Connector, find_entry, prepare
+from connectors.engine.config import Connector, find_entry
 from connectors.engine.read import StreamReader, Surroundings
 from connectors.engine.run import asked, client_of, reader_of
 from connectors.engine.stats import Stats
+from connectors.opening import prepare_any
 from pipeline.errors import ServiceUnavailable
 from pipeline.events.envelope import OutEvent, encode
 
@@ -124,4 +125,4 @@ def on_bench(folder: Path, declaration: dict[str, Any] | str, **entry: Any) -> B
         named = "desk.yaml"
     config = folder / "connectors.yaml"
     config.write_text(yaml.safe_dump([{"name": "ours", "connector": named, **entry}]))
-    return Bench(prepare(find_entry(config, "ours"), config))
+    return Bench(prepare_any(find_entry(config, "ours"), config))
