@@ -59,6 +59,9 @@ def list_connectors(fmt: str) -> None:
     for name, path in shipped_sql().items():
         table = load_sql(path)
         rows.append({"name": name, "what": table.what, "tested": table.tested})
+    rows.append(
+        {"name": "./FOLDER/", "what": "your own: any JSON API, or a database, declared in YAML", "tested": "by you"}
+    )
     print_rows(rows, ["name", "what", "tested"], fmt)
 
 
@@ -93,7 +96,7 @@ def docs(only_check: bool, out: Path) -> None:
 @data_dir_option
 @bootstrap_option
 def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None) -> None:
-    """Try a connector of the configuration: address, credentials, rights, one event a stream. Nothing is sent."""
+    """Try a connector of the configuration, or of a folder (./mine/): address, credentials, rights, one event a stream. Nothing is sent."""
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
     if name == "webhook":
         receiving.tell(config, settings)
@@ -126,7 +129,7 @@ def run(
     name: str, config: Path | None, once: bool, since: datetime | None, metrics_port: int | None, data_dir: Path | None,
     bootstrap: str | None, path: Path | None, service: str | None, team: str | None, host: str | None, bots: bool,
 ) -> None:  # fmt: skip
-    """Run a connector until it is stopped: prober, access-log, or one that the configuration names."""
+    """Run a connector until it is stopped: prober, access-log, webhook, one that the configuration names, or a folder (./mine/)."""
     settings = load_settings(None, data_dir=data_dir, bootstrap=bootstrap)
     if name not in _KNOWN:
         pulling.run(name, config, settings, pulling.How(once=once, since=since, metrics_port=metrics_port))

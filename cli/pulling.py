@@ -15,7 +15,7 @@ import prometheus_client
 from cli.embedded.instance import Instance, running
 from cli.output import say
 from cli.settings import Settings
-from connectors.engine.config import Connector, find_entry
+from connectors.engine.config import Connector, find_entry, load_entries
 from connectors.engine.run import Runner, Stopped
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
@@ -37,12 +37,32 @@ class How:
 
 
 def _prepared(name: str, config: Path | None, settings: Settings) -> Connector:
+    folder = Path(name)
+    if config is None and ("/" in name or name == ".") and folder.is_dir():
+        return _only_one(folder / _CONFIG)
     path = config or settings.data_dir / _CONFIG
     if not path.is_file():
         raise ConfigError(
-            f"there is no connector '{name}': prober, access-log, or one that {path} names (--config names another file)"
+            f"there is no connector '{name}': prober, access-log, or one that {path} names (--config names another file), or a folder such as ./mine/"
         )
     return prepare_any(find_entry(path, name), path)
+
+
+def _only_one(path: Path) -> Connector:
+    """Return the connector of a folder of one's own, which holds its declaration and its configuration.
+
+    Raises:
+        ConfigError: the folder configures none, or several.
+    """
+    if not path.is_file():
+        raise ConfigError(
+            f"{path}: there is no such file; it configures the connector of this folder: a list with one entry"
+        )
+    entries = load_entries(path)
+    if len(entries) != 1:
+        names = ", ".join(entry.name for entry in entries)
+        raise ConfigError(f"{path}: has several connectors ({names}): name one, with --config {path}")
+    return prepare_any(entries[0], path)
 
 
 def test(name: str, config: Path | None, settings: Settings) -> None:

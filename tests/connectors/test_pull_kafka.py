@@ -81,6 +81,38 @@ def test_the_command_reads_once_and_then_goes_on_from_its_cursor(tmp_path, boots
     assert len({e["id"] for e in events_of(bootstrap, name)}) == 7
 
 
+def test_a_folder_with_a_declaration_and_its_configuration_is_a_connector(tmp_path, bootstrap, configured):
+    with serving(Desk(3)) as vendor:
+        name = configured(vendor)
+        (tmp_path / "desk.yaml").rename(tmp_path / "connector.yaml")
+        (tmp_path / "connectors.yaml").write_text(
+            (tmp_path / "connectors.yaml").read_text().replace("desk.yaml", "connector.yaml")
+        )
+        command = [
+            sys.executable,
+            "-m",
+            "cli",
+            "connector",
+            "run",
+            f"{tmp_path}/",
+            "--once",
+            "--bootstrap",
+            bootstrap,
+            "--data-dir",
+            str(tmp_path / "data"),
+        ]
+        done = subprocess.run(
+            command,
+            check=False,
+            text=True,
+            capture_output=True,
+            env={**os.environ, "DESK_TOKEN": "s3cret-token"},
+            timeout=60,
+        )
+    assert done.returncode == 0, done.stderr
+    assert len(events_of(bootstrap, name)) == 3
+
+
 def test_a_backfill_begins_again_at_since(tmp_path, bootstrap, configured):
     with serving(Desk(7)) as vendor:
         name = configured(vendor)
