@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: chaos help install dev up test test-services check fmt lock audit fuzz bench bench-compare scale soak docs clean
+.PHONY: chaos chaos-connectors help install dev up test test-services check fmt lock audit fuzz bench bench-compare scale soak docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ STORE ?= sqlite influx
 chaos: dev  ## every crash point, then a hundred kills on each store, judged by the oracle (prints how to repeat one)
 	CSF_CRASH_EVERY=1 $(BIN)/python -m pytest -q -n 2 tests/crashes
 	for store in $(STORE); do $(BIN)/python -m tests.chaos.run --store $$store $(ARGS) || exit 1; done
+
+chaos-connectors: dev  ## kill connectors at random for an hour against a changing source (ARGS="--minutes 5 --seed 1")
+	$(BIN)/python -m tests.chaos.connectors $(ARGS)
 
 bench: dev  ## measure speed as ratios against plain Faust and a bare loop
 	$(BIN)/python -m benchmarks.run

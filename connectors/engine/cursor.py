@@ -18,6 +18,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         first: where reading began.
         time, id: the last record of a keyset, as the source writes them.
         seen: services that were named so far, for streams that speak for these only.
+        looked: what a source shows was seen before.
     """
 
     until: datetime
@@ -25,6 +26,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     time: str = ""
     id: str = ""
     seen: tuple[str, ...] = ()
+    looked: bool = False
 
 
 def place_from(cursor: object, since: datetime) -> Place:

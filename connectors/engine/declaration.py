@@ -103,6 +103,11 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     changes: list[str] = []
     most: int = 2000
 
+    @property
+    def change(self) -> list[str]:
+        """The columns that name a change: what it went from, since when, and to; whoever sees it, it is the same."""
+        return ["before_at", *self.changes, "gone"] if self.changes else []
+
 
 Cursor = Window | Keyset | Snapshot
 

@@ -2,7 +2,8 @@
 
 The last state of every entity is kept as a cursor of its own, written before the events that tell of the change and dated
 by the poll that saw it. The stream's own cursor moves after them: what is dated later than it stands was perhaps not
-delivered, and is told again, from what is kept, in the same words and under the same ids.
+delivered, and is told again, from what is kept, in the same words and under the same ids. An id follows from both states
+and the time of the first, so that two instances that read for a moment beside each other tell one change.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from connectors.mapping.fields import field_at, picked
 from pipeline.errors import SourceRefused
 
 #: Columns that a record gets by being compared.
-_MADE = ("before", "gone", "moved", "polled_at")
+_MADE = ("before", "before_at", "gone", "moved", "polled_at")
 
 
 class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -29,6 +30,7 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
         at: the poll that saw it first.
         now: its columns.
         before: those that are compared, as they were; None at first sight.
+        before_at: the poll that saw these first.
         moved: ``up`` or ``down``, where the first of them is a number.
         gone: it is not shown any more.
     """
@@ -36,12 +38,15 @@ class Seen(msgspec.Struct, frozen=True, omit_defaults=True):
     at: datetime
     now: dict[str, Any]
     before: dict[str, Any] | None = None
+    before_at: datetime | None = None
     moved: str | None = None
     gone: bool = False
 
     def record(self) -> Record:
         """Return the record that tells of the change."""
         record = {**self.now, "polled_at": self.at.isoformat()}
+        if self.before_at is not None:
+            record["before_at"] = self.before_at.isoformat()
         if self.before is not None:
             record["before"] = self.before
         if self.moved is not None:
@@ -94,7 +99,7 @@ class Differences:
             now = _nested(record, self._columns)
             if was is not None and was == _within(now, self._snapshot.changes):
                 continue
-            found.append(self._note(name, Seen(at, now, was, self._moved(was, now))))
+            found.append(self._note(name, Seen(at, now, was, last.at if last else None, self._moved(was, now))))
         for name, last in list(self._seen.items()) if whole else ():
             if name in shown:
                 continue
@@ -102,7 +107,7 @@ class Differences:
                 del self._seen[name]
                 self._kept[name] = None
             else:
-                found.append(self._note(name, Seen(at, last.now, last.before, last.moved, gone=True)))
+                found.append(self._note(name, Seen(at, last.now, last.before, last.at, last.moved, gone=True)))
         if len(self._seen) > self._snapshot.most:
             raise SourceRefused(
                 f"the source shows {len(self._seen)} entities, more than the {self._snapshot.most} that are compared"

@@ -261,8 +261,8 @@ class StreamReader:
         now = whole_seconds(self._around.clock())
         if self._differences is not None:
             self._take(list(self._differences.untold(self.place.until)), whole=True)
-        if self.place.until == self.place.first:  # what was before the first look nobody knows
-            self.place = msgspec.structs.replace(self.place, until=now, first=now)
+        if not self.place.looked:  # what was before the first look nobody knows
+            self.place = msgspec.structs.replace(self.place, until=now, first=now, looked=True)
         left = self._look(now) if self._differences is None else self._compare(self._differences, now)
         self._advance(msgspec.structs.replace(self.place, until=max(now, self.place.until)), left)
 

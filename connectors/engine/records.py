@@ -42,9 +42,8 @@ class RecordMapper:
         self._events: list[CompiledEvent] = [compile_event(e, mapping, reading.given) for e in mapping.events]
         needed, optional = columns_of(mapping)
         self.columns = sorted(needed | optional)
-        compared = isinstance(reading.stream.cursor, Snapshot) and reading.stream.cursor.changes
-        #: a change that is seen by comparing is dated by the poll that saw it
-        self._version = reading.stream.version or (["polled_at"] if compared else [])
+        cursor = reading.stream.cursor
+        self._version = reading.stream.version or (cursor.change if isinstance(cursor, Snapshot) else [])
         self.types = sorted({e.type for e in mapping.events})
         self.entities = all(t in REPLACING_TYPES for t in self.types)
         #: vendor ids that the configuration does not name, with how often they came

@@ -74,6 +74,10 @@ def test_a_change_is_told_once_with_what_was_before(cluster, tmp_path):
     assert steps([event]) == [("shop", 2, 5)]
     assert event["data"]["direction"] == "up"
     assert event["time"] == "2026-11-26T12:02:00Z"
+    assert [(p["from"][11:], p["to"][11:]) for p in bench.sink.polled] == [
+        ("12:00:00Z", "12:01:00Z"),
+        ("12:01:00Z", "12:02:00Z"),
+    ]
     bench.later(minutes=1)
     assert bench.poll(anew=True) == []
     cluster.answer.sizes["shop"] = 2
