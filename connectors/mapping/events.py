@@ -12,11 +12,14 @@ import msgspec
 from connectors.mapping.conditions import condition
 from connectors.mapping.model import Event, Mapping, Value
 from connectors.mapping.values import BadValue, Lookups, Read, Row, compile_value
+from pipeline.engine.plan import ENTITY_TYPES
 from pipeline.engine.services import service_id
 from pipeline.events.families import TYPES, event_topic
 
 Check = Callable[[str, dict[str, Any]], None]
 _encode = msgspec.json.Encoder().encode
+#: Fields that name an entity: a survey's answers are one person's, a maintenance may be known by its begin alone.
+_NAMES = ("number", "respondent", "id", "starts_at")
 
 
 @dataclass
@@ -113,8 +116,15 @@ def fact_of(c: CompiledEvent, row: Row, check: Check = lambda _type, _data: None
             data[name] = found
     check(c.event.type, data)
     sequence = c.sequence(row) if c.sequence is not None else None
-    key = "|".join([subject, *(str(row[k]).strip() for k in c.event.key)])
-    return Fact(c.topic, c.event.type, key, at, subject, data, sequence)
+    return Fact(c.topic, c.event.type, _key(c, row, subject, data), at, subject, data, sequence)
+
+
+def _key(c: CompiledEvent, row: Row, subject: str, data: dict[str, Any]) -> str:
+    """Return what must stay in order: of an entity all it ever says, also when another service has it."""
+    named = [str(row[k]).strip() for k in c.event.key]
+    if c.event.type not in ENTITY_TYPES:
+        return "|".join([subject, *named])
+    return "|".join(named) or next((str(data[name]) for name in _NAMES if data.get(name) is not None), subject)
 
 
 def written(fact: Fact, ident: str, source: str, team: str | None) -> MappedEvent:

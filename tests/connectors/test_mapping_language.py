@@ -272,3 +272,16 @@ def test_seconds_are_added_to_times_only(tmp_path):
     text = PLAIN.replace("as: bool}", "as: bool, plus: version}")
     with pytest.raises(MappingError, match=r"data.made_sla: plus is of times; say as: time"):
         mapping(tmp_path, text)
+
+
+@pytest.mark.parametrize("keyed", ["    key: [id]\n", ""], ids=["by its mapping", "by itself"])
+def test_an_incident_that_changes_hands_stays_in_its_partition(tmp_path, keyed):
+    text = PLAIN.replace("service: {const: desk}", "service: team").replace("    key: [id]\n", keyed)
+    file = tmp_path / "moved.csv"
+    rows = [
+        f"I1,incident,open,31.03.2024 01:30,31.03.2024 0{n}:30,P2 high,yes,{n},{team}" for n, team in enumerate("ab", 3)
+    ]
+    file.write_text("\n".join([f"{HEAD},team", *rows, rows[0].replace("I1", "I2")]) + "\n")
+    found = list(map_file(file, mapping(tmp_path, text), {"origin": "test"}, [].append, Summary()))
+    assert [e.service for e in found] == ["a", "b", "a"]
+    assert found[0].key == found[1].key != found[2].key
