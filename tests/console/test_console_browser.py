@@ -44,6 +44,28 @@ def complaints(said: str) -> list[str]:
     return [line for line in said.splitlines() if ":CONSOLE" in line]
 
 
+def application(
+    path: Path, loaded: Catalogue, *, token: str | None = None, extra: str = "", info: ConsoleInfo | None = None, typing: str = "",
+) -> web.Application:  # fmt: skip
+    """Return the console over a store; see ``visit``."""
+    app = web.Application(middlewares=guards(host="127.0.0.1", token=token))
+    if typing:  # before the page's own files are mounted: the first route wins
+
+        async def main_and_typing(_request: web.Request) -> web.Response:
+            text = load_pages()["main.js"].body.decode() + typing
+            return web.Response(text=text, content_type="text/javascript")
+
+        app.add_routes([web.get("/static/main.js", main_and_typing)])
+    setup(app, lambda: SqliteStore(path), loaded, info or ConsoleInfo(demo=True))
+
+    async def spoilt(_request: web.Request) -> web.Response:
+        body = load_pages()["index.html"].body.decode().replace("</body>", extra + "</body>")
+        return web.Response(text=body, content_type="text/html")
+
+    app.add_routes([web.get("/spoilt", spoilt)])
+    return app
+
+
 def visit(
     path: Path, loaded: Catalogue, address: str, profile: Path, *, token: str | None = None, extra: str = "",
     info: ConsoleInfo | None = None, typing: str = "",
@@ -62,21 +84,7 @@ def visit(
     """
 
     async def run() -> tuple[str, str]:
-        app = web.Application(middlewares=guards(host="127.0.0.1", token=token))
-        if typing:  # before the page's own files are mounted: the first route wins
-
-            async def main_and_typing(_request: web.Request) -> web.Response:
-                text = load_pages()["main.js"].body.decode() + typing
-                return web.Response(text=text, content_type="text/javascript")
-
-            app.add_routes([web.get("/static/main.js", main_and_typing)])
-        setup(app, lambda: SqliteStore(path), loaded, info or ConsoleInfo(demo=True))
-
-        async def spoilt(_request: web.Request) -> web.Response:
-            body = load_pages()["index.html"].body.decode().replace("</body>", extra + "</body>")
-            return web.Response(text=body, content_type="text/html")
-
-        app.add_routes([web.get("/spoilt", spoilt)])
+        app = application(path, loaded, token=token, extra=extra, info=info, typing=typing)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()

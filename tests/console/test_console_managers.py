@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 
 from agents.console.info import ConsoleInfo
 from agents.console.reports import Built
@@ -16,12 +18,20 @@ from pipeline.report.register import Entry
 from pipeline.stores.register_sqlite import SqliteRegister
 from reports.html import render
 from reports.issues import encode
+from tests.console.browser import tab
 from tests.console.conftest import Sample
-from tests.console.test_console_browser import HOSTILE, complaints, visit
+from tests.console.test_console_browser import HOSTILE, application, complaints, visit
 from tests.report import sample as reports
 from tests.stores.entries import entry
 
 pytestmark = pytest.mark.services
+
+
+#: resolves when the page has been drawn from what the server told
+_SETTLED = """new Promise(done => {
+  const look = () => document.querySelector("main > *:not(.loading)") ? requestAnimationFrame(() => done(true)) : setTimeout(look, 20)
+  look()
+})"""
 
 
 class Source:
@@ -163,6 +173,39 @@ def test_a_comment_is_entered(desk: Desk) -> None:
     (made,) = desk.entries()
     assert (made.kind, made.who, made.changes["text"]) == ("comment.set", "Ada", "We know.")
     assert made.subject == "comment:2026-10:org:security"
+
+
+def test_a_comment_is_withdrawn(desk: Desk) -> None:
+    subject = "comment:2026-10:org:reliability"
+    desk.register.append(entry(kind="comment.set", subject=subject, changes={"text": "Seen"}))
+    steps = """
+  const form = await until(() => document.querySelector("form[aria-label='Withdraw the comment on Reliability']"));
+  form.closest("details").open = true;
+  type(form, "why", "Overtaken"); type(form, "who", "Grace");
+  form.requestSubmit();
+"""
+    desk.look("/report", script(steps))
+    withdrawn = desk.entries()[-1]
+    assert (withdrawn.kind, withdrawn.subject) == ("comment.withdrawn", subject)
+    assert (withdrawn.who, withdrawn.via, withdrawn.why) == ("Grace", "console", "Overtaken")
+
+
+@pytest.mark.parametrize("address", ["/", "/report", "/sips", "/alerts", "/pipeline"])
+def test_nothing_has_to_be_scrolled_sideways_on_a_phone(desk: Desk, address: str) -> None:
+    async def look() -> tuple[int, int]:
+        info = ConsoleInfo(register=lambda: SqliteRegister(desk.folder / "register.db"), reports=Source())
+        runner = web.AppRunner(application(desk.sample.path, desk.sample.catalogue, info=info))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with tab(desk.folder / "profile") as page:
+                await page.open(f"http://127.0.0.1:{runner.addresses[0][1]}{address}?nostream=1", 390)
+                await page.ask(_SETTLED)
+                return await page.ask("document.documentElement.scrollWidth"), await page.ask("innerWidth")
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(look()) == (390, 390)
 
 
 def test_with_a_token_the_cookie_lets_a_viewer_enter(desk: Desk) -> None:

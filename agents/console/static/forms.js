@@ -13,9 +13,12 @@ function keptName() {
   }
 }
 
+/** Fields of one name may stand in several forms of a page; their hints are told apart by number. */
+let hints = 0;
+
 /** A labelled field; ``control`` is an input, select or textarea with a name. */
 export function field(label, control, hint = null) {
-  const told = hint ? el("small", { id: `hint-${control.name}` }, hint) : null;
+  const told = hint ? el("small", { id: `hint-${control.name}-${++hints}` }, hint) : null;
   if (told) control.setAttribute("aria-describedby", told.id);
   return el("label", { class: "field" }, el("span", null, label), control, told);
 }

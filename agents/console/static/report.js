@@ -74,9 +74,12 @@ function commenting(document_, info, again) {
   which.addEventListener("change", fill);
   fill();
   const enter = (body) => send("comments", { month: document_.month, scope: document_.scope, ...body }).then(again);
+  const withdrawing = (c) => el("details", { class: "withdraw" }, el("summary", null, "Withdraw"),
+    form(`Withdraw the comment on ${c.name}`, [field("Why", el("input", { name: "why", maxlength: 200 }), "optional; the log keeps it with the comment"), nameField(info.token)],
+      "Withdraw the comment", (values) => enter({ csf: c.id, text: null, why: values.why, who: values.who })));
   return el("div", null,
     standing.length ? el("ul", { class: "comments" }, standing.map((c) => el("li", null,
-      el("p", null, el("b", null, c.name), el("span", { class: "dim" }, ` ${c.comment.author}, ${format.clockTime(c.comment.at)}`)), el("p", { class: "said" }, c.comment.text)))) : null,
+      el("p", null, el("b", null, c.name), el("span", { class: "dim" }, ` ${c.comment.author}, ${format.clockTime(c.comment.at)}`)), el("p", { class: "said" }, c.comment.text), withdrawing(c)))) : null,
     form("Comment on a CSF", [field("CSF", which), field("Comment", text, "signed and dated; it stands beside the text, never instead of it, and replaces an earlier one"), nameField(info.token)],
       "Enter the comment", (values) => enter({ csf: values.csf, text: values.text, who: values.who })));
 }
