@@ -11,12 +11,14 @@ import click
 from cli.options import config_option, data_dir_option
 from cli.output import say
 from cli.settings import load_settings
+from dashboards.alerting import Judge, alerting_yaml, channels_left_out, left_out
 from dashboards.build import GENERATED, board_files, stale, strangers
 from dashboards.grafana import Grafana
 from dashboards.marks import MONTH_CLOSED_TAG
 from dashboards.push import push_boards
 from dashboards.push_marks import ALERT_TAG, Told, happened, month_closes, push_marks, raised
 from pipeline.catalogue.loader import load_catalogue
+from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
 from pipeline.stores.influx import InfluxStore
 from pipeline.stores.port import KpiStore
@@ -55,8 +57,8 @@ def build(catalogue_dir: Path | None, out: Path, only_check: bool) -> None:
     _write(files, out)
 
 
-def _write(files: dict[str, str], out: Path) -> None:
-    """Write the boards that are not current; touch nothing else."""
+def _write(files: dict[str, str], out: Path, what: str = "boards") -> None:
+    """Write the files that are not current; touch nothing else."""
     old = stale(files, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -66,7 +68,7 @@ def _write(files: dict[str, str], out: Path) -> None:
     except OSError as error:
         raise ConfigError(f"--out: {out} cannot be written: {error.strerror}") from None
     if not old:
-        say(f"{len(files)} boards in {out} were current already.")
+        say(f"{len(files)} {what} in {out} were current already.")
 
 
 @dashboards.command()
@@ -75,7 +77,21 @@ def _write(files: dict[str, str], out: Path) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Write the boards of the configured catalogue here."
 )
-def provision(config: Path | None, data_dir: Path | None, out: Path | None) -> None:
+@click.option(
+    "--alerting",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write csf-pulse.yaml for Grafana's own alerting here.",
+)
+@click.option(
+    "--judge",
+    type=click.Choice(["states", "thresholds"]),
+    default="states",
+    show_default=True,
+    help="Who judges for Grafana's alerting: csf-pulse (states), or Grafana itself by the catalogue's limits.",
+)
+def provision(
+    config: Path | None, data_dir: Path | None, out: Path | None, alerting: Path | None, judge: Judge
+) -> None:  # fmt: skip
     """Make InfluxDB ready for boards: its buckets, and databases of their names for InfluxQL."""
     settings = load_settings(config, data_dir=data_dir)
     if settings.store != "influx":
@@ -89,6 +105,24 @@ def provision(config: Path | None, data_dir: Path | None, out: Path | None) -> N
     say(f"mapped {' and '.join(mapped)} for InfluxQL" if mapped else "InfluxQL reads both buckets already.")
     if out:
         _write(files, out)
+    if alerting:
+        _write_alerting(settings.load_catalogue(), alerting, judge)
+
+
+def _write_alerting(catalogue: Catalogue, directory: Path, judge: Judge) -> None:
+    """Write the file of Grafana's own alerting, and say what is not in it."""
+    _write({"csf-pulse.yaml": alerting_yaml(catalogue, judge)}, directory, "alerting files")
+    rules = left_out(catalogue) if judge == "thresholds" else []
+    if rules:
+        say(
+            f"{len(rules)} of {len(catalogue.alerts)} rules are judged by csf-pulse alone, such as {rules[0]}.",
+            err=True,
+        )
+    if channels := channels_left_out(catalogue):
+        say(
+            f"no contact points of Grafana: the Apprise channels {', '.join(channels)}; add them there by hand",
+            err=True,
+        )
 
 
 @dashboards.command()

@@ -47,6 +47,11 @@ def open_now(where: Sequence[str] = ()) -> str:
     )
 
 
+def open_by_rule(level: int) -> str:
+    """Return a query for the alerts of a severity that are open, a series a rule and scope."""
+    return f'SELECT "level" FROM ({_newest((), [HORIZON])}) WHERE "level" = {level} GROUP BY {_WHOSE}'
+
+
 def how_many(where: Sequence[str] = (), *, by: str = "") -> str:
     """Return a query for how many alerts are open by severity; ``by``: a tag, each value of which has a row."""
     sums = ", ".join(f'SUM("{name}") AS "{name}"' for name in _COUNTS)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.stores.common import OPTIONAL_FIELDS
-from pipeline.stores.influx_lines import EXITS, STATUS, tag_value
+from pipeline.stores.influx_lines import EXITS, LIVE, STATUS, definition_tag, tag_value
 
 _BIT = {name: 1 << position for position, name in enumerate(OPTIONAL_FIELDS)}
 
@@ -128,6 +128,33 @@ def newest(
     return (
         f'SELECT {selected} FROM (SELECT {inner} FROM "{measurement}" WHERE {_where(where)}{grouped}){_grouped(tags)}'
     )
+
+
+def _of_scopes(scopes: Sequence[str]) -> str:
+    """Return the condition that a point is of one of the scopes of a rule, ``service:*`` and ``team:*`` among them."""
+    kinds = [f'"scope" =~ /^{scope.removesuffix("*")}/' for scope in scopes if scope.endswith(":*")]
+    return f"({' OR '.join([*kinds, *(tag_is('scope', s) for s in scopes if not s.endswith(':*'))])})"
+
+
+def known_values(kpi: str, version: int, window: str, scopes: Sequence[str], least: int) -> str:
+    """Return a query for the newest live value of each scope where it is known and rests on ``least`` cases, for alert rules."""
+    where = [
+        tag_is("kpi", kpi),
+        tag_is("definition", definition_tag(version)),
+        tag_is("window", window),
+        _of_scopes(scopes),
+        f"time > now() - {window}",
+    ]
+    inner = f'SELECT LAST("known") AS "known", "value", "count" FROM "{LIVE}" WHERE {_where(where)} GROUP BY "scope"'
+    return f'SELECT "value" FROM ({inner}) WHERE "known" = 1 AND "count" >= {least} GROUP BY "scope"'
+
+
+def holding_status(csf: str, window: str, scopes: Sequence[str], states: Sequence[str]) -> str:
+    """Return a query that has a row, 1, for each scope whose newest status of a CSF is one of some states, for alert rules."""
+    where = [tag_is("csf", csf), tag_is("period", window), _of_scopes(scopes), f"time > now() - {window}"]
+    inner = f'SELECT LAST("known") AS "known", "status" FROM "{STATUS}" WHERE {_where(where)} GROUP BY "scope"'
+    one_of = " OR ".join(f"\"status\" = '{state}'" for state in states)
+    return f'SELECT "known" * 0 + 1 AS "holds" FROM ({inner}) WHERE {one_of} GROUP BY "scope"'
 
 
 def in_window(variable: str = "window") -> list[str]:

@@ -38,6 +38,13 @@ def test_an_empty_influxdb_is_made_ready_once(tmp_path: Path) -> None:
         again = CliRunner().invoke(dashboards, arguments, env=environment)
         assert "InfluxQL reads both buckets already." in again.output
         assert f"{len(BOARDS)} boards in {out} were current already." in again.output
+        alerting = tmp_path / "alerting"
+        both = [*arguments, "--alerting", str(alerting), "--judge", "thresholds"]
+        told = CliRunner().invoke(dashboards, both, env=environment)
+        assert told.exit_code == 0, told.output
+        assert "rules are judged by csf-pulse alone" in told.output
+        assert [path.name for path in alerting.iterdir()] == ["csf-pulse.yaml"]
+        assert "alerting files" in CliRunner().invoke(dashboards, both, env=environment).output
         mapped = influx.api(f"/api/v2/dbrps?org={influx.org}")["content"]
         assert {m["database"] for m in mapped if not m.get("virtual")} == {"csf_live", "csf_history"}
     finally:
