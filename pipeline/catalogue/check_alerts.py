@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.derived_alerts import allowed_share, is_share
 from pipeline.catalogue.expressions import suggest
-from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.catalogue.model import Catalogue, Count, Distinct, Kpi, Stock
 from pipeline.errors import CatalogueError
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import is_offered
@@ -90,6 +90,10 @@ def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
         _known(other, catalogue.alerts, f"{place}: quiet_while", "rule")
         if other == rule.id:
             raise CatalogueError(f"{place}: quiet_while: names the rule itself; remove it")
+    if ring := _ring(rule.id, catalogue):
+        raise CatalogueError(
+            f"{place}: quiet_while: {' → '.join(ring)} silence each other, so nobody would be told; remove one of them"
+        )
     if isinstance(rule, a.StatusRule):
         _known(rule.csf, catalogue.csfs, f"{place}: csf", "csf")
         _window(rule.window, None, f"{place}: window")
@@ -98,6 +102,21 @@ def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
         return
     _known(rule.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
     _KINDS[type(rule)](rule, catalogue.kpis[rule.kpi], catalogue, place)
+
+
+def _ring(name: str, catalogue: Catalogue) -> list[str]:
+    """Return the rules by which a rule makes itself hold its tongue, from itself to itself; empty for none."""
+    found: list[list[str]] = [[name]]
+    seen: set[str] = set()
+    while found:
+        path = found.pop()
+        for other in catalogue.alerts[path[-1]].quiet_while:
+            if other == name:
+                return [*path, other]
+            if other in catalogue.alerts and other not in seen:
+                seen.add(other)
+                found.append([*path, other])
+    return []
 
 
 def known_scope(scope: str) -> bool:
@@ -130,6 +149,11 @@ def _threshold(rule: a.ThresholdRule, kpi: Kpi, _catalogue: Catalogue, place: st
         raise CatalogueError(
             f"{place}: limit: is {rule.limit:g}; {kpi.id!r} is a share in percent, so only 0 to 100 can ever be crossed"
         )
+    if (best := _best(kpi)) is not None and badness(kpi, rule.limit) <= badness(kpi, best):
+        raise CatalogueError(
+            f"{place}: limit: is {rule.limit:g}; {kpi.id!r} is never better than {best:g}, so it would always fire; "
+            "name a limit that a good value does not reach"
+        )
     clear = rule.clear
     if clear is not None and (not math.isfinite(clear) or badness(kpi, clear) > badness(kpi, rule.limit)):
         side = "at least" if kpi.direction == "up" else "at most"
@@ -138,9 +162,18 @@ def _threshold(rule: a.ThresholdRule, kpi: Kpi, _catalogue: Catalogue, place: st
         )
 
 
+def _best(kpi: Kpi) -> float | None:
+    """Return the best value that a KPI can have, None where its measure sets no bound."""
+    if is_share(kpi):
+        return 100.0 if kpi.direction == "up" else 0.0
+    counted = isinstance(kpi.measure, Count | Distinct | Stock) and kpi.direction != "up"
+    return 0.0 if counted or kpi.direction == "zero" else None
+
+
 def _absence(rule: a.AbsenceRule, kpi: Kpi, catalogue: Catalogue, place: str) -> None:
     _window(rule.window, kpi, f"{place}: window")
     _percent(rule.below_coverage, f"{place}: below_coverage")
+    _above_0(rule.below_coverage, f"{place}: below_coverage")
     _above_0(rule.budget_share, f"{place}: budget_share")
     _percent(rule.budget_share, f"{place}: budget_share")
     if not rule.hold_s and not _objectives(kpi, catalogue):
@@ -179,6 +212,10 @@ def _burn(rule: a.BurnRateRule, kpi: Kpi, catalogue: Catalogue, place: str) -> N
 def _forecast(rule: a.ForecastRule, kpi: Kpi, catalogue: Catalogue, place: str) -> None:
     _window(rule.recent, kpi, f"{place}: recent")
     _percent(rule.after, f"{place}: after")
+    if rule.after == 100:
+        raise CatalogueError(
+            f"{place}: after: is 100, when nothing is left to forecast, so it can never fire; allowed: below 100"
+        )
     if kpi.target is None and not any(t.kpi == kpi.id for t in catalogue.targets):
         raise CatalogueError(f"{place}: kpi: {kpi.id!r} has no target to miss, so it can never fire; set a target")
 

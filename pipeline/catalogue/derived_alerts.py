@@ -17,6 +17,7 @@ from pipeline.catalogue.alerts import (
     ThresholdRule,
 )
 from pipeline.catalogue.model import Availability, Catalogue, Csf, Kpi, Ratio, Share
+from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import grows
 
 #: Length of the error budget, seconds (rolling 30 days).
@@ -69,7 +70,9 @@ def _thresholds(kpi: Kpi, amber: float, red: float) -> Iterator[AnyRule]:
         clear=red + _HYSTERESIS * (amber - red), hold="5m", derived=True,
     )  # fmt: skip
     yield rule
-    if amber != red:
+    # where amber begins only beyond the target's own value (breaches: 0), what is on target would be told of
+    on_target = kpi.target is not None and badness(kpi, amber) <= badness(kpi, kpi.target)
+    if amber != red and not on_target:
         yield msgspec.structs.replace(
             rule, id=f"{kpi.id}_amber", name=f"{kpi.name} is amber", limit=amber, severity="warning",
             clear=amber + _HYSTERESIS * (good - amber), quiet_while=(f"{kpi.id}_red",),
