@@ -82,6 +82,10 @@ class SourceRefused(CsfError):
     """A source refuses what a connector asks of it: credentials, rights or the question are wrong."""
 
 
+class SourceGone(SourceRefused):
+    """There is nothing at the address that a connector asked for, or nothing any more."""
+
+
 class StoreRejected(CsfError):
     """The KPI store refuses what was written; trying again will not help."""
 

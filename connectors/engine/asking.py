@@ -8,13 +8,13 @@ from typing import Any
 
 from connectors.engine.client import Answer, Call
 from connectors.engine.declaration import Beside, Stream, TooMany
-from connectors.engine.declared_requests import Job, OnePage, Paginator, Request, named
+from connectors.engine.declared_requests import Also, Job, OnePage, Paginator, Request, named
 from connectors.engine.paginate import pages, value_at
 from connectors.engine.peer import Peer
 from connectors.engine.records import Record, completed_by, holds
 from connectors.engine.texts import filled
 from connectors.mapping.fields import picked
-from pipeline.errors import ServiceUnavailable, SourceRefused
+from pipeline.errors import ServiceUnavailable, SourceGone, SourceRefused
 
 
 class Asking:
@@ -119,15 +119,26 @@ class Asking:
     def completed(self, record: Record) -> Record:
         """Return a record with what further requests say of it."""
         for name, also in self._stream.also.items():
-            given = {**self._asked, **self.of_record(also.request, record)}
-            if isinstance(also.paginator, OnePage):
-                answer = self.ask(self.call(also.request, given))
-                alone = isinstance(answer.body, dict) and not also.records
-                found = [answer.body] if alone else self._found(answer, also.records)
-            else:
-                found = [r for page in self._pages(also.request, given, also.records, also.paginator) for r in page]
+            try:
+                found = self._more(also, record)
+            except SourceGone:
+                if not also.optional:
+                    raise
+                found = []
             record = {**record, name: [r for r in found if isinstance(r, dict) and holds(also.only, r)]}
         return record
+
+    def _more(self, also: Also, record: Record) -> list[Any]:
+        """Return what a further request says of a record."""
+        columns = {n.removeprefix("record:") for n in named(also.request) if n.startswith("record:")}
+        if also.optional and None in picked(record, columns).values():
+            return []
+        given = {**self._asked, **self.of_record(also.request, record)}
+        if not isinstance(also.paginator, OnePage):
+            return [r for page in self._pages(also.request, given, also.records, also.paginator) for r in page]
+        answer = self.ask(self.call(also.request, given))
+        alone = isinstance(answer.body, dict) and not also.records
+        return [answer.body] if alone else self._found(answer, also.records)
 
     @staticmethod
     def of_record(request: Request, record: Record) -> dict[str, str]:

@@ -15,15 +15,17 @@ import stamina
 
 from connectors.engine import retry
 from connectors.engine.bodies import decoded
-from connectors.engine.declaration import RateLimit
+from connectors.engine.declaration import RateLimit, RefusedBy
 from connectors.engine.secrets import Secrets
 from connectors.engine.stats import Stats
-from pipeline.errors import ServiceUnavailable, SourceRefused
+from connectors.mapping.fields import field_at
+from pipeline.errors import ServiceUnavailable, SourceGone, SourceRefused
 
 #: A larger answer is refused, bytes: memory stays bounded whatever a source sends.
 LARGEST_ANSWER = 64 * 2**20
 _ATTEMPTS = 6
 _SHOWN = 200
+_GONE = frozenset({404, 410})
 _AGENT = "csf-pulse"
 _CALLED = {"json": "JSON", "ndjson": "JSON by lines", "csv": "CSV", "xml": "XML", "metrics": "Prometheus text"}
 
@@ -64,6 +66,7 @@ class Manners:
 
     rate_limit: RateLimit | None = None
     refused_as_limit: list[str] = field(default_factory=list)
+    refused_by: RefusedBy | None = None
     timeout_s: float = 30.0
     attempts: int = _ATTEMPTS
 
@@ -162,10 +165,18 @@ class Client:
             raise self._refusal(where, answer, text)
         self._rest(answer)
         try:
-            return Answer(decoded(raw, call.answers), answer.headers, str(answer.url))
+            body = decoded(raw, call.answers)
         except (ValueError, RecursionError) as e:
             said = f"{where}: answers with what is no {_CALLED[call.answers]} ({e}): {self._shown(text)}"
             raise ServiceUnavailable(said) from None
+        self._refused_within(body, where, answer.status_code)
+        return Answer(body, answer.headers, str(answer.url))
+
+    def _refused_within(self, body: Any, where: str, status: int) -> None:
+        """Raise where a body is a refusal, whatever its status says."""
+        by = self._manners.refused_by
+        if by is not None and isinstance(body, dict) and str(field_at(body, by.column)) in by.among:
+            raise SourceRefused(f"{where}: answers {status} as a refusal: {self._shown(str(field_at(body, by.says)))}")
 
     def _whole(self, answer: httpx2.Response, where: str, started: float) -> bytes:
         """Return the body, read within the time-out as a whole: a source that drips does not answer."""
@@ -203,7 +214,8 @@ class Client:
             return SourceRefused(f"{where}: sends us on to {to}; name that address in the options")
         hints = {401: "check the credentials", 403: "the credentials lack a right", 404: "check address and options"}
         hint = hints.get(status)
-        return SourceRefused(f"{said}; {hint}" if hint else said)
+        kind = SourceGone if status in _GONE else SourceRefused
+        return kind(f"{said}; {hint}" if hint else said)
 
     def _shown(self, text: str) -> str:
         """Return the beginning of an answer, on one line and without secrets."""

@@ -15,7 +15,7 @@ import msgspec
 from connectors.engine.auth import NO_SECRETS, needed, way_in
 from connectors.engine.declaration import Declaration, Option, Snapshot, Stream
 from connectors.engine.declared_auth import Auth
-from connectors.engine.load import check_zone, load_declaration, mapping_of
+from connectors.engine.load import Shape, check_zone, load_declaration, mapping_of, shape_of
 from connectors.engine.peer import Peer
 from connectors.engine.reading import converted, suggestion
 from connectors.engine.secrets import Secrets, read_secret
@@ -74,12 +74,14 @@ class Reading:
         stream: its declaration, options filled in.
         mapping: from record to events.
         given: variables of requests: the values of ``each``.
+        shape: the connector's own code, where it has some.
     """
 
     name: str
     stream: Stream
     mapping: RecordMapping
     given: dict[str, str]
+    shape: Shape | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,8 @@ def readings_of(entry: Entry, declaration: Declaration, options: Options, where:
         combinations: list[dict[str, str]] = [{}]
         for variable, option in stream.each.items():
             combinations = [{**c, variable: str(value)} for c in combinations for value in options[option]]
-        found += [Reading("/".join([name, *c.values()]), stream, mapping, c) for c in combinations]
+        shape = shape_of(declaration.name, stream.shape, at)
+        found += [Reading("/".join([name, *c.values()]), stream, mapping, c, shape) for c in combinations]
     return found
 
 

@@ -72,4 +72,4 @@ def rewound(place: Place, since: datetime, *, entities: bool, stream: str) -> Pl
             f"stream {stream} was read from {place.first:%Y-%m-%d %H:%M} UTC on already, and its events add up: an earlier "
             "--since would count them twice; read the earlier time under another name, with its own cursor"
         )
-    return msgspec.structs.replace(place, until=since, first=since, time="", id="")
+    return msgspec.structs.replace(place, until=since, first=since, time="", id="", looked=False)

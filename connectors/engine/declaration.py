@@ -51,6 +51,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         lag_s: the newest seconds are left for the next poll: rows committed late with an older time.
         overlap_s: seconds before the window that are read again.
         step_s: longest window of one request.
+        keeps_s: the source keeps records so long; what is older counts as not covered, and is told.
         narrowest_s: shortest window that is asked for where an answer is cut off.
         newest_first: the source has no filter by time: records are read until this column is older than the window.
         too_many: how an answer says that it is cut off.
@@ -62,6 +63,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     lag_s: float = 60.0
     overlap_s: float = 0.0
     step_s: float = 30 * 86_400.0
+    keeps_s: float | None = None
     narrowest_s: float = 1.0
     newest_first: str | None = None
     too_many: TooMany | None = None
@@ -98,9 +100,11 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             first of them is a number; one that is gone counts once more, as it was
             last seen, with ``gone: true``.
         most: entities of which the last state is kept.
+        keeps_s: as for a window: what happened is shown for so long.
     """
 
     changes: list[str] = []
+    keeps_s: float | None = None
     most: int = 2000
 
     @property
@@ -185,6 +189,8 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         also: name → further request a record.
         beside: name → a second array of the answer whose elements belong to records.
         folds: name → what is made of a list in the record.
+        shape: a module of the connector's folder whose ``shaped`` makes of all records of a window, or of a look, those
+            that events are made of: for what is beyond a declaration.
         parents: what the records belong to: the request is made for each.
         job: an export that has to be made before the request fetches it.
         paginator, cursor: how pages and polls follow one another.
@@ -209,6 +215,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     also: dict[str, Also] = {}
     beside: dict[str, Beside] = {}
     folds: dict[str, Fold] = {}
+    shape: str | None = None
     parents: Parents | None = None
     job: Job | None = None
     paginator: Paginator = OnePage()
@@ -235,6 +242,20 @@ class RateLimit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     form: Literal["seconds", "epoch_s", "iso"] = "seconds"
 
 
+class RefusedBy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"among": "in"}):
+    """How a body refuses though its status says that all is well.
+
+    Attributes:
+        column: of the body.
+        among: what it holds where the body is a refusal (``in``).
+        says: the column that holds the reason.
+    """
+
+    column: str
+    among: list[str]
+    says: str
+
+
 class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Something the source is asked once: ``take`` is its path in the answer."""
 
@@ -257,6 +278,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ask: variable → (request, path in the answer): asked once at the start.
         rate_limit: the vendor's headers; Retry-After is always honoured.
         refused_as_limit: a 403 that names one of these texts is a rate limit, not a refusal.
+        refused_by: how a body refuses though its status is 200.
         poll_s: seconds between polls.
         streams: what is read.
     """
@@ -272,5 +294,6 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ask: dict[str, Ask] = {}
     rate_limit: RateLimit | None = None
     refused_as_limit: list[str] = []
+    refused_by: RefusedBy | None = None
     poll_s: float = 60.0
     streams: list[Stream]

@@ -143,12 +143,15 @@ class Also(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         request: may name columns of the record as ``{record:path}``.
         records: where the array is in its answer; "": the answer itself.
         only: records of which all hold.
+        optional: a record has none where there is nothing at the address (404, 410), or a column is missing that the
+            request names; else that is refused.
         paginator: how its pages follow one another.
     """
 
     request: Request
     records: str = ""
     only: list[When] = []
+    optional: bool = False
     paginator: Paginator = OnePage()
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 from collections.abc import Mapping as Named
+from importlib import import_module
 from os.path import isfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from pipeline.catalogue.reading import read_yaml, unique
 from pipeline.engine.plan import ENTITY_TYPES
 from pipeline.errors import ConfigError
 
+#: Makes of all records of a window those that events are made of.
+Shape = Callable[[list[dict[str, Any]]], list[dict[str, Any]]]
 _FOLDER = Path(__file__).resolve().parent.parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 #: what describes a file in a mapping, and has no meaning for records of a source
@@ -105,12 +109,30 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
         case Snapshot():
             pass
     _check_requests(stream, known, where)
+    shape_of(declaration.name, stream.shape, where)
     mapping = mapping_of(stream, shown, where)
     entities = {e.type in REPLACING_TYPES for e in mapping.events}
     if len(entities) > 1:
         raise ConfigError(f"{where}: mapping: entities and other events need streams of their own")
     if entities == {False} and not (stream.version or stream.id):
         raise ConfigError(f"{where}: version: events that add up need an identity")
+
+
+def shape_of(connector: str, module: str | None, where: str) -> Shape | None:
+    """Return the code by which a connector makes records of its own of those it reads; None where it has none.
+
+    Raises:
+        ConfigError: there is none of that name in the folder of a shipped connector.
+    """
+    if module is None:
+        return None
+    folder = shipped().get(connector)
+    if folder is None or not module.isidentifier() or not folder.with_name(f"{module}.py").is_file():
+        raise ConfigError(
+            f"{where}: shape: there is no connectors/{connector}/{module}.py; only shipped connectors have code"
+        )
+    shape: Shape = import_module(f"connectors.{connector}.{module}").shaped
+    return shape
 
 
 def _check_requests(stream: Stream, known: set[str], where: str) -> None:

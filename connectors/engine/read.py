@@ -27,7 +27,7 @@ from connectors.engine.texts import filled, time_text
 from connectors.mapping.events import MappedEvent
 from connectors.mapping.fields import field_at
 from connectors.mapping.values import BadValue, time_reader
-from pipeline.errors import SourceRefused
+from pipeline.errors import SourceGone, SourceRefused
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
 
@@ -102,6 +102,7 @@ class StreamReader:
         self.mapper = RecordMapper(reading, connector.entry, connector.source)
         self._joined = Joined(reading.stream.join, reading.mapping)
         self._recent: OrderedDict[bytes, None] = OrderedDict()
+        self._gathered: list[Record] = []
         self._waiting: list[MappedEvent] = []
         self._told: set[str] = set()
         self.cursor = f"{connector.source}/{reading.name}"
@@ -121,13 +122,14 @@ class StreamReader:
         """
         self._joined.begin()
         self._asking.begin()
+        self._gathered.clear()
         match self.reading.stream.cursor:
             case Window() as window:
                 self._windows(window)
             case Keyset() as keyset:
                 self._keyset(keyset)
-            case Snapshot():
-                self._snapshot()
+            case Snapshot() as snapshot:
+                self._snapshot(snapshot)
         self._refresh()
         now = self._around.clock()
         self._around.stats.succeeded(self.reading.name, now.timestamp(), self.place.until.timestamp(), len(self._open))
@@ -142,7 +144,8 @@ class StreamReader:
         end = whole_seconds(before(self._around.clock(), cursor.lag_s))
         if self.place.until >= end:
             return
-        start = max(before(self.place.until, cursor.overlap_s), self.place.first)
+        oldest = self._oldest(cursor.keeps_s)
+        start = max(before(self.place.until, cursor.overlap_s), self.place.first, oldest)
         length = cursor.step_s
         while start < end:
             until = min(start + timedelta(seconds=length), end)
@@ -152,12 +155,23 @@ class StreamReader:
             except CutOff as e:
                 if (until - start).total_seconds() > cursor.narrowest_s and cursor.newest_first is None:
                     length = max(cursor.narrowest_s, float(int((until - start).total_seconds() / 2)))
+                    self._gathered.clear()
                     self._deliver()
                     continue
                 left = e.left
+            self._pass_over(oldest)
             self._advance(msgspec.structs.replace(self.place, until=max(until, self.place.until)), left, since=start)
             start = until
             length = min(cursor.step_s, length * 2)
+
+    def _oldest(self, keeps_s: float | None) -> datetime:
+        """Return since when the source has records."""
+        return self.place.first if keeps_s is None else whole_seconds(before(self._around.clock(), keeps_s))
+
+    def _pass_over(self, oldest: datetime) -> None:
+        """Pass over what the source does not have any more: it counts as not covered."""
+        if oldest > self.place.until:
+            self._advance(msgspec.structs.replace(self.place, until=oldest), 1)
 
     def _window(self, cursor: Window, start: datetime, until: datetime) -> None:
         zone = str(filled(cursor.zone, self._given, self.cursor))
@@ -257,13 +271,14 @@ class StreamReader:
 
     # -- all of it -------------------------------------------------------------------------------------------------
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, cursor: Snapshot) -> None:
         now = whole_seconds(self._around.clock())
         if self._differences is not None:
             self._take(list(self._differences.untold(self.place.until)), whole=True)
         if not self.place.looked:  # what was before the first look nobody knows
             self.place = msgspec.structs.replace(self.place, until=now, first=now, looked=True)
         left = self._look(now) if self._differences is None else self._compare(self._differences, now)
+        self._pass_over(self._oldest(cursor.keeps_s))
         self._advance(msgspec.structs.replace(self.place, until=max(now, self.place.until)), left)
 
     def _look(self, now: datetime) -> int:
@@ -315,9 +330,24 @@ class StreamReader:
         except BadValue as e:
             self._refuse(record, e)
             return
+        if self.reading.shape is not None:
+            self._gathered.append(whole)
+            return
         self._open.note(whole)
         for each in self._joined.records(exploded([whole], self.reading.stream.explode)):
             self._tell(each)
+
+    def _tell_gathered(self) -> None:
+        """Tell what the connector's own code makes of all records of a window."""
+        gathered, self._gathered = self._gathered, []
+        if self.reading.shape is None:
+            return
+        try:
+            shaped = self.reading.shape(gathered)
+        except (ValueError, TypeError, LookupError) as e:
+            raise SourceRefused(f"{self.cursor}: the records are not as the source documents them: {e}") from None
+        for record in shaped:
+            self._tell(record)
 
     def _tell(self, record: Record) -> None:
         for event in self.mapper.events(record, lambda why: self._refuse(record, why)):
@@ -370,6 +400,7 @@ class StreamReader:
             left: how many records are known to be missing.
             since: where the window began that they are missing in; default: where the last one ended.
         """
+        self._tell_gathered()
         self._deliver()
         place = msgspec.structs.replace(place, seen=self.place.seen)
         if left:
@@ -424,9 +455,7 @@ class StreamReader:
             given = {**self._given, **self._asking.of_record(unfinished.request, record)}
             try:
                 answer = self._asking.ask(self._asking.call(unfinished.request, given))
-            except SourceRefused as e:
-                if " answers 404" not in str(e) and " answers 410" not in str(e):
-                    raise
+            except SourceGone:
                 self._open.forget(record)
                 self._around.complain(
                     f"{self.cursor}: {dict(record)} is gone at the source; it stays as it was last seen"

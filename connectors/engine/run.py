@@ -42,7 +42,7 @@ def client_of(connector: Connector, stats: Stats, pause: Callable[[float], None]
     if connector.opens is not None:
         return connector.opens(stats)
     declaration, entry = connector.declaration, connector.entry
-    manners = Manners(declaration.rate_limit, declaration.refused_as_limit, entry.timeout_s)
+    manners = Manners(declaration.rate_limit, declaration.refused_as_limit, declaration.refused_by, entry.timeout_s)
     return Client(connector.base, connector.auth, manners, connector.secrets, stats, pause, entry.ca_file)
 
 

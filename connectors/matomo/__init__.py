@@ -1,0 +1,1 @@
+"""Matomo: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""Qualtrics: a declaration, see README.md."""
