@@ -154,7 +154,7 @@ class Client:
         except httpx2.TransportError as e:
             self._stats.request("failed")
             reason = self._secrets.hidden(str(e)) or type(e).__name__
-            raise ServiceUnavailable(f"{where}: does not answer: {reason}") from None
+            raise ServiceUnavailable(f"{_failed(e) or where}: does not answer: {reason}") from None
         except httpx2.InvalidURL as e:
             raise SourceRefused(f"{where}: is no address: {e}") from None
         self._stats.request(str(answer.status_code))
@@ -220,6 +220,14 @@ class Client:
     def _shown(self, text: str) -> str:
         """Return the beginning of an answer, on one line and without secrets."""
         return self._secrets.hidden(" ".join(text.split()))[:_SHOWN]
+
+
+def _failed(why: httpx2.TransportError) -> str:
+    """Return the address of the request that failed, which may be one for a token; "" where it is not known."""
+    try:
+        return _told(str(why.request.url))
+    except RuntimeError:
+        return ""
 
 
 def _told(url: str) -> str:

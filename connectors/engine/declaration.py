@@ -132,7 +132,7 @@ class Beside(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A second array of the same answer; its elements are put into the records that they belong to.
 
     Attributes:
-        records: where the array is; an answer may lack it.
+        records: where the array is; an answer may lack it. "": the answer itself.
         match: column of the record → column of the element that holds the same.
     """
 

@@ -111,7 +111,7 @@ def completed_by(records: list[Any], body: Any, beside: Mapping[str, Beside]) ->
     """Return records, each with the elements of the answer's other arrays that belong to it."""
     for name, array in beside.items():
         elements: dict[tuple[str, ...], list[Record]] = {}
-        found = field_at(body, array.records) if isinstance(body, dict) else None
+        found = body if not array.records else field_at(body, array.records) if isinstance(body, dict) else None
         for each in found if isinstance(found, list) else ():
             if isinstance(each, dict):
                 elements.setdefault(_texts(each, array.match.values()), []).append(each)

@@ -16,12 +16,17 @@ def picked(record: dict[str, Any], columns: Iterable[str]) -> Row:
 def field_at(record: Any, name: str) -> Any:
     """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
 
-    ``a.key=x`` is the first object of the list a whose field key is x. A field whose name has the dot in it comes first.
+    ``a.key=x`` is the first object of the list a whose field key is x. Names may hold dots themselves: of the whole
+    record such a name comes first, within an object where it has no field of the first part.
     """
     if name in record:
         return record[name]
-    for step in name.split("."):
+    steps = name.split(".")
+    while steps:
+        step = steps.pop(0)
         if isinstance(record, dict):
+            if step not in record:
+                step, steps = _dotted(record, step, steps)
             record = record.get(step)
         elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
             record = record[int(step)]
@@ -30,6 +35,15 @@ def field_at(record: Any, name: str) -> Any:
         else:
             return None
     return record
+
+
+def _dotted(record: dict[str, Any], step: str, rest: list[str]) -> tuple[str, list[str]]:
+    """Return the longest name with dots that a field has, of the steps that are left, and the steps after it."""
+    for end in range(len(rest), 0, -1):
+        name = ".".join([step, *rest[:end]])
+        if name in record:
+            return name, rest[end:]
+    return step, rest
 
 
 def _of_key(elements: list[Any], step: str) -> Any:

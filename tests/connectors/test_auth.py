@@ -10,12 +10,13 @@ import botocore.session
 import httpx2
 import jwt
 import pytest
+import stamina
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.engine.aws import AwsSignature
 from connectors.engine.declared_auth import AwsSigned
-from pipeline.errors import ConfigError, SourceRefused
+from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
 from tests.connectors.desk import DECLARATION
 from tests.connectors.pulling import on_bench
 from tests.connectors.vendor import Says, serving
@@ -268,3 +269,16 @@ def test_a_secret_parameter_is_in_the_query_and_in_no_message(tmp_path, monkeypa
         with pytest.raises(SourceRefused) as caught:
             bench.poll()
     assert "s3cret-key" not in str(caught.value)
+
+
+def test_a_token_service_that_hangs_is_named_and_not_waited_for(tmp_path, monkeypatch):
+    """Requests for tokens have no time limit of their own."""
+    monkeypatch.setenv("SECRET", "s3cret-client")
+    with stamina.set_testing(True, attempts=1), serving(lambda _asked: Says(hangs=True)) as vendor:
+        way = {"oauth": {"kind": "oauth2", "token_url": f"{vendor.address}/token"}}
+        bench = on_bench(
+            tmp_path, {**DECLARATION, "auth": way}, options={"address": vendor.address}, timeout_s=0.1,
+            auth={"client_id": {"env": "SECRET"}, "client_secret": {"env": "SECRET"}},
+        )  # fmt: skip
+        with pytest.raises(ServiceUnavailable, match=f"^{vendor.address}/token: does not answer"):
+            bench.poll()

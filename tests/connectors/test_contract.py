@@ -82,7 +82,8 @@ class Case:
                     return Says(raw=each["says"]["raw"].encode())
                 text = json.dumps({"body": each["says"].get("body"), "headers": each["says"].get("headers", {})})
                 says = json.loads(text.replace("{address}", self.address))
-                return Says(says["body"], each["says"].get("status", 200), says["headers"])
+                raw = each["says"]["text"].encode() if "text" in each["says"] else None
+                return Says(says["body"], each["says"].get("status", 200), says["headers"], raw)
         self.strange.append(asked)
         return Says({"error": "nothing of the case fits"}, 418)
 
@@ -266,6 +267,7 @@ def test_a_folder_is_whole(name, monkeypatch):
     assert (folder / "__init__.py").is_file()
     assert any(case.parent.parent == folder for case in CASES)
     sample = folder / "sample.yaml"
+    shown = set()
     for entry in load_entries(sample):
         assert entry.connector == name
         for way in declaration.auth.values():
@@ -274,4 +276,5 @@ def test_a_folder_is_whole(name, monkeypatch):
         for secret in auth.keys() - {"use"}:
             monkeypatch.setenv(secret, google_account() if secret == "service_account" else "any-secret")
         prepared = prepare(msgspec.structs.replace(entry, auth=auth), sample)
-        assert {r.stream.name for r in prepared.readings} == {s.name for s in declaration.streams}
+        shown |= {r.stream.name for r in prepared.readings}
+    assert shown == {s.name for s in declaration.streams}

@@ -52,3 +52,12 @@ def test_a_step_of_a_path_may_name_an_element_by_one_of_its_fields():
     assert field_at(record, "conditions.type=Scaled.status") == "True"
     assert field_at(record, "conditions.type=Gone.status") is None
     assert field_at(record, "n.type=Gone") is None
+
+
+def test_names_with_dots_are_found_within_objects_too():
+    """Elasticsearch keeps fields of one path nested or under their whole name, as they were sent."""
+    assert field_at({"_source": {"kibana.alert.uuid": "a1"}}, "_source.kibana.alert.uuid") == "a1"
+    assert field_at({"_source": {"kibana": {"alert.uuid": "a2"}}}, "_source.kibana.alert.uuid") == "a2"
+    assert field_at({"_source": {"kibana": {"alert": {"uuid": "a3"}}}}, "_source.kibana.alert.uuid") == "a3"
+    assert field_at({"_source": {"host.name": ["h1"]}}, "_source.host.name.0") == "h1"
+    assert field_at({"_source": {"host.name": "h1"}}, "_source.host.ip") is None

@@ -1,0 +1,1 @@
+"""Elastic Security: a declaration, see README.md."""

@@ -1,0 +1,1 @@
+"""Uptime Kuma: a declaration, see README.md."""
