@@ -67,14 +67,6 @@ def _notes(
     changed = [k.name for k in counted if len({p.definition_version for p in k.history if p.value is not None}) > 1]
     if changed:
         notes.append(f"The definition of {words.listing(changed)} changed in these months; both sides do not compare.")
-    if found.late:
-        notes.append(
-            f"{words.count(found.late, 'value')} of closed months changed, because events came after they were closed."
-        )
-    if found.truncated:
-        notes.append(
-            f"{words.count(found.truncated, 'record')} never arrived, because a source limits what it tells at a time."
-        )
     dead = found.exits.get("dead_letter", 0)
     if dead:
         of = words.number(found.exits.get("received", 0))

@@ -57,6 +57,10 @@ def _targets(known: Sequence[KpiReport]) -> str:
     met = sum(k.target_state in {"met", "on_track"} for k in aimed)
     if not aimed:
         return ""
+    if len(aimed) == 1:
+        return f"; its target is {'met or on track' if met else 'missed'}"
+    if met == len(aimed):
+        return f"; all {met} targets met or on track"
     return f"; {words.number(met)} of {words.count(len(aimed), 'target')} met or on track"
 
 
