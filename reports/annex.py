@@ -50,7 +50,7 @@ def quality(report: Report) -> Quality:
         "How much of the month the sources delivered is unknown."
         if found.coverage is None
         else f"The sources delivered for {words.share(found.coverage)} of the month on average; "
-        f"below {words.share(found.enough)} a figure is not enough to judge by."
+        f"below {words.share(found.enough)} a note says so beside the figure."
     )
     late = "No event came after its month was closed."
     if found.late:
@@ -60,6 +60,9 @@ def quality(report: Report) -> Quality:
     cut = "No source cut off what it delivered."
     if found.truncated:
         cut = f"Limits of the sources hid {words.count(found.truncated, 'record')}; coverage is lowered for them."
+    seen = [(r, _value(report, r.kpi, r.old), _value(report, r.kpi, r.new)) for r in found.restatements]
+    seen = [(r, old, new) for r, old, new in seen if old != new]
+    unseen = len(found.restatements) - len(seen)
     tables = [
         Table(
             caption="KPIs whose sources delivered too little",
@@ -77,12 +80,12 @@ def quality(report: Report) -> Quality:
         Table(
             caption="Values of closed months that changed afterwards",
             columns=["KPI", "Scope", "Month", "Revision", "Before", "After", "Reason"],
-            text=[True, True, True, False, False, False, True], lead=[r.kpi for r in found.restatements],
+            text=[True, True, True, False, False, False, True], lead=[r.kpi for r, _, _ in seen],
             rows=[
-                [names.get(r.kpi, r.kpi), scope_words(r.scope, report), words.short_month(r.month), str(r.revision),
-                 _value(report, r.kpi, r.old), _value(report, r.kpi, r.new), r.reason]
-                for r in found.restatements
+                [names.get(r.kpi, r.kpi), scope_words(r.scope, report), words.short_month(r.month), str(r.revision), old, new, r.reason]
+                for r, old, new in seen
             ],
+            after=f"{words.count(unseen, 'more value')} changed by less than these figures show." if unseen else "",
         ),
         Table(
             caption="Where all events ended, since the beginning",

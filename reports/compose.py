@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -161,8 +162,9 @@ def _standing(report: Report) -> str:
 
 
 def _state(report: Report) -> str:
+    over = report.cut_off is not None and datetime.fromisoformat(report.cut_off) >= datetime.fromisoformat(report.end)
     return {
-        "to_date": "Month to date",
+        "to_date": "Month over, not closed yet" if over else "Month to date",
         "closed": f"Closed month, revision {report.revision}",
         "restated": f"Restated, revision {report.revision}",
     }[report.state]
@@ -304,12 +306,20 @@ def _reason(kpi: KpiReport) -> str:
 
 
 def _drivers(csf: CsfReport) -> Iterator[Drivers]:
-    """Yield the key contributors of the KPIs that moved; where none moved, of two that miss their target."""
-    driven = [kpi for kpi in csf.kpis if kpi.contributors and kpi.breakdown_of is None]
+    """Yield the key contributors of the KPIs that moved; where none moved, of two that miss their target.
+
+    One service alone explains nothing, and neither is there anything to explain where the figure did not change.
+    """
+    driven = [
+        kpi
+        for kpi in csf.kpis
+        if len(kpi.services) > 1 and kpi.contributors and kpi.breakdown_of is None and _changed(kpi)
+    ]
     shown = [kpi for kpi in driven if kpi.movement in {"improved", "worsened"}][:DRIVEN]
     shown = shown or [kpi for kpi in driven if kpi.target_state in {"not_met", "off_track"}][:2]
     for kpi in sorted(shown, key=lambda kpi: -kpi.weight):
         change = words.difference(kpi.change, kpi.unit, kpi.decimals)
+        change += f" since {words.short_month(kpi.history[-2].month)}" if len(kpi.history) > 1 else ""
         yield Drivers(
             kpi=kpi.id,
             name=kpi.name,
@@ -317,6 +327,11 @@ def _drivers(csf: CsfReport) -> Iterator[Drivers]:
             services=[service(c, kpi) for c in kpi.contributors[:DRIVERS]],
             additive=any(c.effect is not None for c in kpi.contributors[:DRIVERS]),
         )
+
+
+def _changed(kpi: KpiReport) -> bool:
+    """Return whether a reader sees another figure than in the month before."""
+    return words.figure(kpi.value, kpi.unit, kpi.decimals) != words.figure(kpi.previous, kpi.unit, kpi.decimals)
 
 
 def _goal(report: Report, goal_id: str) -> Goal:

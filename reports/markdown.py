@@ -56,6 +56,8 @@ def _rows(columns: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[
 def _table(table: Table) -> Iterator[str]:
     yield from ("", f"**{text(table.caption)}**", "")
     yield from _rows([text(c) for c in table.columns], ([text(c) for c in row] for row in table.rows), table.text)
+    if table.after:
+        yield from ("", text(table.after))
 
 
 def _cover(view: View) -> Iterator[str]:
