@@ -85,7 +85,7 @@ FIGURES: dict[str, str] = {
     "change_pct": "the change in percent with sign",
     "change_year_pct": "the change against a year before in percent",
     "gap": "how far the value is from the target, without sign",
-    "move": "`rose from 81.0 to 87.2%`, `stood at 87.2%, usually 81.0%`, `held at 87.2%`",
+    "move": "`rose from 81.0 to 87.2%`, `stood at 87.2%, usually 81.0%`, `stood at 87.2% after 89.0%, usually 81.0%`, `held at 87.2%`",
     "improvement": "`move`, only where it improved; otherwise unknown",
     "worsening": "`move`, only where it worsened; otherwise unknown",
     "usual": "the centre of its natural process limits",

@@ -167,8 +167,18 @@ def move(report: KpiReport) -> str:
         step = before is not None and usual is not None and _is_step(value, before, usual)
         if step and kind in _AGAINST_BEFORE:
             return f"{'rose' if value > (before or 0.0) else 'fell'} {_from_to(report, before, value)}"
-        return f"stood at {now}" + (f", usually {_quantity(report, usual)}" if usual is not None else "")
+        return f"stood at {now}{after(report, usual)}" + (
+            f", usually {_quantity(report, usual)}" if usual is not None else ""
+        )
     return f"held at {now}" if report.movement == "steady" else f"came to {now}"
+
+
+def after(report: KpiReport, usual: float | None) -> str:
+    """Return the month before where the value came back from there by much; the movement alone would hide that."""
+    value, before = report.value, report.previous
+    if value is None or before is None or usual is None or (value - before) * (value - usual) >= 0:
+        return ""
+    return f" after {_quantity(report, before)}" if abs(value - before) >= abs(value - usual) / 2 else ""
 
 
 def _target(report: KpiReport) -> str:

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 from pipeline.catalogue.model import Catalogue
 from pipeline.report import words
-from pipeline.report.facts import aim, limits_text, move
+from pipeline.report.facts import after, aim, limits_text, move
 from pipeline.report.model import Change, Finding, KpiReport, Proposal, Summary
 from pipeline.report.verdict import Verdict, overall
 from pipeline.values import CsfState
@@ -107,7 +107,8 @@ def changes(catalogue: Catalogue, kpis: Mapping[str, KpiReport]) -> list[Change]
 def _change(report: KpiReport) -> str:
     """Return a change with what is usual, its natural process limits, and how it stands to its target."""
     now = words.quantity(report.value, report.unit, report.decimals)
-    said = f"stood at {now}; usually {limits_text(report)}" if report.natural_limits else move(report)
+    within = report.natural_limits
+    said = f"stood at {now}{after(report, within.centre)}; usually {limits_text(report)}" if within else move(report)
     target = aim(report)
     return f"{report.name} {said}" + (f" ({target})." if target != words.UNKNOWN else ".")
 

@@ -14,6 +14,7 @@ from statistics import fmean
 from pipeline.catalogue.model import Kpi
 from pipeline.evaluate.forecast import month_end, settled
 from pipeline.evaluate.judge import badness
+from pipeline.evaluate.words import growth
 from pipeline.report.levels import level
 from pipeline.report.model import Point, TargetState
 from pipeline.report.movement import comparable, finest, known
@@ -62,11 +63,19 @@ def forecast(kpi: Kpi, now: Point, before: Sequence[Point]) -> float | None:
     """
     if now.value is None or now.elapsed < ENOUGH_TO_FORECAST:
         return None
-    return month_end(kpi, now.value, now.elapsed, _usual(kpi, before))
+    return month_end(kpi, now.value, now.elapsed, _usual(kpi, now, before))
 
 
-def _usual(kpi: Kpi, before: Sequence[Point]) -> float | None:
-    """Return the mean of the months at the level reached, None for no months."""
+def _usual(kpi: Kpi, now: Point, before: Sequence[Point]) -> float | None:
+    """Return the mean of the months at the level reached, None for no months.
+
+    Where the last months and the running one lie outside its limits on the same side, the level is being left: the mean of
+    those months then tells more of the days to come. (Of what grows with the month, the value so far does not show it.)
+    """
     values = [p.value for p in before if p.value is not None]
-    members = level(values, finest(kpi)).members
-    return fmean(values[i] for i in members) if members else None
+    reached = level(values, finest(kpi))
+    within = reached.limits(finest(kpi))
+    side = within.side(now.value) if within is not None and now.value is not None and growth(kpi) == "level" else 0
+    lately = abs(reached.outside) if reached.outside * side > 0 else 0
+    months = range(len(values) - lately, len(values)) if lately else reached.members
+    return fmean(values[i] for i in months) if months else None

@@ -63,6 +63,17 @@ def test_a_running_share_is_weighted_with_the_usual() -> None:
     assert target_state(kpi("csat"), last(history, state="to_date", elapsed=0.2)) == "too_early_to_track"
 
 
+def test_a_level_that_is_being_left_does_not_pull_a_running_month_back() -> None:
+    """Session duration of 105 s a month rose to 179 and 186 s; 185 s so far is not heading back to 105."""
+    usual = [104, 106, 105, 103, 107, 105, 104, 106, 105]
+    risen = last(values([*usual, 179, 186, 185], target=180.0), state="to_date", elapsed=0.86)
+    assert target_state(kpi("session_duration"), risen) == "on_track"
+    once = last(values([*usual, 105, 186, 106], target=108.0), state="to_date", elapsed=0.5)
+    assert target_state(kpi("session_duration"), once) == "off_track", (
+        "one month outside is no level where this one is not"
+    )
+
+
 def test_users_and_peaks_are_forecast_only_at_the_end() -> None:
     for name, so_far in (("active_users", 90), ("peak_response_time", 400)):
         history = values([100, 100, 100, so_far], target=100.0)

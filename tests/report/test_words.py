@@ -3,6 +3,9 @@
 import pytest
 
 from pipeline.report import words
+from pipeline.report.facts import move
+from tests.report.histories import kpi
+from tests.report.situation import report
 
 N = words.NO_BREAK
 
@@ -63,3 +66,14 @@ def test_months_that_follow_each_other_are_one_period() -> None:
     assert words.periods(["2026-07", "2026-08", "2026-09", "2026-11"]) == "July to September 2026 and November 2026"
     assert words.periods(["2025-11", "2025-12", "2026-01"]) == "November 2025 to January 2026"
     assert words.periods(["2026-07", "2026-08"]) == "July 2026 and August 2026"
+
+
+def test_what_is_better_than_usual_says_where_it_came_down_from() -> None:
+    made = report(kpi("data_accuracy"), 99.33, previous=99.60, movement="improved", limits=(99.0, 99.42))
+    assert move(made) == "stood at 99.33% after 99.60%, usually 99.21%"
+    made = report(kpi("nps"), 34.8, previous=38.1, movement="improved", limits=(14.5, 24.5))
+    assert move(made) == "stood at 34.8, usually 19.5", "little of the way back"
+    made = report(kpi("bounce_rate"), 24.8, previous=24.7, movement="worsened", limits=(19.0, 23.0))
+    assert move(made) == "stood at 24.8%, usually 21.0%", "it rose in an earlier month"
+    made = report(kpi("bounce_rate"), 24.8, previous=21.2, movement="worsened", limits=(19.0, 23.0))
+    assert move(made) == "rose from 21.2 to 24.8%"
