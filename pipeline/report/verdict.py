@@ -160,7 +160,9 @@ def _against(own: Sequence[KpiReport], total: float, findings: Sequence[Finding]
 
 
 def _of(some: int, whole: int) -> str:
-    """Return ``all 5 KPIs`` or ``3 of 5 KPIs``."""
+    """Return ``all 5 KPIs``, ``3 of 5 KPIs`` or ``its only KPI``."""
+    if some == whole == 1:
+        return "its only KPI"
     return f"all {whole} KPIs" if some == whole > 1 else f"{some} of {words.count(whole, 'KPI')}"
 
 
