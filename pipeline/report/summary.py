@@ -129,11 +129,7 @@ def _decisions(
     catalogue: Catalogue, deciding: Sequence[Finding], kpis: Mapping[str, KpiReport], proposals: Sequence[Proposal]
 ) -> list[str]:
     """Return what needs a decision: the concerns with the first step against each, and what else the data proposes."""
-    found = []
-    for finding in deciding:
-        rule = catalogue.insights.get(finding.rule)
-        why = "" if rule is not None and rule.each else f"{finding.concern} "  # a list of KPIs is said once
-        found.append(f"{catalogue.csfs[finding.csf].name}: {why}{finding.suggestions[0]}")
+    found = [f"{catalogue.csfs[f.csf].name}: {f.concern} {f.suggestions[0]}" for f in deciding]
     told = {kpi for finding in deciding for kpi in finding.kpis}
     names = list(dict.fromkeys(kpis[p.kpi].name for p in proposals if p.kpi in kpis and p.kpi not in told))
     if names:
