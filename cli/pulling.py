@@ -12,14 +12,16 @@ from pathlib import Path
 import click
 import prometheus_client
 
+from cli import filing
 from cli.embedded.instance import Instance, running
 from cli.output import say
 from cli.settings import Settings
-from connectors.engine.config import Connector, find_entry, load_entries
+from connectors.engine.config import Connector, Entry, find_entry, load_entries
 from connectors.engine.run import Runner, Stopped
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.trial import Trial, trials
+from connectors.objects.load import NAME as FILES
 from connectors.opening import prepare_any
 from connectors.producer import EventProducer
 from pipeline.errors import ConfigError
@@ -36,24 +38,26 @@ class How:
     metrics_port: int | None = None
 
 
-def _prepared(name: str, config: Path | None, settings: Settings) -> Connector:
+def _entry_of(name: str, config: Path | None, settings: Settings) -> tuple[Entry, Path]:
+    """Return the entry that a name, or a folder of one's own, stands for, and the file that holds it.
+
+    Raises:
+        ConfigError: there is none.
+    """
     folder = Path(name)
     if config is None and ("/" in name or name == ".") and folder.is_dir():
         return _only_one(folder / _CONFIG)
     path = config or settings.data_dir / _CONFIG
     if not path.is_file():
         raise ConfigError(
-            f"there is no connector '{name}': prober, access-log, or one that {path} names (--config names another file), or a folder such as ./mine/"
+            f"there is no connector '{name}': prober, access-log, webhook, or one that {path} names (--config names "
+            "another file), or a folder such as ./mine/"
         )
-    return prepare_any(find_entry(path, name), path)
+    return find_entry(path, name), path
 
 
-def _only_one(path: Path) -> Connector:
-    """Return the connector of a folder of one's own, which holds its declaration and its configuration.
-
-    Raises:
-        ConfigError: the folder configures none, or several.
-    """
+def _only_one(path: Path) -> tuple[Entry, Path]:
+    """Return the only entry of the configuration in a folder."""
     if not path.is_file():
         raise ConfigError(
             f"{path}: there is no such file; it configures the connector of this folder: a list with one entry"
@@ -62,7 +66,7 @@ def _only_one(path: Path) -> Connector:
     if len(entries) != 1:
         names = ", ".join(entry.name for entry in entries)
         raise ConfigError(f"{path}: has several connectors ({names}): name one, with --config {path}")
-    return prepare_any(entries[0], path)
+    return entries[0], path
 
 
 def test(name: str, config: Path | None, settings: Settings) -> None:
@@ -71,7 +75,11 @@ def test(name: str, config: Path | None, settings: Settings) -> None:
     Raises:
         Exit: 1 where one cannot.
     """
-    connector = _prepared(name, config, settings)
+    entry, path = _entry_of(name, config, settings)
+    if entry.connector == FILES:
+        filing.test(entry, path, settings)
+        return
+    connector = prepare_any(entry, path)
     found = trials(connector, time.sleep)
     for trial in found:
         _tell(trial)
@@ -101,7 +109,13 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
     Raises:
         CsfError: with ``once``: a stream could not be read; else: the start failed and ``startup`` says ``fail``.
     """
-    connector = _prepared(name, config, settings)
+    entry, path = _entry_of(name, config, settings)
+    if entry.connector == FILES:
+        if how.since is not None:
+            raise ConfigError(f"{path}: {entry.name}: --since has no meaning for files")
+        filing.run(entry, path, settings, once=how.once, metrics_port=how.metrics_port)
+        return
+    connector = prepare_any(entry, path)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -109,7 +123,7 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
     if how.metrics_port:
         prometheus_client.start_http_server(how.metrics_port, "127.0.0.1", stats.registry)
     with running(settings, worker=False) as instance:
-        producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{name}")
+        producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
         share = None if how.once else Share(instance.bootstrap, connector.source, instance.kafka_settings)
         runner = _runner(connector, producer, instance, stats, stop, how, share)
         try:

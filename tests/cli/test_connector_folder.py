@@ -7,6 +7,7 @@ import yaml
 
 from cli import pulling
 from cli.settings import load_settings
+from connectors.opening import prepare_any
 from pipeline.errors import ConfigError
 from tests.connectors.desk import declared
 
@@ -27,7 +28,7 @@ def mine(tmp_path, monkeypatch):
 
     def make(*entries, named=f"{folder}/"):
         (folder / "connectors.yaml").write_text(yaml.safe_dump([{**entry, **more} for more in entries or ({},)]))
-        return pulling._prepared(named, None, load_settings(None, data_dir=tmp_path, bootstrap=None))
+        return prepare_any(*pulling._entry_of(named, None, load_settings(None, data_dir=tmp_path, bootstrap=None)))
 
     return make
 
@@ -49,4 +50,4 @@ def test_a_folder_with_several_is_none(mine, tmp_path):
         mine({}, {"name": "theirs"})
     (tmp_path / "mine" / "connectors.yaml").unlink()
     with pytest.raises(ConfigError, match="it configures the connector of this folder"):
-        pulling._prepared(f"{tmp_path}/mine/", None, load_settings(None, data_dir=tmp_path, bootstrap=None))
+        pulling._entry_of(f"{tmp_path}/mine/", None, load_settings(None, data_dir=tmp_path, bootstrap=None))

@@ -113,6 +113,41 @@ def test_a_folder_with_a_declaration_and_its_configuration_is_a_connector(tmp_pa
     assert len(events_of(bootstrap, name)) == 3
 
 
+def test_files_of_a_folder_are_read_by_the_command_and_a_killed_one_goes_on(tmp_path, bootstrap):
+    name = f"d{uuid4().hex[:8]}"
+    (tmp_path / "drop").mkdir()
+    rows = [{"service": "shop", "number": f"N{n}", "at": "2026-11-26T11:00:00Z"} for n in range(30_000)]
+    (tmp_path / "drop" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {
+        "number": "number",
+        "state": {"const": "new"},
+        "opened_at": {"column": "at", "as": "time"},
+        "updated_at": {"column": "at", "as": "time"},
+    }
+    event = {"type": "incident.updated", "time": "at", "key": ["number"], "data": data}
+    (tmp_path / "incidents.yaml").write_text(
+        yaml.safe_dump({"name": "incidents", "format": "jsonl", "service": "service", "events": [event]})
+    )
+    entry = {"name": name, "connector": "files", "options": {"place": "drop", "mapping": "incidents.yaml"}}
+    (tmp_path / "connectors.yaml").write_text(yaml.safe_dump([entry]))
+    code, out, err = ended(csf(tmp_path, bootstrap, "test", name))
+    assert (code, out) == (0, f"{name}: can be read; holds a.jsonl; brings incident.updated\n"), err
+    process = csf(tmp_path, bootstrap, "run", name)
+    while not (kept := read_cursors(bootstrap).get(f"files/{name}|a.jsonl")):
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    code, _, err = ended(csf(tmp_path, bootstrap, "run", name, "--once"))
+    assert code == 0, err
+    found = []
+    for record in read(bootstrap, INCIDENTS, f"files/{name}"):
+        found += json.loads(record.value)
+    assert kept["rows"] > 0
+    assert {e["data"]["number"] for e in found} == {row["number"] for row in rows}
+    assert len({e["id"] for e in found}) == len(rows)
+    assert read_cursors(bootstrap)[f"files/{name}|a.jsonl"]["done"]
+
+
 def test_a_backfill_begins_again_at_since(tmp_path, bootstrap, configured):
     with serving(Desk(7)) as vendor:
         name = configured(vendor)
