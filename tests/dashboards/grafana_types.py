@@ -32,17 +32,19 @@ _CUSTOM = {
     "barchart": _LINES,
     "table": "s.TableFieldOptions & {filterable?: boolean}",
     "stat": "{}",
+    "state-timeline": "s.HideableFieldConfig & {lineWidth?: number, fillOpacity?: number, spanNulls?: boolean}",
 }
 _STAT = (
     "s.SingleStatBaseOptions & {textMode: s.BigValueTextMode, colorMode: s.BigValueColorMode,"
     " graphMode: s.BigValueGraphMode, justifyMode: s.BigValueJustifyMode}"
 )
 #: what Grafana does, but its published types leave out: null as the first threshold and as a special value, and the
-#: tags of an annotation query
+#: tags of an annotation query and what a data source keeps in it
 KNOWN = (
     r"Type 'null' is not assignable to type 'number \| undefined'",
     r"""Type '"null"' is not assignable to type '"true" \| "false" \| undefined'""",
     r"""'"type"' does not exist in type '\{ key\?: string \| undefined; datasource\?:""",
+    r"""'"(refId|fromAnnotations)"' does not exist in type '\{ (limit\?: number|key\?: string) \| undefined;""",
 )
 
 Literal = tuple[str, Any]
@@ -69,7 +71,7 @@ def _panel(panel: dict[str, Any]) -> Iterator[Literal]:
         yield "s.DataTransformerConfig", transformation
     if panel["type"] == "stat":
         yield _STAT, panel["options"]
-    if panel["type"] in {"timeseries", "barchart"}:
+    if panel["type"] in {"timeseries", "barchart", "state-timeline"}:
         yield "s.OptionsWithLegend & s.OptionsWithTooltip", {k: panel["options"][k] for k in ("legend", "tooltip")}
     if "fieldConfig" in panel:
         yield from _fields(panel["fieldConfig"], _CUSTOM[panel["type"]])
