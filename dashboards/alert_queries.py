@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.queries import tag_is
-from pipeline.stores.influx_lines import ALERT
+from pipeline.stores.influx_lines import ALERT, NOTE
 
 #: what opened longer ago is no longer looked for; the same on the console's page
 HORIZON = "time > now() - 45d"
@@ -82,3 +82,8 @@ def over_time(where: Sequence[str] = ()) -> str:
 def changes(where: Sequence[str] = ()) -> str:
     """Return a query for every change in the range shown."""
     return f'SELECT "rule", "scope", "severity", "state", "note" FROM "{ALERT}" WHERE {_and([*where, "$timeFilter"])}'
+
+
+def done() -> str:
+    """Return a query for what people ordered and what became of notifications in the range shown."""
+    return f'SELECT "kind", "who", "channel", "about", "why" FROM "{NOTE}" WHERE $timeFilter'

@@ -69,6 +69,14 @@ def _lines(number: int) -> dict[str, Any]:
     return {"type": "regex", "options": {"pattern": f"^{pattern}$", "result": {"text": shown, "index": 0}}}
 
 
+#: what people and channels did about alerts
+DEEDS = words(
+    {
+        "silenced": "silenced", "lifted": "silence lifted", "acknowledged": "taken on", "delivered": "delivered", "failed": "failed",
+        "expired": "expired", "down": "channel takes nothing",
+    },
+    {"delivered": GOOD, "failed": BAD, "expired": WARN, "down": BAD},
+)  # fmt: skip
 #: versions of definitions, before which the store puts a letter from ten on
 VERSION = {"type": "regex", "options": {"pattern": "^[a-z]?([0-9]+)$", "result": {"text": "$1", "index": 0}}}
 #: texts of up to nine lines on one: the store writes the end of a line in a way of its own

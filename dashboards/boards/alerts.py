@@ -35,6 +35,7 @@ def board(catalogue: Catalogue) -> Board:
         _held("Silences in force", "csf_alert_silence_end_seconds", "id, by, reason", "no silence is in force"), 4, 8
     )
     layout.add(_held("Planned maintenance that is on", "csf_maintenance_end_seconds", "service", "none is on"), 4, 8)
+    layout.add(_done(), 24, 9)
     return Board(
         uid=parts.ALERTS,
         title="Alerts",
@@ -183,6 +184,31 @@ def _notifications() -> Panel:
         description="What became of notifications in the time shown: delivered, refused by their channel, or too old to be sent.",
         orientation="vertical",
     )  # fmt: skip
+
+
+def _done() -> Panel:
+    return table(
+        "What people and channels did",
+        [influx(HISTORY_SOURCE, alert_queries.done())],
+        fields=Field(unit="none", no_value="Nothing was ordered or told here."),
+        overrides=[
+            look.override(look.TIME, display_name="When", custom_width=170),
+            look.override(
+                look.by_name("kind"),
+                display_name="What",
+                mappings=[look.DEEDS],
+                custom_width=170,
+                **look.COLOURED_WORDS,
+            ),
+            look.override(look.by_name("who"), display_name="By", custom_width=150),
+            look.override(look.by_name("channel"), display_name="Channel", custom_width=150),
+            look.override(look.by_name("about"), display_name="About"),
+            look.override(look.by_name("why"), display_name="Why"),
+        ],
+        description="Silences, acknowledgements, and what became of every notification, the newest first.",
+        sort="When",
+        descending=True,
+    )
 
 
 def _deliveries() -> Panel:

@@ -17,6 +17,7 @@ from tests.console.sample import Filler, catalogue
 from tests.dashboards.expected import World
 from tests.dashboards.grafana import InfluxQl
 from tests.services.influx import Influx
+from tests.stores.samples import note
 
 #: a service whose name means something to regular expressions, to InfluxQL and to line protocol
 ODD = "service:a.b/c d'e|f(1)%\\"
@@ -86,6 +87,10 @@ def _awkward(store: InfluxStore, filler: Filler) -> None:
     store.write_statuses([msgspec.structs.replace(status, score=None, status="unknown")])
     store.write_alerts(alerts(filler.now))
     store.write_happenings(happenings(filler.now))
+    told = note(at=filler.now - 60, kind="delivered", channel="pager", about="2 alerts: MTTR is red", until=None)
+    store.write_alert_notes(
+        [note(at=filler.now - 60), note(at=filler.now - 50 * 86_400), told, note(at=filler.now - 60, slot=8)]
+    )
 
 
 def happenings(now: int) -> list[Happening]:

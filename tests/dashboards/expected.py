@@ -69,6 +69,7 @@ class World:
             "report_text": [_said(t) for t in store.report_texts(period="month")],
         }
         self.alerts = store.alerts()
+        self.alert_notes = store.alert_notes()
         self._of_kpi: dict[tuple[str, str], list[Point]] = {}
         for measurement, points in self.points.items():
             for point in points:
@@ -80,6 +81,8 @@ class World:
         if "pipeline_exits" in query:
             return [{"Newest": None if self.newest_arrival is None else 1000 * self.newest_arrival}]
         measurement = re.findall(r'FROM "(\w+)"', query)[0]
+        if measurement == "alert_note":
+            return expected_alerts.notes(self.alert_notes, query)
         if measurement == "alert":
             return expected_alerts.rows(self.alerts, query, now)
         where, tags = _conditions(query), _group(query)

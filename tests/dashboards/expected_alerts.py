@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from pipeline.stores.influx_lines import armour, tag_value
-from pipeline.values import AlertChange
+from pipeline.values import AlertChange, AlertNote
 from tests.dashboards.grafana import Row
 
 _LIKE = re.compile(r'"(csf|scope)" =~ /((?:[^/\\]|\\.)*)/')
@@ -38,6 +38,19 @@ def rows(changes: Sequence[AlertChange], query: str, now: float) -> list[Row]:
          "level": None if c.state == "resolved" else _LEVEL[c.severity]}
         for c in shown
     ]  # fmt: skip
+
+
+def notes(found: Sequence[AlertNote], query: str) -> list[Row]:
+    """Return the rows of what people and channels did."""
+    ((first, _, last),) = _SHOWN.findall(query)
+    return [
+        {
+            "time": n.at * 1000,
+            **{name: armour(getattr(n, name), "\\") for name in ("kind", "who", "channel", "about", "why")},
+        }
+        for n in found
+        if int(first) <= n.at * 1000 <= int(last)
+    ]
 
 
 def _open(c: AlertChange) -> Row:
