@@ -61,8 +61,11 @@ def step(before: Instance, said: Judgement, at: int, hold_s: int) -> Instance:
         said: the judgement at that instant.
         at: the instant, epoch seconds of the data clock.
         hold_s: for how long a condition must hold before it is raised.
+
+    What was raised or over in a second stays so for its rest: changes are kept by the second, and shall have an order. It is
+    judged again when the clock goes on.
     """
-    if at < before.at:
+    if at < before.at or (at == before.since and before.state in {"firing", "resolved"}):
         return before
     unknown = None if said.holds is not None else before.unknown_since if before.unknown_since is not None else at
     raised = tuple(t for t in before.raised if t > at - FLAP_WINDOW_S)
