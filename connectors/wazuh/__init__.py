@@ -1,0 +1,1 @@
+"""Wazuh: a declaration, see README.md."""
