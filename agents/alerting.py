@@ -11,7 +11,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -22,13 +21,15 @@ import msgspec
 from agents.context import Context
 from agents.notifying import Channels, Outcome
 from agents.producing import kafka_producer, produce
+from agents.storing import StoreThread
 from agents.tables import StaleAssignment, restore
+from agents.taking import BatchAgent, Held
 from agents.transport import Batch
 from pipeline.alerts.engine import SLOTS, AlertEngine, Delivery
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.topics import ALERT_INPUTS, ALERTS
-from pipeline.values import AlertChange, AlertNote
+from pipeline.values import AlertNote
 
 _log = logging.getLogger(__name__)
 
@@ -36,26 +37,25 @@ _log = logging.getLogger(__name__)
 _HOME = 0
 #: Decisions are taken so often at least, seconds.
 _ROUND_S = 0.25
-_CLOSE_S = 5.0
 #: What is being sent has so long to end before the partition is given away.
 _FINISH_S = 3.0
 _SHOW_EVERY_S = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
-class AlertAgent:
+class AlertAgent(BatchAgent):
     """Drives the engine of partition 0 of ``csf.alert-inputs``; the others stay empty."""
 
+    name = "alerting"
+
     def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-        self._engines: dict[int, tuple[int, AlertEngine]] = {}
-        self._epoch = -1
+        super().__init__(ctx)
+        self._engines: Held[int, AlertEngine] = Held(ctx.table)
         #: held while the engine or its durable state changes
         self._lock = asyncio.Lock()
         self._wake = asyncio.Event()
         self._channels = Channels(ctx.plan.catalogue.channels.values())
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="csf-alerts")
-        self._store: KpiStore | None = None
+        self._store = StoreThread(ctx.config.store_factory, "csf-alerts")
         self._sending: dict[str, asyncio.Task[None]] = {}
         #: the epoch in which nothing new is sent any more
         self._finished = -1
@@ -66,33 +66,15 @@ class AlertAgent:
 
     # --- hearing ---
 
-    async def run(self, stream: Any) -> None:
-        """Take batches for ever; what cannot be handled ends the process, it is never skipped."""
-        async for event in stream.noack().events():
-            try:
-                async with self._lock:
-                    await self._batch(event)
-                self._wake.set()
-            except StaleAssignment as e:
-                _log.info("batch dropped, it will be read again: %s", e)
-            except CsfError as e:
-                await self._ctx.halt(str(e))
-            except Exception as e:
-                _log.exception("alerting failed")
-                await self._ctx.halt(f"alerting cannot handle partition {event.message.partition}: {e!r}")
+    async def _take(self, event: Any) -> None:
+        async with self._lock:
+            await super()._take(event)
+        self._wake.set()
 
-    async def _batch(self, event: Any) -> None:
-        ctx, message = self._ctx, event.message
-        await ctx.table.ready.wait()
-        if not ctx.owns(message):
-            return
-        batch: Batch = message.value
-        number, epoch = message.partition, ctx.table.epoch
+    async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
+        ctx, number = self._ctx, batch.partition
         engine = self.engine(number)
-        if batch.previous is not None and batch.previous > engine.position:
-            await ctx.halt(
-                f"{ALERT_INPUTS}/{number}: what lies after offset {engine.position} did not arrive; starting again"
-            )
+        await self._follows(batch, engine.position)
         ctx.table.folding(ALERT_INPUTS, number)
         started = time.perf_counter()
         if bad := engine.fold(batch.records):
@@ -106,17 +88,13 @@ class AlertAgent:
 
     def engine(self, number: int) -> AlertEngine:
         """Return a partition's engine: the one there is, or one with the state that the last recovery found."""
-        table = self._ctx.table
-        if self._epoch != table.epoch:
-            self._engines = {n: held for n, held in self._engines.items() if held[0] == table.since(n)}
-            self._epoch = table.epoch
-        held = self._engines.get(number)
-        if held is not None:
-            return held[1]
-        engine = AlertEngine(self._ctx.plan.catalogue)
-        restore(engine, ALERT_INPUTS, number, table.recovered(ALERT_INPUTS, number))
-        self._engines[number] = table.since(number), engine
-        return engine
+
+        def make() -> AlertEngine:
+            engine = AlertEngine(self._ctx.plan.catalogue)
+            restore(engine, ALERT_INPUTS, number, self._ctx.table.recovered(ALERT_INPUTS, number))
+            return engine
+
+        return self._engines.get(number, number, make)
 
     # --- telling ---
 
@@ -188,8 +166,13 @@ class AlertAgent:
             return
         self._check(epoch)
         kept = [*notes.values(), *down.values()]
+
+        def put(store: KpiStore) -> None:
+            store.write_alerts(list(changes.values()))
+            store.write_alert_notes(kept)
+
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._put, list(changes.values()), kept)
+            await self._store.do(put)
         except StoreUnavailable as e:
             self._ctx.problems["alerts"] = f"changes of alerts wait for the store: {e}"
             return
@@ -207,12 +190,6 @@ class AlertAgent:
         await produce(kafka_producer(self._ctx.app), ALERTS, 0, records)
         if changes or notes:
             await self._settle(engine, epoch, lambda: engine.settle(changes=changes, notes=notes))
-
-    def _put(self, changes: list[AlertChange], notes: list[AlertNote]) -> None:
-        if self._store is None:
-            self._store = self._ctx.config.store_factory()
-        self._store.write_alerts(changes)
-        self._store.write_alert_notes(notes)
 
     def _news_of_channels(self, engine: AlertEngine) -> dict[str, AlertNote]:
         """Return a note of each channel that takes nothing, where it says more than the last one; forget those that do.
@@ -280,8 +257,4 @@ class AlertAgent:
     async def close(self) -> None:
         """Close channels and store."""
         await self._channels.close()
-        store, self._store = self._store, None
-        if store is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._thread, store.close), _CLOSE_S)
-        self._thread.shutdown(wait=False)
+        await self._store.close()

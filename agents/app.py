@@ -217,8 +217,8 @@ class Worker:
         app.finalize()
         await app.start()
         await app._crashed.wait()
-        if isinstance(app.crash_reason, ConsistencyError) and self.ctx.table.checkpoint is not None:
-            self.ctx.table.checkpoint.discard("the changelog ends before it")
+        if isinstance(app.crash_reason, ConsistencyError) and self.ctx.table.copies.file is not None:
+            self.ctx.table.copies.file.discard("the changelog ends before it")
         raise RuntimeError(f"{app.crash_reason!r}")
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -280,7 +280,7 @@ def run_worker(config: WorkerConfig) -> int:
 
     async def main() -> None:
         worker = Worker(config, pulse, archive, membership)
-        worker.ctx.table.checkpoint = checkpoint
+        worker.ctx.table.copies.file = checkpoint
         result.append(await worker.run())
 
     try:

@@ -14,10 +14,10 @@ from agents.context import Context
 from agents.engines import Ingest
 from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
-from agents.tables import ForkedState, StaleAssignment, restore
+from agents.tables import restore
+from agents.taking import BatchAgent, Held
 from agents.transport import Batch
 from pipeline.catalogue.model import CSF_IDS
-from pipeline.errors import CsfError
 from pipeline.topics import DEAD_LETTERS, PARTIALS
 
 _log = logging.getLogger(__name__)
@@ -32,42 +32,22 @@ def partials_partition(csf: str, partitions: int) -> int:
     return number % partitions
 
 
-class IngestAgent:
+class IngestAgent(BatchAgent):
     """Drives one engine a source partition."""
 
+    name = "ingest"
+
     def __init__(self, ctx: Context, archive: Archive | None) -> None:
-        self._ctx = ctx
+        super().__init__(ctx)
         self._archive = archive
-        #: engines with the epoch since which their state has been in memory
-        self._engines: dict[tuple[str, int], tuple[int, Ingest]] = {}
-        self._epoch = -1
+        self._engines: Held[tuple[str, int], Ingest] = Held(ctx.table)
 
-    async def run(self, stream: Any) -> None:
-        """Take batches for ever; what cannot be handled ends the process, it is never skipped."""
-        async for event in stream.noack().events():
-            try:
-                await self._batch(event)
-            except StaleAssignment as e:
-                _log.info("batch dropped, it will be read again: %s", e)
-            except (CsfError, ForkedState) as e:
-                await self._ctx.halt(str(e))
-            except Exception as e:
-                _log.exception("ingest failed")
-                await self._ctx.halt(f"ingest cannot handle {event.message.topic}/{event.message.partition}: {e!r}")
-
-    async def _batch(self, event: Any) -> None:
+    async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
         """Lead one batch through: fold, dead letters and archive, flush, partials, acknowledge."""
-        ctx, message = self._ctx, event.message
-        await ctx.table.ready.wait()
-        if not ctx.owns(message):
-            return
-        batch: Batch = message.value
-        topic, partition, epoch = message.topic, message.partition, ctx.table.epoch
+        ctx = self._ctx
+        topic, partition = batch.topic, batch.partition
         engine = self.engine(topic, partition)
-        if batch.previous is not None and batch.previous > engine.position:
-            await ctx.halt(
-                f"{topic}/{partition}: what lies after offset {engine.position} did not arrive; starting again"
-            )
+        await self._follows(batch, engine.position)
         started = time.perf_counter()
         ctx.table.folding(topic, partition)
         letters = self._fold(engine, batch)
@@ -97,17 +77,13 @@ class IngestAgent:
 
     def engine(self, topic: str, partition: int) -> Ingest:
         """Return the partition's engine: the one there is, or one with the state that the last recovery found."""
-        table = self._ctx.table
-        if self._epoch != table.epoch:
-            self._engines = {at: held for at, held in self._engines.items() if held[0] == table.since(at[1])}
-            self._epoch = table.epoch
-        held = self._engines.get((topic, partition))
-        if held is not None:
-            return held[1]
-        engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
-        restore(engine, topic, partition, table.recovered(topic, partition))
-        self._engines[(topic, partition)] = table.since(partition), engine
-        return engine
+
+        def make() -> Ingest:
+            engine = self._ctx.config.engines.ingest(self._ctx.plan, topic, partition)
+            restore(engine, topic, partition, self._ctx.table.recovered(topic, partition))
+            return engine
+
+        return self._engines.get((topic, partition), partition, make)
 
     def _fold(self, engine: Ingest, batch: Batch) -> list[tuple[bytes, bytes]]:
         """Fold a batch; events that the engine fails on become dead letters, which are returned."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
+from agents.backoff import backoff_s
 from pipeline.alerts.engine import Delivery
 from pipeline.alerts.messages import Message, Told
 from pipeline.catalogue.alerts import Channel
@@ -268,8 +268,8 @@ class Channels:
             await self._senders[name].send(delivery.message)
         except ServiceUnavailable as e:
             tries = self._attempts[name] = self._attempts.get(name, 0) + 1
-            pause = min(_PAUSE_MOST_S, _PAUSE_FIRST_S * 2 ** min(tries - 1, 10)) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-            self._again_at[name] = clock() + max(pause, e.retry_after_s or 0.0)
+            pause = backoff_s(tries, first=_PAUSE_FIRST_S, most=_PAUSE_MOST_S, asked=e.retry_after_s)
+            self._again_at[name] = clock() + pause
             self._trouble[name] = str(e)
             self._down_since.setdefault(name, clock())
             return None

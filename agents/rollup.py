@@ -5,33 +5,33 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from agents.backoff import backoff_s
 from agents.context import INGEST, ROLLUP, Context
 from agents.engines import Rollup
 from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
+from agents.storing import StoreThread
 from agents.tables import StaleAssignment, restore
+from agents.taking import BatchAgent, Held
 from agents.telling import AlertTeller
 from agents.transport import Batch
 from pipeline.engine.telling import RollupOutput
-from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
+from pipeline.errors import StoreRejected, StoreUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.topics import DEAD_LETTERS, KPIS, PARTIALS
 from pipeline.values import KpiValue
 
 _log = logging.getLogger(__name__)
 
-_RETRY_FIRST_S, _RETRY_MOST_S = 0.5, 30.0
-_CLOSE_S = 5.0
+_RETRY_FIRST_S, _RETRY_MOST_S = 1.0, 30.0
 #: Rounds in which what events changed is told begin at least this far apart, so that each is told once for many.
 _ROUND_S = 0.4
 #: Pauses after work on what is not urgent, in multiples of it: while events come, and while many wait.
@@ -50,13 +50,11 @@ class _Partition:
     """One partition of partials: its engine, and what is folded and flushed but not yet acknowledged.
 
     Attributes:
-        since: the epoch since which its state has been in memory.
         newest: the newest message, and the mark that covers it and all before it.
         waiting: an older one, whose values are being worked out.
     """
 
     engine: Rollup
-    since: int
     #: what is worked out and not yet written
     out: RollupOutput = field(default_factory=RollupOutput)
     newest: tuple[Any, int] | None = None
@@ -73,13 +71,14 @@ class _Partition:
             told, self.waiting = self.waiting[0], None
 
 
-class RollupAgent:
+class RollupAgent(BatchAgent):
     """Drives one engine a partition of ``csf.partials``, and the writer to the store."""
 
+    name = "rollup"
+
     def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
-        self._partitions: dict[int, _Partition] = {}
-        self._epoch = -1
+        super().__init__(ctx)
+        self._partitions: Held[int, _Partition] = Held(ctx.table)
         self._wake = asyncio.Event()
         #: held while messages are folded and flushed, and while values are worked out
         self._lock = asyncio.Lock()
@@ -92,44 +91,25 @@ class RollupAgent:
         self._rejections: set[str] = set()
         self._told: dict[bytes, bytes] = {}
         self._alerts = AlertTeller(ctx)
-        # the store is opened and used by one thread only
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="csf-store")
-        self._store: KpiStore | None = None
+        self._store = StoreThread(ctx.config.store_factory, "csf-store")
         ctx.pending = self._pending
 
     def _pending(self) -> int:
-        return sum(p.engine.pending for p in self._partitions.values()) + int(self._writing)
+        return sum(p.engine.pending for p in self._partitions.all()) + int(self._writing)
 
     # --- taking messages ---
 
-    async def run(self, stream: Any) -> None:
-        """Take batches for ever; while the store is down none are taken, so memory stays bounded."""
-        async for event in stream.noack().events():
-            try:
-                await self._open.wait()
-                async with self._lock:
-                    await self._batch(event)
-            except StaleAssignment as e:
-                _log.info("batch dropped, it will be read again: %s", e)
-            except CsfError as e:
-                await self._ctx.halt(str(e))
-            except Exception as e:
-                _log.exception("rollup failed")
-                await self._ctx.halt(f"rollup cannot handle partition {event.message.partition}: {e!r}")
+    async def _take(self, event: Any) -> None:
+        """Take none while the store is down, so that memory stays bounded."""
+        await self._open.wait()
+        async with self._lock:
+            await super()._take(event)
 
-    async def _batch(self, event: Any) -> None:
-        ctx, message = self._ctx, event.message
-        await ctx.table.ready.wait()
-        if not ctx.owns(message):
-            return
-        batch: Batch = message.value
-        epoch, number = ctx.table.epoch, message.partition
+    async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
+        ctx, number = self._ctx, batch.partition
         partition = self.partition(number)
         engine = partition.engine
-        if batch.previous is not None and batch.previous > engine.position:
-            await ctx.halt(
-                f"{PARTIALS}/{number}: what lies after offset {engine.position} did not arrive; starting again"
-            )
+        await self._follows(batch, engine.position)
         started = time.perf_counter()
         ctx.table.folding(PARTIALS, number)
         letters = self._fold(engine, batch)
@@ -160,23 +140,22 @@ class RollupAgent:
 
     def partition(self, number: int) -> _Partition:
         """Return a partition's engine, with the state that the last recovery found."""
-        self._renew()
-        partition = self._partitions.get(number)
-        if partition is None:
+
+        def make() -> _Partition:
             engine = self._ctx.config.engines.rollup(self._ctx.plan, number)
             restore(engine, PARTIALS, number, self._ctx.table.recovered(PARTIALS, number))
-            partition = self._partitions[number] = _Partition(engine, self._ctx.table.since(number))
-        return partition
+            return _Partition(engine)
+
+        self._renew()
+        return self._partitions.get(number, number, make)
 
     def _renew(self) -> None:
         """Forget engines of partitions that were given away, and messages of an assignment that is over."""
-        table = self._ctx.table
-        if self._epoch != table.epoch:
-            self._partitions = {n: p for n, p in self._partitions.items() if p.since == table.since(n)}
-            for partition in self._partitions.values():
+        if self._partitions.renew():
+            for partition in self._partitions.all():
                 partition.newest = partition.waiting = None
             self._alerts.forget()
-            self._epoch = table.epoch
+            self._told.clear()  # another worker may have said other values since
 
     # --- writing values ---
 
@@ -193,7 +172,7 @@ class RollupAgent:
             for tp in self._ctx.partitions():
                 if tp.topic == PARTIALS:
                     self.partition(tp.partition)
-            partitions = list(self._partitions.values())
+            partitions = self._partitions.all()
             for partition in partitions:
                 await self._turn(partition, urgent_only=True, seconds=_PAUSE_MOST_S)
             if self._ctx.backlog:  # what is told now is old, and soon told anew
@@ -277,7 +256,7 @@ class RollupAgent:
         while True:
             started = time.perf_counter()
             try:
-                await self._in_thread(lambda: self._put(out, epoch))
+                await self._store_does(lambda store: self._put(store, out, epoch))
             except StoreUnavailable as e:
                 attempt += 1
                 ctx.metrics.store_retries.inc()
@@ -286,9 +265,8 @@ class RollupAgent:
                 self._away = True
                 self._open.clear()
                 ctx.problems["store"] = str(e)
-                backoff = min(_RETRY_MOST_S, _RETRY_FIRST_S * 2 ** min(attempt, 10))
-                wait = max(e.retry_after_s or 0.0, backoff) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-                await asyncio.sleep(wait)
+                pause = backoff_s(attempt, first=_RETRY_FIRST_S, most=_RETRY_MOST_S, asked=e.retry_after_s)
+                await asyncio.sleep(pause)
                 continue
             except StoreRejected as e:
                 self._rejected(e, len(out.values))
@@ -312,26 +290,24 @@ class RollupAgent:
         self._ctx.problems["store refuses values"] = reason
         self._ctx.red.add("store refuses values")
 
-    def _put(self, out: RollupOutput, epoch: int) -> None:
+    def _put(self, store: KpiStore, out: RollupOutput, epoch: int) -> None:
         if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
             raise StaleAssignment("this worker's partitions may have been given away")
-        if self._store is None:
-            self._store = self._ctx.config.store_factory()
         if out.values:
-            self._store.write_values(out.values)
+            store.write_values(out.values)
         if out.statuses:
-            self._store.write_statuses(out.statuses)
+            store.write_statuses(out.statuses)
         if out.revisions:
-            self._store.write_revisions(out.revisions)
+            store.write_revisions(out.revisions)
         if out.exits:
-            self._store.write_exits(out.exits)
+            store.write_exits(out.exits)
         if out.happenings:
-            self._store.write_happenings(out.happenings)
+            store.write_happenings(out.happenings)
 
-    async def _in_thread(self, work: Callable[[], None]) -> None:
+    async def _store_does(self, work: Callable[[KpiStore], None]) -> None:
         self._ctx.store_busy = True
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            await self._store.do(work)
         finally:
             self._ctx.store_busy = False
             self._ctx.store_calls += 1
@@ -351,9 +327,5 @@ class RollupAgent:
         await produce(kafka_producer(self._ctx.app), KPIS, 0, records)
 
     async def close(self) -> None:
-        """Close the store; one that hangs is left behind."""
-        store, self._store = self._store, None
-        if store is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._in_thread(store.close), _CLOSE_S)
-        self._thread.shutdown(wait=False)
+        """Close the store."""
+        await self._store.close()

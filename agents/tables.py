@@ -20,7 +20,7 @@ from yarl import URL
 
 from agents import changelog
 from agents.changelog import PartitionLog, Record, StateError, TopicState
-from agents.checkpoint import Checkpoint, Gathered
+from agents.copies import Copies
 from agents.fence import Pulse
 from agents.producing import kafka_producer, produce
 from agents.topics import STATE_TABLE, changelog_topic
@@ -37,11 +37,6 @@ def _kind(topic: str) -> str:
     if topic in EVENT_TOPICS:
         return "ingest"
     return {PARTIALS: "rollup", ALERT_INPUTS: "alerting"}.get(topic, "closing")
-
-
-def _held(value: bytes | None) -> bytes | None:
-    """Return a chunk's record where the chunk is there, None where it is gone."""
-    return value if value is not None and changelog.is_present(value) else None
 
 
 class StaleAssignment(CsfError):
@@ -123,8 +118,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self.prepare: Callable[[], Awaitable[None]] | None = None
         #: grows with every batch recovered and every flush
         self.progress = 0
-        #: the copy on this machine, if there is one
-        self.checkpoint: Checkpoint | None = None
+        #: the copies on this machine, if there are any
+        self.copies = Copies()
         self._timed = timed
         self._version, self._steps = version, steps
         self.changelog_name = changelog_topic(group)
@@ -149,8 +144,6 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._ahead: set[tuple[str, int]] = set()
         #: partition → epoch since which its state has been in memory
         self._since: dict[int, int] = {}
-        self._gathered: dict[int, Gathered] = {}
-        self._copying = asyncio.Lock()
 
     def _changelog_topic_name(self) -> str:
         return self.changelog_name
@@ -174,11 +167,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def recovery_begins(self, partition: int) -> int:
         """Return the last offset that need not be read, because a copy on this machine holds it; -1: none."""
-        log = None
-        if self.checkpoint is not None:
-            log = self.checkpoint.load(partition, bare=True)
-            if log is not None and self._left.get(partition) != log.last_offset + 1:
-                log = self.checkpoint.load(partition)
+        log = self.copies.load(partition, self._left.get(partition))
         if log is None:
             self._logs.pop(partition, None)
             return -1
@@ -200,12 +189,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 self._read_records += len(message.value.records)
             except StateError as e:
                 self._failed = e
-                if self.checkpoint is not None:
-                    self.checkpoint.forget(message.partition)
+                self.copies.distrust(message.partition)
 
     def _unbared(self, partition: int, log: PartitionLog) -> PartitionLog:
         """Return a log with the chunks that were not needed while nobody else had written."""
-        whole = self.checkpoint.load(partition) if self.checkpoint is not None else None
+        whole = self.copies.whole(partition)
         if whole is None or whole.last_offset != log.last_offset:
             raise StateError(f"the copy of the state of partition {partition} is gone; this worker must start again")
         return whole
@@ -232,7 +220,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 kept.add(partition)  # nobody wrote since it was revoked: what is in memory is the state
                 if log.copied_to is None:  # the copy was of no use: it is made anew
                     log.finish()
-                    self._gather_from(partition, log)
+                    self.copies.follow(partition, log)
             else:
                 self._forget(partition)
                 if log.bare:  # nobody wrote, but what is in memory went ahead of it
@@ -270,20 +258,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             self._recovered[(topic, partition)] = state
             self._flushes[(topic, partition)] = state.flush
             self._positions[(topic, partition)] = state.position
-        self._gather_from(partition, log)
+        self.copies.follow(partition, log)
         self._since[partition] = self.epoch + 1
-
-    def _gather_from(self, partition: int, log: PartitionLog) -> None:
-        """Note what the copy of a partition on this machine lacks of its log."""
-        gathered = self._gathered[partition] = Gathered(
-            last=log.last_record, offset=log.last_offset, generation=log.generation,
-            anew=log.copied_to is None, after=-1 if log.copied_to is None else log.copied_to,
-        )  # fmt: skip
-        for topic, state in log.topics.items() if self.checkpoint is not None else ():
-            prefix = b"k|" + topic.encode() + b"|"
-            names = state.held.keys() if gathered.anew else state.changed
-            gathered.chunks |= {prefix + name: state.held.get(name) for name in names}
-            gathered.sources[topic] = (state.position, state.flush, state.version)
 
     def _forget(self, partition: int) -> None:
         """Forget what was in memory of a partition."""
@@ -294,7 +270,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             del self._parts[part]
         self._ahead = {at for at in self._ahead if at[1] != partition}
         self._since.pop(partition, None)
-        self._gathered.pop(partition, None)
+        self.copies.forget(partition)
 
     def since(self, partition: int) -> int:
         """Return the epoch since which a partition's state has been in memory; -1 where it is not this worker's.
@@ -321,16 +297,9 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     async def copy(self) -> None:
         """Bring the copies on this machine up to what was flushed; of what was not read whole none is made."""
-        async with self._copying:
-            if self._failed is not None:
-                return
-            for partition in list(self._gathered):
-                gathered = self._gathered.get(partition)
-                if self.checkpoint is None or gathered is None or gathered.last is None:
-                    continue
-                self._gathered[partition] = Gathered(after=gathered.offset)
-                repairs = self._owed(partition)
-                await asyncio.to_thread(self.checkpoint.save, partition, gathered, repairs)
+        async with self.copies.writing:
+            if self._failed is None:
+                await self.copies.write(self._owed)
 
     def _owed(self, partition: int) -> dict[str, list[bytes]]:
         """Return the chunks that must be written again, by topic."""
@@ -339,16 +308,6 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             if number == partition and state.disturbed:
                 owed[topic] = list(state.disturbed)
         return owed
-
-    def _gather(self, partition: int, records: list[Record], standing: dict[str, tuple[int, int, int]]) -> None:
-        """Note what a claim or a whole flush wrote, for the copy."""
-        if self.checkpoint is None:
-            return
-        gathered = self._gathered.setdefault(partition, Gathered())
-        gathered.chunks.update((key, _held(value)) for key, value in records[:-1])
-        gathered.sources |= standing
-        gathered.last = records[-1]
-        gathered.offset, gathered.generation = self._next[partition] - 1, self._generation[partition]
 
     def recovered(self, topic: str, partition: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return position and chunks of a source partition, once a rebalance; -1 and nothing where it is new.
@@ -401,12 +360,12 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             if partition not in self._claimed:
                 claim = [changelog.claim_record(self._generation[partition])]
                 await self._send(partition, claim)
-                self._gather(partition, claim, {})
+                self._note(partition, claim, {})
                 self._claimed.add(partition)
                 self._check(partition, epoch)
             records = self._records(topic, partition, chunks, position)
             await self._send(partition, records)
-            self._gather(partition, records, {topic: (position, self._flushes[(topic, partition)], self._version)})
+            self._note(partition, records, {topic: (position, self._flushes[(topic, partition)], self._version)})
             self._ahead.discard((topic, partition))
             self._positions[(topic, partition)] = position
             self.progress += 1
@@ -419,6 +378,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
             raise StaleAssignment(f"partition {partition} was revoked")
         if self._pulse.stopped():
             raise StaleAssignment(f"this process stood still; partition {partition} may have been given away")
+
+    def _note(self, partition: int, records: list[Record], standing: dict[str, tuple[int, int, int]]) -> None:
+        """Note for the copy what was written."""
+        offset, generation = self._next[partition] - 1, self._generation[partition]
+        self.copies.note(partition, records, standing, offset=offset, generation=generation)
 
     def _records(
         self, topic: str, partition: int, chunks: list[tuple[bytes, bytes | None]], position: int
@@ -449,8 +413,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         for offset, count in sent:
             expected = self._next[partition]
             if offset != expected:
-                if self.checkpoint is not None:
-                    self.checkpoint.forget(partition)
+                self.copies.distrust(partition)
                 raise ForkedState(
                     f"{self.changelog_name}, partition {partition}: records went to offset {offset} instead of "
                     f"{expected}, another worker writes there too, or csf replay; this one must recover its state again"

@@ -215,7 +215,8 @@ def faults(directory, worker):
 
     def agent_dead():
         for task in asyncio.all_tasks():
-            if "csf.ingest" in repr(task) or "IngestAgent" in repr(task.get_coro()):
+            frame = getattr(task.get_coro(), "cr_frame", None)
+            if "csf.ingest" in repr(task) or (frame and frame.f_locals.get("self") is worker.ingest):
                 task.cancel()
         worker.ingest._batch = never
 

@@ -131,7 +131,7 @@ def test_what_a_revoked_batch_went_ahead_of_is_taken_from_the_copy(tmp_path):
         table = StateTable(
             faust.App("copy", broker="kafka://127.0.0.1:1"), group="csf", partitions=1, pulse=Pulse(3600.0), timed=print
         )
-        table.app, table.checkpoint = app, Checkpoint(tmp_path / "state.db", "T")
+        table.app, table.copies.file = app, Checkpoint(tmp_path / "state.db", "T")
         table.recovery_begins(0)
         table.recovery_completed({0})
         assert table.recovered(USAGE, 0) == (-1, [])
@@ -169,7 +169,7 @@ class Life:
         self.table.app = SimpleNamespace(
             producer=SimpleNamespace(_ensure_producer=lambda: self.broker), consumer_generation_id=1
         )
-        self.table.checkpoint = Checkpoint(path, "T")
+        self.table.copies.file = Checkpoint(path, "T")
 
     def log(self):
         return [(o, k, v) for o, (k, v) in enumerate(self.broker.log[(changelog_topic("csf"), 0)])]
@@ -206,7 +206,7 @@ def test_a_copy_that_was_dropped_while_its_partition_was_kept_is_made_anew(tmp_p
         log = PartitionLog()
         for offset, key, value in life.log():
             log.apply(offset, key, value)
-        return life.table.checkpoint.load(0), log
+        return life.table.copies.file.load(0), log
 
     copy, log = asyncio.run(live())
     assert says(copy) == says(log)
@@ -224,7 +224,7 @@ def test_a_worker_that_found_another_writer_leaves_no_copy(tmp_path):
         with pytest.raises(ForkedState):
             await life.flush(b"newer", 3)
         await life.table.revoke()  # as at the end of the process
-        return life.table.checkpoint.load(0)
+        return life.table.copies.file.load(0)
 
     assert asyncio.run(live()) is None
 
@@ -246,7 +246,7 @@ def test_a_log_that_was_not_read_whole_leaves_no_copy(tmp_path, fault):
         with pytest.raises(StateError):
             following.table.recovered(USAGE, 0)
         await following.table.revoke()  # as at the end of the process
-        return following.table.checkpoint.load(0)
+        return following.table.copies.file.load(0)
 
     assert asyncio.run(live()) is None
 

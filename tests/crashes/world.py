@@ -202,7 +202,7 @@ class Worker:
         table.recovery_completed(set(range(partitions)))
         self.context = Context(config, plan(ZONE), app, table, _pulse)
         self.ingest, self.rollup = IngestAgent(self.context, None), RollupAgent(self.context)
-        self.rollup._thread = _Here()  # type: ignore[assignment]
+        self.rollup._store._thread = _Here()  # type: ignore[assignment]
 
     def _event(self, place: Place, records: list[Record]) -> Any:
         topic, partition = place
@@ -231,7 +231,7 @@ class Worker:
                 if left:
                     busy = True
                     at[place] = left[-1][0] + 1
-                    await self.ingest._batch(self._event(place, left))
+                    await self.ingest._take(self._event(place, left))
             for number in range(self.partitions):
                 place = (PARTIALS, number)
                 log = self.broker.log[place]
@@ -239,7 +239,7 @@ class Worker:
                 if left:
                     busy = True
                     at[place] = left[-1][0] + 1
-                    await self.rollup._batch(self._event(place, left))
+                    await self.rollup._take(self._event(place, left))
                 await self.rollup._turn(self.rollup.partition(number))
             if not busy and not self.rollup._pending():
                 return
