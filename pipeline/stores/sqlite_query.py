@@ -11,6 +11,8 @@ from typing import Any
 
 from pipeline.values import KpiValue
 
+#: Whose newest times a row of ``newest`` holds.
+KIND_LIVE, KIND_STATUS = 0, 1
 #: Columns that follow ``kpi, scope, csf, definition`` in a query for KPI values.
 VALUE_COLUMNS = (
     "v.starts, v.ends, v.value, v.numerator, v.denominator, v.count, v.coverage, v.target, v.status, v.score,"
