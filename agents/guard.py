@@ -166,8 +166,14 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except (web.HTTPException, ConnectionError):
         raise
     except Exception:
-        _log.exception("a request for %r failed", request.path[:200])
+        _log.exception("a request for %r failed", _place(request))
         return refusal(500, "a fault of the server; its log says more")
+
+
+def _place(request: web.Request) -> str:
+    """Return what was asked for, by its route where it has one: a part of an address may be a secret."""
+    resource = request.match_info.route.resource
+    return (resource.canonical if resource is not None else request.path)[:200]
 
 
 def host_name(header: str) -> str | None:

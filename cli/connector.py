@@ -60,6 +60,13 @@ def list_connectors(fmt: str) -> None:
         table = load_sql(path)
         rows.append({"name": name, "what": table.what, "tested": table.tested})
     rows.append(
+        {
+            "name": "files",
+            "what": "files that others drop, in a folder or S3-compatible storage: CSV, JSON, access logs",
+            "tested": "peer",
+        }
+    )
+    rows.append(
         {"name": "./FOLDER/", "what": "your own: any JSON API, or a database, declared in YAML", "tested": "by you"}
     )
     print_rows(rows, ["name", "what", "tested"], fmt)

@@ -47,7 +47,7 @@ def tell(config: Path | None, settings: Settings) -> None:
     say(f"listens on {receiver.host}:{receiver.port}")
     for hook in receiver.hooks:
         say(
-            f"{hook.name}: {hook.form.title}: POST /hooks/{hook.name}, {len(hook.keys)} valid secrets; brings {hook.form.what}"
+            f"{hook.name}: {hook.form.title}: POST /hooks/{hook.name}, secrets: {len(hook.keys)}; brings {hook.form.what}"
         )
         for step in hook.form.setup:
             say(f"{hook.name}: at the sender: {step.replace('{address}', f'https://YOUR-ADDRESS/hooks/{hook.name}')}")

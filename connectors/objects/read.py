@@ -19,7 +19,7 @@ from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import BadRow
 from connectors.objects.forms import Form
 from connectors.objects.places import LARGEST, MOST_FILES, FilePlace, Item, ItemGone
-from pipeline.errors import MappingError, SourceRefused
+from pipeline.errors import ConfigError, MappingError, SourceRefused
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, event_topic
 
@@ -67,9 +67,7 @@ class FilesReader:
         self._stop, self._complain, self._clock = stop, complain, clock
         prefix = f"{source}|"
         self._progress = {
-            key.removeprefix(prefix): msgspec.convert(value, Progress)
-            for key, value in kept.items()
-            if key.startswith(prefix)
+            key.removeprefix(prefix): _progress(key, value) for key, value in kept.items() if key.startswith(prefix)
         }
         #: marks of the last look: a file that did not change since is not being written
         self._seen: dict[str, str] = {}
@@ -227,6 +225,15 @@ class _Pass:
 
     def _at(self, rows: int, *, done: bool) -> Progress:
         return Progress(mark=self._item.mark, rows=rows, digest=self._digest.hexdigest(), done=done)
+
+
+def _progress(cursor: str, value: object) -> Progress:
+    try:
+        return msgspec.convert(value, Progress)
+    except msgspec.ValidationError as e:
+        raise ConfigError(
+            f"the cursor {cursor} is none of a file ({e}); run the connector under another name"
+        ) from None
 
 
 def _packed(path: Path) -> bool:

@@ -15,7 +15,10 @@ from pipeline.errors import ConfigError
 
 #: Deliveries of one sender that are remembered.
 LIMIT = 100_000
-_MADE = "CREATE TABLE IF NOT EXISTS delivered (number INTEGER PRIMARY KEY, source TEXT NOT NULL, digest BLOB NOT NULL)"
+_MADE = (
+    "CREATE TABLE IF NOT EXISTS delivered (number INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, "
+    "digest BLOB NOT NULL, UNIQUE (source, digest))"
+)
 
 
 class Remembered:
@@ -33,8 +36,7 @@ class Remembered:
 
     def __init__(self, path: Path | None, limit: int = LIMIT) -> None:
         self._path, self._limit = path, limit
-        self._held: dict[str, OrderedDict[bytes, int]] = {}
-        self._next = 0
+        self._held: dict[str, OrderedDict[bytes, None]] = {}
         self._file: sqlite3.Connection | None = None
         if path is None:
             return
@@ -44,11 +46,8 @@ class Remembered:
             self._file.execute("PRAGMA journal_mode=WAL")
             self._file.execute("PRAGMA synchronous=NORMAL")
             self._file.execute(_MADE)
-            for number, source, digest in self._file.execute(
-                "SELECT number, source, digest FROM delivered ORDER BY number"
-            ):
-                self._held.setdefault(source, OrderedDict())[digest] = number
-                self._next = number + 1
+            for source, digest in self._file.execute("SELECT source, digest FROM delivered ORDER BY number"):
+                self._held.setdefault(source, OrderedDict())[digest] = None
         except (OSError, sqlite3.Error) as e:
             raise ConfigError(
                 f"{path}: cannot remember deliveries: {e}; name another --data-dir, or move the file away"
@@ -72,15 +71,14 @@ class Remembered:
             held = self._held.setdefault(source, OrderedDict())
             if digest in held:
                 continue
-            held[digest] = self._next
-            fresh.append((self._next, source, digest))
-            self._next += 1
+            held[digest] = None
+            fresh.append((source, digest))
             while len(held) > self._limit:
-                gone.append((held.popitem(last=False)[1],))
+                gone.append((source, held.popitem(last=False)[0]))
         if self._file is not None:
             with self._file:
-                self._file.executemany("INSERT OR REPLACE INTO delivered VALUES (?, ?, ?)", fresh)
-                self._file.executemany("DELETE FROM delivered WHERE number = ?", gone)
+                self._file.executemany("INSERT OR IGNORE INTO delivered (source, digest) VALUES (?, ?)", fresh)
+                self._file.executemany("DELETE FROM delivered WHERE source = ? AND digest = ?", gone)
 
     def close(self) -> None:
         """Release the file."""

@@ -227,6 +227,12 @@ def test_a_folder_that_is_not_there_is_told(drop):
         drop.reader(options={"place": "nowhere"}).poll()
 
 
+def test_a_cursor_that_is_none_is_told(drop):
+    drop.sink.cursors["files/ours|a.jsonl"] = {"mark": 7}
+    with pytest.raises(ConfigError, match=r"the cursor files/ours\|a.jsonl is none of a file"):
+        drop.reader()
+
+
 WRONG = {
     "place": ({"options": {"place": "s3://"}}, "names no bucket"),
     "mapping": ({"options": {"mapping": "nowhere.yaml"}}, "there is no such file"),

@@ -326,6 +326,21 @@ def test_a_fault_while_sending_is_no_acknowledgement(door):
     assert not receiving.remembered._held
 
 
+def test_a_fault_tells_the_log_no_address_that_holds_a_secret(caplog):
+    async def broken(_request):
+        raise ZeroDivisionError
+
+    async def main():
+        app = web.Application(middlewares=outside_guards(requests_s=10))
+        app.router.add_post("/hooks/{name}/{secret}", broken)
+        async with TestClient(TestServer(app)) as client:
+            return (await client.post(f"/hooks/front/{SECRET}")).status
+
+    assert asyncio.run(main()) == 500
+    assert "/hooks/{name}/{secret}" in caplog.text
+    assert SECRET not in caplog.text
+
+
 # -- what is remembered --------------------------------------------------------------------------------------------------
 
 
