@@ -39,7 +39,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         services: vendor's id → service.
         other_service: the service of what ``services`` does not name; without it the vendor's id is sent.
         team: registers services that the catalogue does not name.
-        streams: which; default: all.
+        streams: which; default: all but those that are read on request only.
         values: stream → field → further values of its map.
         since: where the first read begins; default: a day before the first start.
         poll_s: seconds between polls; default: the connector's.
@@ -220,7 +220,7 @@ def readings_of(entry: Entry, declaration: Declaration, options: Options, where:
         if name not in known:
             raise ConfigError(f"{where}: streams: there is no stream '{name}'{suggestion(name, known)}")
     found = []
-    for name in entry.streams or known:
+    for name in entry.streams or [n for n, s in known.items() if not s.on_request]:
         at = f"{where}: stream {name}"
         mapping = mapping_of(known[name], options, at, entry.values.get(name))
         document = {**msgspec.to_builtins(known[name]), "mapping": {}}

@@ -157,6 +157,9 @@ class Fold(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class Unfinished(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Entities that are not final are asked for again, at every poll, until they are.
 
+    One that is not there any more (404, 410) is told once more, as its kept columns with ``gone: true`` and ``polled_at``,
+    where the mapping reads the column ``gone``.
+
     Attributes:
         request: for one of them, named by ``{record:path}``, of what ``keep`` keeps.
         record: where it is in the answer; "": the answer itself.
@@ -199,6 +202,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         covers: ``all``: the source speaks for every service; ``seen``: for those it named so far.
         unfinished: entities that are asked for again.
         permissions: what the credentials must be allowed.
+        on_request: it is read only where a configuration names it under ``streams``.
         mapping: from record to events, in the language of file imports, without the keys that describe a file.
     """
 
@@ -225,6 +229,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     covers: Literal["all", "seen"] = "all"
     unfinished: Unfinished | None = None
     permissions: list[str] = []
+    on_request: bool = False
     mapping: dict[str, Any]
 
 

@@ -86,6 +86,7 @@ def _stream(stream: Stream) -> list[str]:
         f"### {stream.name}", "", f"{stream.what[:1].upper()}{stream.what[1:]}: `{stream.request.method} {stream.request.path}`.", "",
         f"* Events: {', '.join(f'`{t}`' for t in _types(stream))} with {', '.join(_fields(stream))}",
         *(f"* Needs: {permission}" for permission in stream.permissions),
+        *(["* Read only where `streams` names it"] if stream.on_request else []),
     ]  # fmt: skip
     if isinstance(stream.cursor, Window):
         lines.append(f"* By time, {_span(stream.cursor.lag_s)} behind; {_span(stream.cursor.overlap_s)} are read again")

@@ -457,9 +457,7 @@ class StreamReader:
                 answer = self._asking.ask(self._asking.call(unfinished.request, given))
             except SourceGone:
                 self._open.forget(record)
-                self._around.complain(
-                    f"{self.cursor}: {dict(record)} is gone at the source; it stays as it was last seen"
-                )
+                self._tell_gone(record)
                 continue
             found = answer.body if not unfinished.record else value_at(answer.body, unfinished.record)
             if isinstance(found, dict):
@@ -469,6 +467,13 @@ class StreamReader:
             self._around.stats.forgotten(self.reading.name, lost)
             self._around.complain(f"{self.cursor}: {lost} unfinished entities are too many to be asked for again")
         self._keep(self.place)
+
+    def _tell_gone(self, kept: Record) -> None:
+        """Tell that an entity was deleted at the source, where the mapping has words for that."""
+        if "gone" in self.mapper.columns:
+            self._tell({**kept, "polled_at": self._around.clock().isoformat(), "gone": True})
+        else:
+            self._around.complain(f"{self.cursor}: {dict(kept)} is gone at the source; it stays as it was last seen")
 
 
 def _spoken(since: datetime, until: datetime) -> str:

@@ -81,9 +81,14 @@ def compile_event(
         as_time(event.time, mapping, known),
         (lambda _row: service) if service else compile_value(wanted, mapping, known),
         [(name, compile_value(value, mapping, known, lookups), name in nullable) for name, value in event.data.items()],
-        compile_value(Value(column=event.sequence, kind="int"), mapping, known) if event.sequence else None,
+        _order(event.sequence, mapping, known) if event.sequence else None,
         condition(event.when, mapping),
     )
+
+
+def _order(sequence: str | Value, mapping: Mapping, known: dict[str, str]) -> Read:
+    spec = Value(column=sequence) if isinstance(sequence, str) else sequence
+    return compile_value(msgspec.structs.replace(spec, kind="int"), mapping, known)
 
 
 def _takes_none(hint: Any) -> bool:

@@ -269,7 +269,7 @@ def columns_of(mapping: Mapping) -> tuple[set[str], set[str]]:
         found.update(event.key)
         found.update(w.column for w in event.when)
         if event.sequence:
-            found.add(event.sequence)
+            note(event.sequence)
         if event.first_by:
             found.update(event.first_by.key)
             note(event.first_by.order)

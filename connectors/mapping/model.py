@@ -138,7 +138,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         time: event time.
         key: columns that name the entity, visitor or check: what shares a key stays in order.
         data: the event's fields.
-        sequence: a column that orders the updates of one entity.
+        sequence: a column, or a whole number worked out, that orders the updates of one entity.
         service: overrides the mapping's.
         when: all must hold.
         first_by: only the first of several rows.
@@ -148,7 +148,7 @@ class Event(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     time: str | Value
     data: dict[str, str | Value]
     key: list[str] = []
-    sequence: str | None = None
+    sequence: str | Value | None = None
     service: str | Value | None = None
     when: list[When] = []
     first_by: First | None = None

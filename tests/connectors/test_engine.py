@@ -11,7 +11,7 @@ import stamina
 
 from connectors.engine import run
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
-from tests.connectors.desk import DECLARATION, Desk, declared
+from tests.connectors.desk import DECLARATION, MAPPING, Desk, declared
 from tests.connectors.pulling import NOW, on_bench
 from tests.connectors.vendor import Says, serving
 
@@ -256,6 +256,31 @@ def test_open_entities_are_asked_again_until_they_are_final_also_after_a_restart
         bench.poll()
         assert "is gone at the source" in bench.said[-1]
         assert [k for k in bench.sink.cursors if "|open:" in k] == ['desk/ours/tickets|open:{"id":"T0002"}']
+
+
+def test_an_entity_that_is_deleted_before_its_end_is_cancelled(tmp_path):
+    (event,) = MAPPING["events"]
+    seen = {**event, "when": [{"column": "gone", "present": False}]}
+    data = {
+        "number": "id", "state": {"const": "cancelled"}, "opened_at": {"column": "opened", "as": "time"},
+        "updated_at": {"column": "polled_at", "as": "time"},
+    }  # fmt: skip
+    gone = {**event, "time": "polled_at", "when": [{"column": "gone"}], "data": data}
+    unfinished = {**UNFINISHED["unfinished"], "keep": ["id", "service", "opened"]}
+    stream = {**UNFINISHED, "unfinished": unfinished, "mapping": {**MAPPING, "events": [seen, gone]}}
+    desk = Desk(2)
+    with serving(desk) as vendor:
+        bench = bench_at(vendor, tmp_path, declared(**stream))
+        bench.poll()
+        keys = len(bench.sink.keys)
+        del desk.tickets["T0001"]
+        bench.later(minutes=5)
+        told = [e for e in bench.poll() if e["data"]["number"] == "T0001"]
+        assert [(e["data"]["state"], e["time"]) for e in told] == [("cancelled", "2026-11-26T12:05:00Z")]
+        assert ("csf.events.incident", "desk/ours|T0001") in bench.sink.keys[:keys]
+        assert ("csf.events.incident", "desk/ours|T0001") in bench.sink.keys[keys:]
+        bench.later(minutes=5)
+        assert "T0001" not in numbers(bench.poll(anew=True))
 
 
 def test_more_open_entities_than_are_remembered_are_told(tmp_path):
