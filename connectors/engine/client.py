@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -89,9 +90,8 @@ class Client:
         pause: Callable[[float], None], ca_file: str | None = None,
     ) -> None:  # fmt: skip
         self._base, self._manners, self._secrets, self._stats, self._pause = base, manners, secrets, stats, pause
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
         timeout = httpx2.Timeout(manners.timeout_s)
-        self._http = httpx2.Client(auth=auth, timeout=timeout, verify=verify, headers={"User-Agent": _AGENT})
+        self._http = httpx2.Client(auth=auth, timeout=timeout, verify=_trust(ca_file), headers={"User-Agent": _AGENT})
 
     def close(self) -> None:
         """Release the connections."""
@@ -228,6 +228,12 @@ def _failed(why: httpx2.TransportError) -> str:
         return _told(str(why.request.url))
     except RuntimeError:
         return ""
+
+
+@cache
+def _trust(ca_file: str | None) -> ssl.SSLContext:
+    """Return the certificates that are trusted; to read them takes longer than many a request."""
+    return ssl.create_default_context(cafile=ca_file) if ca_file else httpx2.create_ssl_context()
 
 
 def _told(url: str) -> str:

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable
 from collections.abc import Mapping as Named
+from functools import cache
 from importlib import import_module
 from os.path import isfile
 from pathlib import Path
@@ -63,6 +64,17 @@ def load_declaration(name: str, beside: Path | None = None) -> Declaration:
             raise ConfigError(
                 f"there is no connector '{name}'{hint} (there are: {', '.join(shipped())}; or name a .yaml file)"
             )
+        return _read(path)
+    return _of_program(path)
+
+
+@cache
+def _of_program(path: Path) -> Declaration:
+    """Return a shipped declaration: its file is as constant as the program."""
+    return _read(path)
+
+
+def _read(path: Path) -> Declaration:
     declaration = converted(read_yaml(path), Declaration, str(path))
     check_declaration(declaration, str(path))
     return declaration
