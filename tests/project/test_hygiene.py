@@ -39,3 +39,11 @@ def test_a_secret_is_never_committed() -> None:
     for line in text.splitlines():
         if re.match(r"CSF_\w*(TOKEN|PASSWORD)=", line):
             assert line.endswith("="), line
+
+
+def test_no_page_holds_both_sides_of_a_conflict() -> None:
+    marked = re.compile(r"^(<{7}|>{7}) ", re.MULTILINE)
+    for name in tracked():
+        path = ROOT / name
+        if path.suffix in {".md", ".yaml", ".yml", ".toml", ".jsonl", ".json"} and path.is_file():
+            assert not marked.search(path.read_text(errors="replace")), name
