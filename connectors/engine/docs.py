@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from connectors.engine.auth import needed
 from connectors.engine.declaration import Declaration, Stream, Window
 from connectors.engine.load import load_declaration, shipped
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.engine.plan import build_plan
+from pipeline.events.families import TYPES
 
+#: fields that the incidents' states say where a source does not
+_DERIVED = {"acknowledged_at"}
+#: fields of which absence means that there is none
+_NONE_IF_ABSENT = ("breach", "reopen_count")
 _MADE = "<!-- made by `csf connector docs` from {what}: change that, not this page -->"
 _TESTED = {
     "peer": "Tested against the real thing.",
@@ -105,16 +114,65 @@ def _span(seconds: float) -> str:
 
 def _kpis(d: Declaration) -> str:
     plan = build_plan(load_catalogue(None))
-    types = {t for stream in d.streams for t in _types(stream)}
-    names = [k.id for k in plan.catalogue.kpis.values() if k.breakdown_of is None and plan.types_of_kpi[k.id] & types]
+    told_fields = _told(d)
+    kpis = [
+        k
+        for k in plan.catalogue.kpis.values()
+        if k.breakdown_of is None and plan.types_of_kpi[k.id] & told_fields.keys()
+    ]
+    names = [k.id for k in kpis if _feeds(k.measure, told_fields)]
     told = []
     if names:
-        told.append(f"Its events are read by {_names(names)}, each as far as the fields it needs are told.")
+        told.append(f"Its events feed {_names(names)}.")
+    if lacking := [k.id for k in kpis if k.id not in names]:
+        told.append(f"They lack what {_names(lacking)} would need.")
+    if silent := [k.id for k in kpis if k.id in names and _silent(k.measure, told_fields)]:
+        told.append(f"They do not say what {_names(silent)} counts; none is counted from them.")
     if reported := _reported(d):
         told.append(
             f"It reports {_names(reported)} by the month; a value that is computed from events beats a reported one."
         )
     return " ".join(told)
+
+
+def _told(d: Declaration) -> dict[str, dict[str, set[str]]]:
+    """Return the event types that are told, their fields, and of each the values that are always the same."""
+    found: dict[str, dict[str, set[str]]] = {}
+    for event in (e for stream in d.streams for e in stream.mapping["events"]):
+        fields = found.setdefault(str(event["type"]), {})
+        for name, value in event["data"].items():
+            constants = fields.setdefault(str(name), set())
+            if isinstance(value, dict):
+                constants |= {str(said) for said in (value.get("const"), *(value.get("map") or {}).values()) if said}
+    return found
+
+
+def _feeds(measure: object, told: dict[str, dict[str, set[str]]]) -> bool:
+    """Return whether one event type has all fields that a measure needs and that are unknown where they are not told.
+
+    What a measure derives where it is not told (an acknowledgement from the states of an incident) is not needed.
+    """
+    said: dict[str, Any] = msgspec.to_builtins(measure)
+    expressions = " ; ".join(str(said[part]) for part in ("where", "at", "of", "value") if said.get(part))
+    types = [t for t in said.get("events", ()) if t in told]
+    return not types or any(_suffices(expressions, t, told[t]) for t in types)
+
+
+def _silent(measure: object, told: dict[str, dict[str, set[str]]]) -> bool:
+    """Return whether no event type tells what a measure counts, and absence means "none" there."""
+    said: dict[str, Any] = msgspec.to_builtins(measure)
+    counted = {name for part in ("where", "of") for name in _NONE_IF_ABSENT if name in str(said.get(part) or "")}
+    return bool(counted) and not any(counted & told[t].keys() for t in said.get("events", ()) if t in told)
+
+
+def _suffices(expressions: str, kind: str, fields: dict[str, set[str]]) -> bool:
+    optional = {f.encode_name for f in msgspec.structs.fields(TYPES[kind][1]) if f.default is None} - _DERIVED
+    wanted = set(re.findall(r"[a-z_]+", re.sub(r"'[^']*'", "", expressions)))
+    alternatives = set(re.findall(r"([a-z_]+) is not None", expressions))
+    equal = re.findall(r"([a-z_]+) == '([^']*)'", expressions)
+    return (wanted & optional) - alternatives <= fields.keys() and all(
+        value in fields[name] for name, value in equal if fields.get(name)
+    )
 
 
 def _names(kpis: list[str]) -> str:
