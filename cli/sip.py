@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,7 +16,7 @@ from cli.output import json_text, print_rows, rows_text, say
 from pipeline.errors import ConfigError
 from pipeline.report.desk import sip_id
 from pipeline.report.entering import SipChange, SipDraft
-from pipeline.report.model import SipReport, SipStatus
+from pipeline.report.model import Point, SipReport, SipStatus
 from pipeline.report.programmes import in_report, read_months, sip_reports
 from pipeline.report.register import Entry, Sip, fold_sips
 from pipeline.report.trail import changes, did
@@ -211,6 +211,15 @@ def _trail(here: Office, report: SipReport, entries: Iterable[Entry]) -> Iterabl
             }  # fmt: skip
 
 
+def _months(history: Sequence[Point], figure: Callable[[float | None], str]) -> str:
+    """Return the months of a programme's KPI up to the last known one, and that it is unknown since."""
+    last = max((i for i, p in enumerate(history, 1) if p.value is not None), default=0)
+    if not last:
+        return f"unknown since {history[0].month}"
+    known = ", ".join(f"{p.month} {figure(p.value)}" for p in history[:last])
+    return known if last == len(history) else f"{known}; unknown since {history[last].month}"
+
+
 def _print_sip(here: Office, found: Sip) -> None:
     (report,) = reported(here, [found])
     kpi = here.catalogue.kpis.get(report.kpi)
@@ -230,6 +239,6 @@ def _print_sip(here: Office, found: Sip) -> None:
         *(f"  {'[x]' if a.done else '[ ]'} {i}. {a.text}" for i, a in enumerate(found.actions, 1)),
     ]
     if report.history:
-        lines.append("  months: " + ", ".join(f"{p.month} {figure(p.value)}" for p in report.history))
+        lines.append(f"  months: {_months(report.history, figure)}")
     for line in lines:
         say(line)

@@ -14,11 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from cli.comment import comment
-from cli.sip import sip
+from cli.sip import _months, sip
 from pipeline.errors import CsfError
 from pipeline.stores.register_sqlite import SqliteRegister
 from pipeline.stores.sqlite import SqliteStore
 from tests.paths import ROOT
+from tests.report.histories import values
 from tests.report.test_desk import month_value
 
 MONTHS = [12.0, 11.5, 12.2, 11.8, 12.1, 11.9, 12.3, 11.7, 12.0, 6.1, 5.8]
@@ -84,6 +85,13 @@ def test_showing_tells_who_changed_what_and_why(csf: Csf) -> None:
     assert "Grace (csf) changed (Begun)\n      status: in progress\n      done: Rota\n      action: Runbooks\n" in said
     document = json.loads(csf(sip, "show", ident, "--format", "json"))
     assert [e["who"] for e in document["entries"]] == ["Ada", "Grace"]
+
+
+def test_months_after_the_last_known_one_are_one_word() -> None:
+    history = values([4.0, None, 3.0, None, None], last="2026-10")
+    assert _months(history, str) == "2026-06 4.0, 2026-07 None, 2026-08 3.0; unknown since 2026-09"
+    assert _months(history[:3], str) == "2026-06 4.0, 2026-07 None, 2026-08 3.0"
+    assert _months(history[3:], str) == "unknown since 2026-09"
 
 
 def test_without_a_name_the_login_name_signs(csf: Csf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,23 @@ def test_services_are_listed_by_name_and_those_that_drive_the_change_first() -> 
     assert sum(s.share or 0 for s in found.contributors) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("scope", "name"), [("org", BUILT_IN.organisation.name), ("team:web", "web"), ("service:shop", "Shop")]
+)
+def test_a_team_and_a_service_have_reports_of_their_own(scope: str, name: str) -> None:
+    shop = value("incidents", 9, scope="service:shop")
+    status = CsfStatus(
+        csf="reliability", scope=scope, period="month", start=OCTOBER, end=NOVEMBER, status="at_risk", score=70.0,
+        known_weight=5.0, total_weight=8.0,
+    )  # fmt: skip
+    below = [] if scope.startswith("service") else [shop]
+    found = built(value("incidents", 9, scope=scope), scope=scope, services=below, statuses=[status])
+    assert (found.scope, found.scope_name) == (scope, name)
+    assert kpi_of(found, "incidents").value == 9
+    assert [s.name for s in kpi_of(found, "incidents").services] == ["Shop"] * len(below)
+    assert next(c.status for c in found.csfs if c.id == "reliability") == "at_risk"
+
+
 def test_months_of_another_definition_do_not_compare_and_a_note_says_so() -> None:
     old = [value("mttr", 9.0, m, definition_version=1) for m in MONTHS[:-1]]
     service = [value("mttr", 9.0, SEPTEMBER, "service:mail", definition_version=1), value("mttr", 2.0, scope="service:mail", definition_version=2)]  # fmt: skip
