@@ -114,22 +114,27 @@ def _change(report: KpiReport) -> str:
 
 
 def _deciding(verdicts: Mapping[str, Verdict], findings: Mapping[str, Sequence[Finding]]) -> list[Finding]:
-    """Return the first concern of every CSF that is not aligned, those of concern first."""
+    """Return of every CSF that is not aligned the first finding to act on, one with a concern if there is one; the worst first."""
     found = []
     order: tuple[CsfState, ...] = ("concern", "at_risk")
     for state in order:
         for csf in (c for c, v in verdicts.items() if v.state == state):
-            first = next((f for f in findings.get(csf, []) if f.concern and f.suggestions), None)
-            if first is not None:
-                found.append(first)
+            told = [f for f in findings.get(csf, []) if f.suggestions]
+            found += [f for f in told if f.concern][:1] or told[:1]
     return found[:DECISIONS]
 
 
 def _decisions(
-    catalogue: Catalogue, deciding: Sequence[Finding], kpis: Mapping[str, KpiReport], proposals: Sequence[Proposal]
+    catalogue: Catalogue,
+    verdicts: Mapping[str, Verdict],
+    deciding: Sequence[Finding],
+    kpis: Mapping[str, KpiReport],
+    proposals: Sequence[Proposal],
 ) -> list[str]:
     """Return what needs a decision: the concerns with the first step against each, and what else the data proposes."""
-    found = [f"{catalogue.csfs[f.csf].name}: {f.concern} {f.suggestions[0]}" for f in deciding]
+    found = [
+        f"{catalogue.csfs[f.csf].name}: {f.concern or verdicts[f.csf].reason} {f.suggestions[0]}" for f in deciding
+    ]
     told = {kpi for finding in deciding for kpi in finding.kpis}
     names = list(dict.fromkeys(kpis[p.kpi].name for p in proposals if p.kpi in kpis and p.kpi not in told))
     if names:
@@ -165,5 +170,5 @@ def summarise(
         concern=by_state["concern"],
         unknown=by_state["unknown"],
         changes=changes(catalogue, kpis),
-        decisions=_decisions(catalogue, _deciding(verdicts, findings), kpis, proposals),
+        decisions=_decisions(catalogue, verdicts, _deciding(verdicts, findings), kpis, proposals),
     )

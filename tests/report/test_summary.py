@@ -74,6 +74,25 @@ def test_a_decision_says_why() -> None:
     )
 
 
+def test_a_factor_of_concern_whose_figures_rest_on_little_still_asks_for_something() -> None:
+    given = {
+        name: {"value": v, "coverage": 0.2, "movement": "unknown"}
+        for name, v in (("sync_latency", 27_000.0), ("sync_success_rate", 80.0), ("data_accuracy", 80.0))
+    }
+    kpis = situation(
+        {
+            **given,
+            "data_consistency": {"value": 99.9, "coverage": 0.2, "movement": "unknown"},
+            "data_freshness": {"value": 9000.0, "coverage": 0.2, "movement": "unknown"},
+        }
+    )
+    findings = interpret(CATALOGUE, kpis)
+    verdicts = judge_verdicts(CATALOGUE, {"integration": "concern"}, kpis, findings)
+    (decision,) = [d for d in summarise(CATALOGUE, verdicts, kpis, findings).decisions if d.startswith("Integration")]
+    assert "far from target: " in decision
+    assert decision.endswith(" Find out why so little was delivered, before these figures are used.")
+
+
 def test_a_factor_without_a_kpi_on_target_is_not_aligned() -> None:
     kpis = situation({"csat": {"value": 82.1}, "nps": {"value": 39.8}})
     findings = interpret(CATALOGUE, kpis)
