@@ -107,7 +107,7 @@ def changes(catalogue: Catalogue, kpis: Mapping[str, KpiReport]) -> list[Change]
 def _change(report: KpiReport) -> str:
     """Return a change with what is usual, its natural process limits, and how it stands to its target."""
     now = words.quantity(report.value, report.unit, report.decimals)
-    within = report.natural_limits
+    within = report.natural_limits if any(s.kind == "outside_limits" for s in report.signals) else None
     said = f"stood at {now}{after(report, within.centre)}; usually {limits_text(report)}" if within else move(report)
     target = aim(report)
     return f"{report.name} {said}" + (f" ({target})." if target != words.UNKNOWN else ".")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pipeline.report.goals import goal_reports
 from pipeline.report.insights import interpret
-from pipeline.report.model import CsfReport, Finding, KpiReport
+from pipeline.report.model import CsfReport, Finding, KpiReport, Signal
 from pipeline.report.proposals import propose
-from pipeline.report.summary import Summary, insight, summarise
+from pipeline.report.summary import Summary, changes, insight, summarise
 from pipeline.report.verdict import Verdict, judge_verdicts, standing
 from tests.report.histories import CATALOGUE
 from tests.report.situation import situation
@@ -115,3 +115,12 @@ def test_a_concern_of_several_kpis_touches_each_of_their_goals() -> None:
     _, _, csfs = _read({"reopen_rate": {"value": 6.0}, "mttr": {"value": 11.0}})
     touched = {g.id for g in goal_reports(CATALOGUE, csfs) if g.concerns}
     assert touched == {"business_continuity", "customer_satisfaction"}
+
+
+def test_a_change_names_the_usual_range_only_where_the_value_lies_outside_it() -> None:
+    kpis = situation({"nps": {"value": 38.1, "previous": 38.2, "movement": "improved", "limits": (2.7, 43.7)}})
+    (outside,) = changes(CATALOGUE, kpis)
+    assert outside.sentence == "Net promoter score stood at 38.1; usually 2.7 to 43.7 (target 40, missed)."
+    kpis["nps"].signals = [Signal(kind="run_of_eight", good=True, text="Eight months in a row above the centre 23.2.")]
+    (run,) = changes(CATALOGUE, kpis)
+    assert run.sentence == "Net promoter score stood at 38.1, usually 23.2 (target 40, missed)."
