@@ -44,7 +44,7 @@ class Size:
 
 ROW = Size(width=160, height=44, left=6, right=8, top=7, bottom=7, labelled=False)
 LARGE = Size(width=350, height=132, left=48, right=56, top=12, bottom=32, axes=True)
-SCORE = Size(width=220, height=64, left=4, right=34, top=8, bottom=8)
+SCORE = Size(width=220, height=54, left=4, right=34, top=8, bottom=8)
 
 
 @dataclass(frozen=True)
