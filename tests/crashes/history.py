@@ -25,9 +25,11 @@ def _event(number: int, kind: str, at: datetime, subject: str, data: dict[str, A
     return f"csf.events.{TYPES[kind][0]}", str(data.get("number", subject)), json.dumps(event).encode()
 
 
-def _incident(number: int, name: str, at: datetime, minutes: int | None) -> tuple[str, str, bytes]:
+def _incident(
+    number: int, name: str, at: datetime, minutes: int | None, *, major: bool = False
+) -> tuple[str, str, bytes]:
     data: dict[str, Any] = {"number": name, "priority": 2, "opened_at": at.isoformat(), "state": "new"}
-    data["updated_at"] = at.isoformat()
+    data |= {"updated_at": at.isoformat(), "major": major}
     if minutes is not None:
         done = (at + timedelta(minutes=minutes)).isoformat()
         data |= {"state": "resolved", "resolved_at": done, "updated_at": done}
@@ -46,19 +48,19 @@ def history() -> dict[Place, list[Record]]:
     """Return the event logs of two partitions."""
     hour = timedelta(hours=1)
     before = [
-        _incident(1, "INC1", OCTOBER, None),
+        _incident(1, "INC1", OCTOBER, None, major=True),
         _event(2, "survey.answered", OCTOBER, "shop", {"kind": "csat", "score": 5, "scale": "1-5"}),
         _event(3, "page.viewed", OCTOBER, "shop", {"user": "ann", "session": "s1"}),
         _event(3, "page.viewed", OCTOBER, "shop", {"user": "ann", "session": "s1"}),
         _event(4, "page.viewed", OCTOBER + hour, "portal", {"user": "bob", "session": "s2"}),
         ("csf.events.incident", "INC9", b"{broken"),
-        _incident(5, "INC1", OCTOBER, 90),
-        _incident(6, "INC2", OCTOBER, 30),
+        _incident(5, "INC1", OCTOBER, 90, major=True),
+        _incident(6, "INC2", OCTOBER, 30, major=True),
         _event(7, "request.measured", OCTOBER, "shop", {"status": 200, "count": 9, "latency_ms": 12.5}),
         _polled(8, datetime(2026, 11, 1, tzinfo=UTC)),
     ]
     after = [
-        _incident(20, "INC2", OCTOBER, 300),  # a late correction
+        _incident(20, "INC2", OCTOBER, 300),  # a late correction: later, and no major one
         _event(21, "survey.answered", OCTOBER, "shop", {"kind": "csat", "score": 1, "scale": "1-5"}),  # late
         _incident(22, "INC3", NOW - hour, 20),
         _event(23, "page.viewed", NOW - hour, "shop", {"user": "cy", "session": "s3"}),

@@ -74,8 +74,9 @@ def test_without_a_death_every_number_is_the_oracles() -> None:
     assert differences(world.store, Oracle(catalogue(ZONE), log)) == []  # type: ignore[arg-type]
     flushes, produces = {"csf-state-changelog"}, {"csf.partials", "csf.dead-letters", "csf.alert-inputs"}
     commits = {f"commit {topic}" for topic, _ in world.events} | {"commit csf.partials"}
-    writes = {"store values", "store statuses", "store revisions", "store exits"}
+    writes = {"store values", "store statuses", "store revisions", "store exits", "store happenings"}
     assert {kind(name) for name in world.broker.effects.names} == flushes | produces | commits | writes
+    assert [(h.id, h.end - h.start) for h in world.store.happenings.values() if h.end] == [("INC1", 90 * 60)]
     assert {v.state for v in world.store.values.values()} == {"live", "to_date", "closed", "restated"}
 
 
