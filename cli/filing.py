@@ -64,7 +64,7 @@ def run(entry: Entry, path: Path, settings: Settings, *, once: bool, metrics_por
         signal.signal(number, lambda *_: stop.set())
     stats = Stats(files.source)
     if metrics_port:
-        prometheus_client.start_http_server(metrics_port, "127.0.0.1", stats.registry)
+        prometheus_client.start_http_server(metrics_port, settings.http_host, stats.registry)
     with running(settings, worker=False) as instance:
         producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
 

@@ -121,7 +121,7 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
         signal.signal(number, lambda *_: stop.set())
     stats = Stats(connector.source)
     if how.metrics_port:
-        prometheus_client.start_http_server(how.metrics_port, "127.0.0.1", stats.registry)
+        prometheus_client.start_http_server(how.metrics_port, settings.http_host, stats.registry)
     with running(settings, worker=False) as instance:
         producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
         share = None if how.once else Share(instance.bootstrap, connector.source, instance.kafka_settings)

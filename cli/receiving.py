@@ -63,7 +63,7 @@ def run(config: Path | None, settings: Settings, metrics_port: int | None) -> No
     stats = HookStats()
     remembered = Remembered(settings.data_dir / _REMEMBERED)
     if metrics_port:
-        prometheus_client.start_http_server(metrics_port, "127.0.0.1", stats.registry)
+        prometheus_client.start_http_server(metrics_port, settings.http_host, stats.registry)
     with running(settings, worker=False) as instance:
         producer = EventProducer(
             instance.bootstrap, settings={**_DELIVERY, **instance.kafka_settings}, client_id="csf-webhook",

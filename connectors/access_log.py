@@ -10,8 +10,8 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
@@ -49,12 +49,12 @@ _BOTS = re.compile(
     r"bot|crawl|spider|slurp|feed|rss|python|curl|wget|libwww|java/|ruby|go 1\.1 package|monitor", re.IGNORECASE
 )
 _encode = msgspec.json.Encoder().encode
+_TOPICS = {"page.viewed": event_topic("usage"), "request.measured": event_topic("performance")}
 #: reason of dead letters
 _MALFORMED = "malformed-log-line"
 
 
-@dataclass(frozen=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """One request of a log."""
 
     address: str
@@ -95,6 +95,7 @@ def parse_line(line: str) -> Hit | None:
     return Hit(address, agent or "", at, parts[0], path, int(status), float(seconds) if seconds else None)
 
 
+@lru_cache(maxsize=4096)  # a busy log writes one second many times
 def _parse_time(stamp: str) -> datetime | None:
     found = _TIME.match(stamp)
     if found is None:
@@ -122,11 +123,12 @@ class LogMapper:
 
     def __init__(self, service: str, team: str | None, salt: bytes, *, bots: bool = True) -> None:
         self._service, self._team, self._salt, self._bots = service, team, salt, bots
+        self._known = service_id(service) or service
 
     @property
     def service(self) -> str:
         """Whose log it is."""
-        return service_id(self._service) or self._service
+        return self._known
 
     @property
     def rules(self) -> str:
@@ -148,12 +150,16 @@ class LogMapper:
     def _event(self, kind: str, at: datetime, data: dict[str, Any], ident: str, source: str, key: str) -> MappedEvent:
         event: dict[str, Any] = {
             "specversion": "1.0", "id": ident, "source": source, "type": kind,
-            "time": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "subject": self._service, "data": data,
+            "time": _written(at), "subject": self._service, "data": data,
         }  # fmt: skip
         if self._team:
             event["csfteam"] = self._team
-        topic = event_topic("usage" if kind == "page.viewed" else "performance")
-        return MappedEvent(topic, key, _encode(event), kind, at, service_id(self._service) or self._service)
+        return MappedEvent(_TOPICS[kind], key, _encode(event), kind, at, self._known)
+
+
+@lru_cache(maxsize=4096)
+def _written(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def map_log(

@@ -94,8 +94,8 @@ def follow(path: Path, place: Place, stop: Event) -> Iterator[Chunk]:
 def _read(file: IO[bytes], *, last: bool) -> list[tuple[int, bytes]]:
     """Read complete lines, at the end of a file that is not written to any more also an incomplete one."""
     lines: list[tuple[int, bytes]] = []
+    at = file.tell()
     while len(lines) < _LINES:
-        at = file.tell()
         line = file.readline(LONGEST_LINE)
         if not line:
             break
@@ -103,6 +103,7 @@ def _read(file: IO[bytes], *, last: bool) -> list[tuple[int, bytes]]:
             file.seek(at)
             break
         lines.append((at, line))
+        at += len(line)
     return lines
 
 

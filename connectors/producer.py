@@ -55,6 +55,7 @@ class EventProducer:
         self._bootstrap, self._timeout_s = bootstrap, delivery_timeout_s
         self._waiting: dict[tuple[str, int], list[bytes]] = {}
         self._sizes: dict[tuple[str, int], int] = {}
+        self._partitions: dict[str, int] = {}
         self._failure: BaseException | None = None
         #: events refused because of their size
         self.refused = 0
@@ -77,6 +78,12 @@ class EventProducer:
         Raises:
             ServiceUnavailable: the brokers do not answer, or do not know the topic.
         """
+        number = self._partitions.get(topic)
+        if number is None:  # it is fixed when a topic is made
+            number = self._partitions[topic] = self._counted(topic)
+        return zlib.crc32(key.encode()) % number
+
+    def _counted(self, topic: str) -> int:
         try:
             known = self._producer.partitions_for(topic)
         except KafkaTimeoutError:
@@ -85,7 +92,7 @@ class EventProducer:
             raise self._unavailable(e) from None
         if not known:
             raise self._unavailable(f"it has no topic {topic}; a worker creates it")
-        return zlib.crc32(key.encode()) % len(known)
+        return len(known)
 
     def send(self, topic: str, event: OutEvent, key: str | None = None) -> bool:
         """Send one event as a message of its own; return False where it was refused as too large."""
