@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -40,6 +40,8 @@ _ROUND_S = 0.25
 #: What is being sent has so long to end before the partition is given away.
 _FINISH_S = 3.0
 _SHOW_EVERY_S = 1.0
+#: What is written to the store is done beside the rounds under this name, which no channel can have.
+_STORE = ""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,6 +62,7 @@ class AlertAgent(BatchAgent):
         #: the epoch in which nothing new is sent any more
         self._finished = -1
         self._shown_at = 0.0
+        self._pause_s = _ROUND_S
         #: notes of channels that take nothing, as written last
         self._down: dict[str, AlertNote] = {}
         ctx.finish = self.finish
@@ -112,31 +115,49 @@ class AlertAgent(BatchAgent):
                     self._ctx.metrics.forget_alerts()
                 self._wake.clear()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _ROUND_S)
+                    await asyncio.wait_for(self._wake.wait(), self._pause_s)
         finally:
             for task in self._sending.values():
                 task.cancel()
 
     async def _round(self) -> None:
+        """Decide, then let what was decided be sent and written at the same time: nobody waits for the store to be told."""
         epoch = self._ctx.table.epoch
         async with self._lock:
             engine = self.engine(_HOME)
             self._ctx.table.folding(ALERT_INPUTS, _HOME)
             engine.advance(time.time())
             await self._flush(engine, epoch)
-        await self._write(engine, epoch)
-        for channel in (
-            set() if self._finished == epoch else {delivery.channel for delivery in engine.deliveries.values()}
-        ):
-            task = self._sending.get(channel)
-            if task is None or task.done():
-                self._sending[channel] = asyncio.create_task(self._send(channel), name=f"channel {channel}")
+        self._pause_s = min(_ROUND_S, engine.desk.next_due_s(time.time()) or _ROUND_S)
+        if self._finished != epoch:
+            for channel in {delivery.channel for delivery in engine.deliveries.values()}:
+                self._begin(channel, self._send, channel)
+            self._begin(_STORE, self._write, engine, epoch)
         if time.monotonic() - self._shown_at > _SHOW_EVERY_S:
             self._shown_at = time.monotonic()
             self._ctx.metrics.keep_alerts(engine, time.time())
             self._ctx.metrics.keep_channels(
                 {name: bool(self._channels.trouble(name)) for name in self._ctx.plan.catalogue.channels}
             )
+
+    def _begin(self, name: str, work: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
+        """Let something be done beside the rounds, unless it is still being done."""
+        task = self._sending.get(name)
+        if task is None or task.done():
+            self._sending[name] = asyncio.create_task(
+                self._guarded(work(*arguments)), name=f"alerting: {name or 'store'}"
+            )
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except StaleAssignment:
+            _log.info("alerting was given away; its next owner goes on")
+        except CsfError as e:
+            self._ctx.fatal(str(e))
+        except Exception as e:
+            _log.exception("alerting failed")
+            self._ctx.fatal(f"the worker's alerting failed: {e!r}")
 
     async def finish(self) -> None:
         """Send nothing new, and wait a little for what is being sent: the partition is about to be given away."""
@@ -239,10 +260,6 @@ class AlertAgent(BatchAgent):
 
         try:
             await self._channels.empty(next_one, done, time.time)
-        except StaleAssignment:
-            return
-        except CsfError as e:
-            self._ctx.fatal(str(e))
         finally:
             self._show(channel)
 

@@ -70,6 +70,8 @@ class Desk:
     def __init__(self, catalogue: Catalogue, book: AlertBook) -> None:
         self._catalogue, self._book = catalogue, book
         self._routes = {route.id: route for route in catalogue.routes}
+        #: routes found before: neither rules nor routes change while an engine lives
+        self._route_of: dict[Key, Route | None] = {}
         self.open: dict[Key, Open] = {}
         self.silences: dict[str, Silence] = {}
         self.maintenance: dict[str, list[tuple[int, int]]] = {}
@@ -135,7 +137,10 @@ class Desk:
 
     def route_of(self, key: Key) -> Route | None:
         """Return the route of an alert: the first that matches; None where none does."""
-        return next((r for r in self._catalogue.routes if self._matches(r.match, key)), None)
+        if key not in self._route_of:
+            found = next((r for r in self._catalogue.routes if self._matches(r.match, key)), None)
+            self._route_of[key] = found
+        return self._route_of[key]
 
     def labels(self, key: Key) -> dict[str, str]:
         """Return what alerts are grouped by."""
@@ -151,21 +156,27 @@ class Desk:
     def decide(self, now: float) -> list[Notification]:
         """Return what is to be told now, and note that it is told."""
         wanted: dict[Group, list[tuple[Key, Item]]] = defaultdict(list)
-        for key in list(self.open):
-            known = self.open[key]
-            item = self._item(key, known, now)
+        for key, known in list(self.open.items()):
             # what was raised is cleared the way it was raised, whatever the routes say meanwhile
             route = self._routes.get(known.route) or self.route_of(key)
+            item = self._item(key, known, route, now)
             if item is not None and route is not None:
                 labels = self.labels(key)
                 wanted[route.id, tuple(labels[name] for name in route.group_by)].append((key, item))
-            elif item is not None and item.kind == "clear":
+            elif item is not None:  # a clear that no route takes any more
                 self.forget(key)
         for group in self._waits.keys() - wanted.keys():
             del self._waits[group]
         return [self._tell(group, found, now) for group, found in wanted.items() if self._is_due(group, found, now)]
 
-    def _item(self, key: Key, known: Open, now: float) -> Item | None:
+    def next_due_s(self, now: float) -> float | None:
+        """Return in how many seconds a group that waits for others is to be told, None where none waits."""
+        left = [
+            since + (duration_s(self._routes[route].group_wait) or 0) - now for (route, _), since in self._waits.items()
+        ]
+        return min((seconds for seconds in left if seconds > 0), default=None)
+
+    def _item(self, key: Key, known: Open, route: Route | None, now: float) -> Item | None:
         instance = self._book.instances.get(key)
         firing = instance is not None and instance.state == "firing"
         if known.since is not None and (not firing or (instance is not None and instance.since != known.since)):
@@ -174,10 +185,11 @@ class Desk:
             self.forget(key)
             return None
         assert instance is not None
+        if route is None:  # it is only shown
+            return None
         if known.since is None:
             return None if self.held_by(key, now) else Item(*key, "raise", instance.since)
-        route = self._routes.get(known.route)
-        repeat = (duration_s(route.repeat) or 0) if route else 0
+        repeat = duration_s(route.repeat) or 0
         due = repeat and now - known.told_at >= repeat and not known.acked_by
         return Item(*key, "remind", known.since) if due and not self.held_by(key, now) else None
 
