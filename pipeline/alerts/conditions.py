@@ -142,8 +142,7 @@ def _status(rule: a.StatusRule, now: InForce) -> Judgement:
     if status is None or (status.status == "unknown" and "unknown" not in rule.states):
         return Judgement(None, note="status unknown")
     holds = status.status in rule.states
-    worst = f", worst {status.worst_service}" if status.worst_service else ""
-    note = f"status {status.status.replace('_', ' ')}{worst}"
+    note = f"of 100; status {status.status.replace('_', ' ')}"
     return Judgement(holds, not holds, status.score, None, "points", 0, None, note)
 
 

@@ -16,11 +16,13 @@ import msgspec
 from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.inputs import Lift, Silence
 from pipeline.alerts.matching import matches, place_of
-from pipeline.catalogue.alerts import Match, Route, duration_s
+from pipeline.catalogue.alerts import SEVERITIES, Match, Route, duration_s
 from pipeline.catalogue.model import Catalogue
 
 #: What was judged by a data clock older than this is not raised: it is read again, or its sources lag behind.
 MAX_AGE_S = 900.0
+#: What people must read first comes first.
+_KINDS = ("raise", "remind", "clear")
 
 Group = tuple[str, tuple[str, ...]]
 """Route and what its alerts agree in."""
@@ -216,13 +218,18 @@ class Desk:
         self._waits.pop(group, None)
         if any(item.kind != "clear" for _, item in found):
             self.told[group] = now
-        items = tuple(sorted((item for _, item in found), key=lambda i: (i.kind, i.rule, i.scope)))
+        items = tuple(sorted((item for _, item in found), key=self._urgency))
         if not route.resolved:
             items = tuple(item for item in items if item.kind != "clear")
         said = msgspec.json.encode([group, items, now if any(i.kind == "remind" for i in items) else 0])
         name = hashlib.blake2b(said, digest_size=10).hexdigest()
         labels = tuple(zip(route.group_by, group[1], strict=True))
         return Notification(name, route.id, labels, now, items)
+
+    def _urgency(self, item: Item) -> tuple[int, int, str, str]:
+        """Return what orders the alerts of a notification: what is new first, then by severity; what is over last."""
+        severity = self._book.rule(item.rule).severity
+        return _KINDS.index(item.kind), SEVERITIES.index(severity), item.rule, item.scope
 
     def forget(self, key: Key) -> None:
         """Forget an alert: people know of nothing that is not over."""

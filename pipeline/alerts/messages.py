@@ -83,14 +83,18 @@ class Writer:
 
     def write(self, notification: Notification) -> Message:
         """Return what a notification says."""
-        told = tuple(self._told(item) for item in notification.items)
+        beside = {(item.rule, item.scope) for item in notification.items}
+        told = tuple(self._told(item, beside) for item in notification.items)
         first = told[0]
-        more = f" and {len(told) - 1} more" if told[1:] else ""
-        title = f"[{_VERB[first.kind]}] {first.scope_name}: {first.name}{more}"
+        alike = sum(1 for t in told[1:] if (t.kind == "clear") == (first.kind == "clear"))
+        over = len(told) - 1 - alike
+        more = (f" and {alike} more" if alike else "") + (f"; {over} resolved" if over else "")
+        severity = "" if first.kind == "clear" else f" {first.severity}"
+        title = f"[{_VERB[first.kind]}{severity}] {first.scope_name}: {first.name}{more}"
         body = "\n\n".join(t.text for t in told) + f"\n\nNotification {notification.id}"
         return Message(id=notification.id, at=_rfc(notification.at), title=title, body=body, alerts=told)
 
-    def _told(self, item: Item) -> Told:
+    def _told(self, item: Item, beside: set[Key]) -> Told:
         rule, key = self._book.rule(item.rule), (item.rule, item.scope)
         said = Judgement(None, note=item.why) if item.why else self._book.judged(key)
         kpi = self._kpi(rule)
@@ -103,7 +107,7 @@ class Writer:
             owner=rule.owner or (kpi.owner if kpi else ""), since=_rfc(item.since),
             until=_rfc(self._over_at(item)) if clear else None, value=said.value, threshold=said.threshold, unit=said.unit,
             sample=said.count, coverage=None if said.coverage is None else 100 * said.coverage, note=said.note,
-            contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key),
+            contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key, beside),
             runbook=rule.runbook or self._address(self._catalogue.organisation.runbook_url, rule, item.scope),
             board=self._address(self._catalogue.organisation.board_url, rule, item.scope), text="",
         )  # fmt: skip
@@ -126,7 +130,8 @@ class Writer:
         if said.value is not None:
             value = words.quantity(said.value, said.unit, decimals)
             against = "" if said.threshold is None else f", limit {words.bound(said.threshold, said.unit, decimals)}"
-            yield f"Value {value}{against}" + (f" ({said.note})" if said.note else "")
+            label = "Value" if told.kpi else "Score"
+            yield f"{label} {value}{against}" + (f" ({said.note})" if said.note else "")
         elif item.why:
             yield f"Over because {item.why}: nothing is judged any more"
         else:
@@ -180,12 +185,12 @@ class Writer:
         worst = max(found, key=lambda v: (badness(kpi, v.value or 0.0), v.scope))
         return f"{self._names.name(worst.scope)}, {words.quantity(worst.value, kpi.unit, kpi.decimals)}"
 
-    def _also(self, key: Key) -> tuple[str, ...]:
-        """Return what else fires for the same scope, the most urgent first."""
+    def _also(self, key: Key, beside: set[Key]) -> tuple[str, ...]:
+        """Return what else fires for the same scope and is not told beside it, the most urgent first."""
         others = [
             self._book.rules[rule]
             for (rule, scope), instance in self._book.instances.items()
-            if scope == key[1] and rule != key[0] and instance.state == "firing"
+            if scope == key[1] and (rule, scope) not in beside and instance.state == "firing"
         ]
         others.sort(key=lambda rule: (a.SEVERITIES.index(rule.severity), rule.id))
         return tuple(rule.name or rule.id for rule in others[:_MOST_ALSO])

@@ -42,7 +42,7 @@ def test_raise_and_clear_of_a_service() -> None:
         "raise", "2026-09-21T14:14:20+00:00", None, 1, 87.5,
     )  # fmt: skip
     message = list(w.told.values())[-1]
-    assert message.title == "[FIRING] Shop: Delay is high"
+    assert message.title == "[FIRING critical] Shop: Delay is high"
     assert message.body == f"{told.text}\n\nNotification {message.id}"
     w.tell("delay", 31, T0 + 1_700)
     told = next(t for t in w.advance(T0 + 1_700) if t.rule == "delay_high")
@@ -69,7 +69,7 @@ def test_the_organisation_names_the_worst_service_by_the_rule_s_own_window() -> 
     assert told.contributor.replace("\u00a0", " ") == "Shop, 300 ms"
     assert "Worst: Shop" in told.text
     assert told.runbook == "https://wiki.example.org/slow"  # the organisation's, as the rule names none
-    assert "[FIRING] Example Ltd: Delay is red" in [m.title for m in w.told.values()]
+    assert "[FIRING warning] Example Ltd: Delay is red" in [m.title for m in w.told.values()]
 
 
 def test_a_csf_names_its_worst_service() -> None:
@@ -77,6 +77,23 @@ def test_a_csf_names_its_worst_service() -> None:
     w.say(i.StatusTold(clock=T0, status=status("concern", T0)))
     (told,) = w.advance(T0)
     assert told.contributor == "Shop"
+    assert "Score 50.0 (of 100; status concern)" in told.text
+
+
+def test_what_is_new_and_urgent_stands_first_what_is_over_last() -> None:
+    low = a.ThresholdRule(
+        id="a_low", name="Delay is odd", kpi="delay", limit=60, window="5m", scopes=("org",), severity="info"
+    )
+    over = a.ThresholdRule(id="b_over", name="A day's delay", kpi="delay", limit=60, window="24h", scopes=("org",))
+    w = world(low, msgspec.structs.replace(ORG, severity="critical"), over)
+    w.tell("delay", 70, T0, "24h", scope="org")
+    w.advance(T0)
+    w.tell("delay", 200, T0 + 90, scope="org")
+    w.tell("delay", 10, T0 + 90, "24h", scope="org")
+    told = w.advance(T0 + 90)
+    assert [(t.kind, t.rule) for t in told] == [("raise", "slow"), ("raise", "a_low"), ("clear", "b_over")]
+    assert list(w.told.values())[-1].title == "[FIRING critical] Example Ltd: Delay is red and 1 more; 1 resolved"
+    assert {t.also for t in told} == {()}  # they stand in the same message
 
 
 def test_a_reminder_says_that_it_still_fires() -> None:
