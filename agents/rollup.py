@@ -220,8 +220,8 @@ class RollupAgent(BatchAgent):
                     out = partition.out
                     await self._write(out, epoch)
                     partition.out = RollupOutput()
+                    await self._alerts.tell(out, engine.clock)  # first: people may wait for it
                     await self._tell(out.values)
-                    await self._alerts.tell(out, engine.clock)
                     ctx.done[ROLLUP] += 1
         except StaleAssignment as e:
             # written if nobody else had the partition in between; else worked out again by its next owner

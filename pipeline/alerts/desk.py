@@ -121,6 +121,9 @@ class Desk:
         clock = self._book.clock_of(key)
         if now - clock > MAX_AGE_S:
             return "its values are old"
+        instance = self._book.instances[key]
+        if instance.at == instance.since and self._book.judged(key).over:  # its state says so when the clock goes on
+            return "it was over within a second"
         for other in rule.quiet_while:
             known = self._book.instances.get((other, scope))
             if known is not None and known.state == "firing":
@@ -131,7 +134,7 @@ class Desk:
         for silence in self.silences.values():
             if silence.start <= now < silence.end and self._matches(silence.match, key):
                 return f"silenced by {silence.by}"
-        return "flapping" if self._book.instances[key].flaps(clock) else ""
+        return "flapping" if instance.flaps(clock) else ""
 
     def _matches(self, match: Match, key: Key) -> bool:
         rule = self._book.rule(key[0])

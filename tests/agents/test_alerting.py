@@ -30,7 +30,7 @@ def alerts(receiver, monkeypatch):
 
 
 class Said:
-    """Says values of now, in order."""
+    """Says values of now, in order, and that a second went by: within one an alert changes once only."""
 
     def __init__(self, feeder):
         self._feeder = feeder
@@ -38,7 +38,8 @@ class Said:
     def __call__(self, number, age=0.0, scope="service:shop"):
         at = time.time() - age
         told = i.ValueTold(clock=at, value=value("delay", number, int(at), scope=scope))
-        self._feeder.raw(INPUTS, 0, i.encode(told))
+        for message in (told, i.ClockTold(csfs=["reliability"], clock=at + 1)):
+            self._feeder.raw(INPUTS, 0, i.encode(message))
 
 
 @pytest.fixture

@@ -132,6 +132,15 @@ def test_alerts_of_a_group_are_told_together():
     assert len(next(iter(w.told.values())).alerts) == 2
 
 
+def test_what_was_over_within_a_second_is_told_to_nobody():
+    """Its state stays for the rest of that second, also while values of others bring the clock up to now."""
+    w = world(ODD)
+    for number in (70, 10, 70, 10):
+        w.tell("delay", number, T0)
+    w.tell("delay", 70, T0 + 7_200, scope="service:mail")
+    assert w.kinds(T0 + 7_200) == [("raise", "delay_odd", "service:mail")]
+
+
 def test_absence_waits_as_long_as_the_budget_allows():
     w = World(catalogue(SILENT))
     w.tell("availability", None, T0)
