@@ -80,8 +80,6 @@ class Case:
         for i, each in enumerate(self.exchange):
             if fits(json.loads(json.dumps(each["ask"]).replace("{address}", self.address)), asked):
                 self.used.add(i)
-                if "raw" in each["says"]:
-                    return Says(raw=each["says"]["raw"].encode())
                 text = json.dumps({"body": each["says"].get("body"), "headers": each["says"].get("headers", {})})
                 says = json.loads(text.replace("{address}", self.address))
                 raw = each["says"]["text"].encode() if "text" in each["says"] else None
