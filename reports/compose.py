@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from pipeline.report.model import CsfReport, Finding, KpiReport, Movement, Repor
 from pipeline.values import CsfState
 from reports import annex, charts
 from reports.figures import change_from, scope_words, service, target_words
-from reports.silences import silences
+from reports.silences import shared_notes, silences
 from reports.view import (
     Activity,
     Chart,
@@ -183,6 +183,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
 
 def _csf(csf: CsfReport, goals: dict[str, str], month: str, draw: Draw) -> Csf:
     before = words.score(csf.previous_score)
+    shown = [kpi for kpi in csf.kpis if words.is_known(kpi.value)]
+    shared = shared_notes(shown)
     return Csf(
         id=csf.id,
         name=csf.name,
@@ -197,7 +199,8 @@ def _csf(csf: CsfReport, goals: dict[str, str], month: str, draw: Draw) -> Csf:
         insight=insight(csf),
         concerns=[_concern(text, csf.findings, goals) for text in csf.concerns],
         suggestions=list(csf.suggestions),
-        kpis=[_kpi(kpi, draw) for kpi in csf.kpis if words.is_known(kpi.value)],
+        kpis=[_kpi(kpi, shared, draw) for kpi in shown],
+        notes=shared,
         silent=silences(csf.kpis, month),
         drivers=list(_drivers(csf)),
         comment=_comment(csf),
@@ -264,7 +267,7 @@ def _concern(text: str, findings: list[Finding], goals: dict[str, str]) -> Conce
     )
 
 
-def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
+def _kpi(kpi: KpiReport, shared: Collection[str], draw: Draw) -> Kpi:
     return Kpi(
         id=kpi.id,
         name=kpi.name,
@@ -280,7 +283,7 @@ def _kpi(kpi: KpiReport, draw: Draw) -> Kpi:
         trend=_chart(charts.trend(charts.Series.of(kpi), kpi.name), draw),
         sample=words.number(kpi.count) if kpi.sample_known else words.UNKNOWN,
         coverage=words.share(kpi.coverage),
-        notes=list(kpi.notes),
+        notes=[note for note in kpi.notes if note not in shared],
     )
 
 

@@ -105,6 +105,8 @@ def _csf(csf: Csf, view: View) -> Iterator[str]:
         yield from ("", "### Suggested improvements", "")
         yield from _items(map(text, csf.suggestions), "")
     yield from ("", "### Key performance indicators", "")
+    if csf.notes:
+        yield from (text(f"Of each KPI below: {' '.join(csf.notes)}"), "")
     if csf.kpis:
         columns = ["KPI", view.month, "Target", view.month_before, view.year_before, "Movement", "Sample", "Coverage"]
         yield from _rows(

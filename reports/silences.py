@@ -1,4 +1,4 @@
-"""The KPIs that have no value in the month: one sentence a reason, instead of rows that say ``unknown`` in every column."""
+"""What the rows of a KPI table would say again and again, said once: why KPIs have no value, and the notes of all."""
 
 from __future__ import annotations
 
@@ -22,6 +22,13 @@ def silences(kpis: Sequence[KpiReport], month: str) -> list[Silence]:
         if not words.is_known(kpi.value):
             found.setdefault(_reason(kpi, month), []).append(Unvalued(kpi.id, kpi.name, _said(kpi)))
     return [Silence(reason, members) for reason, members in found.items()]
+
+
+def shared_notes(kpis: Sequence[KpiReport]) -> list[str]:
+    """Return the notes that all of several KPIs have, in the order of the first one's."""
+    if len(kpis) < 2:
+        return []
+    return [note for note in dict.fromkeys(kpis[0].notes) if all(note in kpi.notes for kpi in kpis[1:])]
 
 
 def _reason(kpi: KpiReport, month: str) -> str:

@@ -131,6 +131,7 @@ class Csf(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kpis: the rows of its table, those that have a value; ``silent``: the others.
+        notes: what each row's notes would say again; the rows have only the rest.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Csf(msgspec.Struct, frozen=True, kw_only=True):
     concerns: list[Concern]
     suggestions: list[str]
     kpis: list[Kpi]
+    notes: list[str]
     silent: list[Silence]
     drivers: list[Drivers]
     comment: Comment | None

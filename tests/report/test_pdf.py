@@ -107,6 +107,16 @@ def test_sections_follow_one_another_on_a_page(pages: list[str]) -> None:
         assert len(text) > 700, f"a page is nearly empty: {text}"
 
 
+def test_what_all_rows_note_is_said_once() -> None:
+    report = sample.report()
+    security = next(csf for csf in report.csfs if csf.id == "security")
+    for kpi in security.kpis:
+        kpi.notes = ["Its sources delivered 3.2% of the month.", *kpi.notes]
+    text = " ".join(page_texts(pdf.render(report)))
+    assert text.count("3.2%") == 1
+    assert "Of each KPI below: Its sources delivered 3.2% of the month. KPI" in text
+
+
 def test_what_has_no_value_is_one_sentence_a_reason() -> None:
     report = sample.report()
     integration = next(csf for csf in report.csfs if csf.id == "integration")
