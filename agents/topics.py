@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STATE_TABLE = "state"
 _HOUR_MS = 3_600_000
+_NOTES_MS = 90 * 24 * _HOUR_MS
 _MIB = 2**20
 #: Brokers that do not answer at all are told of after this, ms.
 _BOOTSTRAP_MS = 10_000
@@ -76,7 +77,8 @@ def topic_specs(
         TopicSpec(DEAD_LETTERS, 1, {**base, **letters}),
         TopicSpec(KPIS, 1, {**base, **compact}),
         TopicSpec(ALERT_INPUTS, partitions, {**base, **kept}),
-        TopicSpec(ALERTS, 1, {**base, **compact}),
+        # notes of notifications have keys of their own: what is old goes, the store keeps it
+        TopicSpec(ALERTS, 1, {**base, **compact, "cleanup.policy": "compact,delete", "retention.ms": str(_NOTES_MS)}),
         TopicSpec(CURSORS, 1, {**base, **compact}),
     ]  # fmt: skip
 

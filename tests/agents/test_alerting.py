@@ -70,7 +70,15 @@ def test_raise_and_clear_are_told_once_though_the_worker_is_killed(workers, aler
     assert "swordfish" not in worker.output
 
 
-def test_a_channel_that_was_away_gets_everything_once_and_in_order(workers, alerts, receiver, say):
+def notes(path):
+    store = SqliteStore(path, read_only=True)
+    try:
+        return [(n.kind, n.channel, n.about) for n in store.alert_notes()]
+    finally:
+        store.close()
+
+
+def test_a_channel_that_was_away_gets_everything_once_and_in_order(workers, alerts, receiver, say, tmp_path):
     receiver.status = 503
     worker = workers(alerts=alerts).recovered()
     say(70)
@@ -80,10 +88,16 @@ def test_a_channel_that_was_away_gets_everything_once_and_in_order(workers, aler
     say(70, scope="service:mail")
     waiting = 'csf_notifications_waiting{channel="hook"}'
     until(lambda: worker.metric(waiting) == 3, what="three waiting")
+    assert worker.metric('csf_channel_failing{channel="hook"}') == 1
+    until(
+        lambda: notes(tmp_path / "kpis.db") == [("down", "hook", "3 waiting")], what="the channel's state in the store"
+    )
     worker.kill()
     receiver.status = 200
-    workers(alerts=alerts).recovered()
+    worker = workers(alerts=alerts).recovered()
     until(lambda: len(receiver.told()) == 3, what="all")
+    until(lambda: worker.metric('csf_channel_failing{channel="hook"}') == 0, what="the channel shown as well")
+    until(lambda: [k for k, *_ in notes(tmp_path / "kpis.db")].count("delivered") == 3, what="each written down")
     assert receiver.told() == [HIGH, OVER, ("raise", "delay_odd", "service:mail")]
     assert len({message["id"] for message in receiver.got}) == 3
 
