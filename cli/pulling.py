@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -80,6 +81,8 @@ def test(name: str, config: Path | None, settings: Settings) -> None:
         filing.test(entry, path, settings)
         return
     connector = prepare_any(entry, path)
+    # its lines about attempts name no address and no reason; both are told once the last attempt has failed
+    logging.getLogger("stamina").setLevel(logging.ERROR)
     found = trials(connector, time.sleep)
     for trial in found:
         _tell(trial)
