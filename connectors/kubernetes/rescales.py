@@ -24,7 +24,8 @@ def shaped(records: list[Record]) -> list[Record]:
 
     A rescale is up where pods of its Deployment were created right after it, and ready when the last of these became
     ready. Without such pods it was down; when the pods were gone nobody tells, so it is not said. What may still change is
-    left for the next poll; a rescale up whose pods are gone again is left out.
+    left for the next poll; a rescale up whose pods are gone again is left out. The same rescale may occur again as the same
+    event: ``occurrence`` tells one from the next. A rescale that fails again and again is one.
 
     Args:
         records: events of HorizontalPodAutoscalers, each with the pods of what it scales as ``pods`` and the time of the
@@ -37,7 +38,8 @@ def shaped(records: list[Record]) -> list[Record]:
         following = next((t for t, r in rescales[i + 1 :] if _scaler(r) == _scaler(record)), None)
         until = at + _CREATED_WITHIN if following is None else min(following, at + _CREATED_WITHIN)
         if (said := _outcome(record, at, until)) is not None:
-            found.append({**record, "requested_at": at.isoformat(), "to": _size(record), **said})
+            asked = {"requested_at": at.isoformat(), "occurrence": at.isoformat()}
+            found.append({**record, **asked, "to": _size(record), **said})
     return found
 
 
@@ -45,8 +47,10 @@ def _outcome(record: Record, at: datetime, until: datetime) -> Record | None:
     """Return direction, outcome and when it was ready; None where that is not to be said (yet)."""
     now = datetime.fromisoformat(str(record["polled_at"]))
     more = _MORE.search(str(record.get("message"))) is not None
-    if record.get("reason") == "FailedRescale":
-        return {"direction": "up" if more else "down", "outcome": "failed", "ready_at": None}
+    if record.get("reason") == "FailedRescale":  # tried again every few seconds, all of them one event: one failure
+        first = str(record.get("firstTimestamp") or at.isoformat())
+        failed = {"direction": "up" if more else "down", "outcome": "failed", "ready_at": None}
+        return {**failed, "requested_at": first, "occurrence": None}
     if record.get("reason") != "SuccessfulRescale" or now < until:
         return None
     pods = [p for p in record.get("pods", ()) if at - _CLOCKS <= _created(p) < until]

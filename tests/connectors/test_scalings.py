@@ -116,6 +116,25 @@ def test_a_rescale_that_failed_is_told_at_once():
     assert said(failed) == [("up", 9, "failed", None)]
 
 
+def test_a_rescale_that_fails_again_and_again_is_one_and_one_that_succeeds_again_is_another():
+    failed = {
+        "reason": "FailedRescale",
+        "message": "New size: 9; reason: x; error: quota",
+        "firstTimestamp": "2026-11-02T09:20:00Z",
+    }
+    (first,) = rescales.shaped([rescale(**failed)])
+    (later,) = rescales.shaped([rescale(**failed, count=5) | {"lastTimestamp": "2026-11-02T09:21:11Z"}])
+    assert (
+        (first["occurrence"], first["requested_at"])
+        == (later["occurrence"], later["requested_at"])
+        == (None, "2026-11-02T09:20:00Z")
+    )
+    down = {"message": "New size: 3; reason: All metrics below target"}
+    (one,) = rescales.shaped([rescale(**down)])
+    (other,) = rescales.shaped([rescale(**down) | {"lastTimestamp": "2026-11-02T09:21:11Z"}])
+    assert one["occurrence"] != other["occurrence"]
+
+
 def test_other_events_of_an_autoscaler_and_events_without_a_time_say_nothing():
     assert said(rescale(reason="FailedGetResourceMetric", message="no metrics"), rescale(lastTimestamp=None)) == []
 
