@@ -190,9 +190,7 @@ class Asking:
         self._doubted |= {what for at, what in self._stream.doubts.items() if value_at(answer.body, at)}
         if isinstance(found, list):
             return self._by_column(found, answer)
-        above = path.rpartition(".")[0]
-        holder = value_at(answer.body, above) if above else answer.body
-        if found in (None, "") and self._stream.omits_empty and isinstance(holder, dict):
+        if found in (None, "") and self._stream.omits_empty and isinstance(answer.body, dict):
             return []  # an empty element of XML is an empty text
         where = f"'{path}'" if path else "a list"
         keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__

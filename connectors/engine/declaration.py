@@ -184,7 +184,7 @@ class Stream(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         each: variable → option that lists its values: the stream is read once for each.
         request: how records are asked for.
         records: where the array is in the body, a path; "": the body itself.
-        omits_empty: an answer whose object of that path lacks the array holds no record; else it is refused.
+        omits_empty: an answer without the array holds no record; else it is refused.
         columns: where the names of the columns are in the body, where records are arrays of values.
         doubts: where an answer says that it is not the whole truth (a flag, a list that is not empty) → what that means.
         explode: a column that holds an array: every element becomes a record of its own, the element as ``each``.

@@ -141,17 +141,6 @@ def test_an_array_that_is_left_out_holds_nothing_where_the_source_omits_empty_on
         assert bench.sink.polled[0]["complete"]
 
 
-def test_an_array_is_not_left_out_where_all_that_should_hold_it_is_missing(tmp_path):
-    (tmp_path / "token").write_text("t")
-    with serving(lambda _: Says({"reply": {}})) as vendor:
-        bench = on_bench(
-            tmp_path, declared(paginator={"kind": "none"}, omits_empty=True, records="answer.tickets"),
-            options={"address": vendor.address}, auth={"token": {"file": str(tmp_path / "token")}},
-        )  # fmt: skip
-        with pytest.raises(SourceRefused, match=r"has no 'answer\.tickets' to hold the records; it has: reply"):
-            bench.poll()
-
-
 def test_where_an_answer_doubts_itself_the_time_is_not_covered_and_that_is_told_once(tmp_path):
     (tmp_path / "token").write_text("t")
     doubts = {"meta.sampled": "figures are from a sample", "meta.cut": "figures are cut"}
