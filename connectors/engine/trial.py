@@ -68,8 +68,9 @@ class _Shown:
         self._trial.refused.append(detail)
 
     def keep(self, cursor: str, value: dict[str, Any] | None) -> None:
-        """End: nothing is kept."""
-        raise _Enough
+        """End: nothing is kept; states of single entities come before the events that tell of them."""
+        if "|" not in cursor:
+            raise _Enough
 
     def flush(self) -> None:
         """End once something was shown."""

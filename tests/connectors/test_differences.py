@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from connectors.engine.trial import trials
 from pipeline.errors import ServiceUnavailable, SourceRefused
 from tests.connectors.pulling import on_bench
 from tests.connectors.vendor import Says, serving
@@ -141,3 +142,16 @@ def test_more_entities_than_are_compared_is_told(cluster, tmp_path):
     bench = bench_at(cluster, tmp_path, most=1)
     with pytest.raises(SourceRefused, match="the source shows 2 entities, more than the 1 that are compared"):
         bench.poll()
+
+
+def test_a_trial_shows_an_event_of_what_is_there(cluster, tmp_path):
+    (stream,) = SCALING["streams"]
+    (event,) = stream["mapping"]["events"]
+    data = {**event["data"], "direction": {"const": "up"}}
+    mapping = {**stream["mapping"], "events": [{**event, "when": [], "data": data}]}
+    bench = on_bench(
+        tmp_path, {**SCALING, "streams": [{**stream, "mapping": mapping}]}, options={"address": cluster.address}
+    )
+    (trial,) = trials(bench.connector, lambda _seconds: None)
+    assert len(trial.events) == 2
+    assert not trial.problem

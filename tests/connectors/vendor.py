@@ -100,6 +100,7 @@ def serving(answer: Callable[[Asked], Says]) -> Iterator[Vendor]:
             """Say nothing."""
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who asked may have been killed meanwhile
     server.daemon_threads = True
     vendor.address = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
