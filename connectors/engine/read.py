@@ -20,6 +20,7 @@ from connectors.engine.differences import Differences
 from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
 from connectors.engine.paginate import value_at
+from connectors.engine.passes import MOST_PASSES, Passes, passes_of
 from connectors.engine.peer import Peer
 from connectors.engine.records import Record, RecordMapper, exploded, folded
 from connectors.engine.stats import Stats
@@ -183,16 +184,24 @@ class StreamReader:
         }
         for name, form in cursor.forms.items():
             given |= {f"since_{name}": time_text(start, form, zone), f"until_{name}": time_text(until, form, zone)}
-        for pages in self._asking.records(given, cursor.too_many):
-            self._pages_of_window(cursor, pages, start)
+        passes = passes_of(self.reading.stream.paginator) if cursor.newest_first is None else None
+        for _ in range(MOST_PASSES):
+            for pages in self._asking.records(given, cursor.too_many):
+                self._pages_of_window(cursor, pages, start, passes)
+            if passes is None or passes.whole():
+                return
+        raise CutOff  # records leave the window faster than it is read
 
-    def _pages_of_window(self, cursor: Window, pages: Iterator[list[Any]], start: datetime) -> None:
+    def _pages_of_window(
+        self, cursor: Window, pages: Iterator[list[Any]], start: datetime, passes: Passes | None
+    ) -> None:
         most = cursor.too_many.rows if cursor.too_many else None
         rows = 0
         for records in pages:
             rows += len(records)
             older = self._older(records, cursor.newest_first, start)
-            self._take(records if older is None else records[:older])
+            read = records if older is None else records[:older]
+            self._take(read if passes is None else passes.fresh(read))
             if older is not None:
                 return
             if most is not None and rows >= most:
