@@ -277,6 +277,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         what: one sentence: what it reads.
         tested: ``peer``: against the real thing; ``shapes``: against answers of the documented shape only.
         limits: what it cannot see, one sentence each.
+        lacks: KPIs that its events do not feed though their fields would do, because of a limit.
         base: the address that paths are below.
         options: what a configuration says under ``options``.
         auth: ways to be let in; a configuration names one where there are several.
@@ -293,6 +294,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     what: str
     tested: Literal["peer", "shapes"] = "shapes"
     limits: list[str] = []
+    lacks: list[str] = []
     base: str
     options: dict[str, Option] = {}
     auth: dict[str, Auth]

@@ -120,7 +120,7 @@ def _kpis(d: Declaration) -> str:
         for k in plan.catalogue.kpis.values()
         if k.breakdown_of is None and plan.types_of_kpi[k.id] & told_fields.keys()
     ]
-    names = [k.id for k in kpis if _feeds(k.measure, told_fields)]
+    names = [k.id for k in kpis if _feeds(k.measure, told_fields) and k.id not in d.lacks]
     told = []
     if names:
         told.append(f"Its events feed {_names(names)}.")

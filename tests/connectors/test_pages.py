@@ -20,6 +20,7 @@ PAGES = {path.parts[1]: text for path, text in pages().items() if path.name == "
         ),  # optional fields it does not tell
         ("github", "They lack what `sla_met` would need."),  # commits, or one commit: either will do
         ("elastic", "They do not say what `breaches` counts; none is counted from them."),  # absent means no
+        ("kubernetes", "They lack what `time_to_scale_down` would need."),  # removed pods are gone
         ("gatus", "Its events feed `availability`, `error_budget_remaining`, `outages`, `mtbf`."),
     ],
 )
