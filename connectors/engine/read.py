@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -19,44 +17,19 @@ from connectors.engine.declaration import Keyset, Snapshot, Window
 from connectors.engine.differences import Differences
 from connectors.engine.joined import Joined
 from connectors.engine.open_entities import OpenEntities
+from connectors.engine.outgoing import Outgoing, Sink
 from connectors.engine.paginate import value_at
 from connectors.engine.passes import MOST_PASSES, Passes, passes_of
 from connectors.engine.peer import Peer
 from connectors.engine.records import Record, RecordMapper, exploded, folded
 from connectors.engine.stats import Stats
 from connectors.engine.texts import filled, time_text
-from connectors.mapping.events import MappedEvent
 from connectors.mapping.fields import field_at
 from connectors.mapping.values import BadValue, time_reader
 from pipeline.errors import SourceGone, SourceRefused
-from pipeline.events.envelope import OutEvent
-from pipeline.events.families import SourcePolled, event_topic
 
-_CONTROL = event_topic("control")
-#: Events that were sent a while ago and are read again, with an overlap, are not sent again; so many are remembered.
-_REMEMBERED = 50_000
 #: Services that a stream may speak for one by one.
 _MOST_SEEN = 500
-_KEPT = 65_536
-
-
-class Sink(Protocol):
-    """Where events go: ``connectors.producer.EventProducer``, or what shows them only."""
-
-    def add(self, topic: str, key: str, raw: bytes, source: str = "") -> bool:
-        """Take an encoded event."""
-
-    def send(self, topic: str, event: OutEvent, key: str | None = None) -> bool:
-        """Take an event as a message of its own."""
-
-    def bury(self, topic: str, reason: str, detail: str, raw: bytes, **more: object) -> None:
-        """Take what is no event."""
-
-    def keep(self, cursor: str, value: dict[str, Any] | None) -> None:
-        """Take a cursor; None ends one."""
-
-    def flush(self) -> None:
-        """Return once the brokers hold everything."""
 
 
 @dataclass(frozen=True)
@@ -98,15 +71,13 @@ class StreamReader:
     ) -> None:  # fmt: skip
         self.reading, self.place = reading, place
         self._around = around
-        self._source, self._timeout = connector.source, connector.entry.timeout_s
         self._given = {**reading.given, **(given or {})}
         self.mapper = RecordMapper(reading, connector.entry, connector.source)
         self._joined = Joined(reading.stream.join, reading.mapping)
-        self._recent: OrderedDict[bytes, None] = OrderedDict()
         self._gathered: list[Record] = []
-        self._waiting: list[MappedEvent] = []
         self._told: set[str] = set()
         self.cursor = f"{connector.source}/{reading.name}"
+        self._out = Outgoing(around.sink, around.stats, connector.source, self.cursor, reading.name)
         stream = reading.stream
         self._asking = Asking(stream, around.client, around.alive, self._given, self.cursor)
         self._open = OpenEntities(stream.unfinished, _named(known, "open:"))
@@ -326,7 +297,7 @@ class StreamReader:
         """Make the events of records and hand those that are new to the sink; ``whole``: nothing more is to be asked."""
         for record in records:
             if not isinstance(record, dict):
-                self._refuse(record, BadValue("record", record, "it must be a JSON object"))
+                self._out.refuse(record, BadValue("record", record, "it must be a JSON object"))
             elif whole:
                 self._tell(record)
             else:
@@ -337,7 +308,7 @@ class StreamReader:
         try:
             whole = folded(self._asking.completed(record), self.reading.stream.folds)
         except BadValue as e:
-            self._refuse(record, e)
+            self._out.refuse(record, e)
             return
         if self.reading.shape is not None:
             self._gathered.append(whole)
@@ -359,45 +330,15 @@ class StreamReader:
             self._tell(record)
 
     def _tell(self, record: Record) -> None:
-        for event in self.mapper.events(record, lambda why: self._refuse(record, why)):
-            self._send(event)
-
-    def _refuse(self, record: Any, why: BadValue) -> None:
-        self._around.stats.refused(self.reading.name)
-        raw = msgspec.json.encode(record)[:_KEPT]
-        detail = f"{self.cursor}: {why}"
-        self._around.sink.bury(
-            "", "unmappable-row", detail, raw, source=self._source, column=why.column, value=why.value
-        )
-
-    def _send(self, event: MappedEvent) -> None:
-        mark = msgspec.json.encode([event.topic, event.key]) + event.raw
-        digest = hash_of(mark)
-        if digest in self._recent:
-            return
-        self._around.sink.add(event.topic, event.key, event.raw, self._source)
-        self._waiting.append(event)
-        self._recent[digest] = None
+        for event in self.mapper.events(record, lambda why: self._out.refuse(record, why)):
+            self._out.send(event)
 
     def _deliver(self) -> None:
-        """Return once the brokers hold what was sent; what they do not hold is not remembered as sent."""
-        try:
-            self._around.sink.flush()
-        except BaseException:
-            self._recent.clear()
-            self._waiting.clear()
-            raise
-        kinds: dict[str, int] = {}
-        for event in self._waiting:
-            kinds[event.type] = kinds.get(event.type, 0) + 1
-        for kind, number in kinds.items():
-            self._around.stats.events(self.reading.name, kind, number)
+        """Return once the brokers hold what was sent."""
+        spoken = self._out.deliver()
         if self.reading.stream.covers == "seen":
-            seen = dict.fromkeys([*self.place.seen, *(e.service for e in self._waiting)])
+            seen = dict.fromkeys([*self.place.seen, *spoken])
             self.place = msgspec.structs.replace(self.place, seen=tuple(seen)[:_MOST_SEEN])
-        self._waiting.clear()
-        while len(self._recent) > _REMEMBERED:
-            self._recent.popitem(last=False)
 
     # -- cursor and coverage ---------------------------------------------------------------------------------------
 
@@ -424,24 +365,12 @@ class StreamReader:
             self._around.complain(f"{self.cursor}: {meaning}; {span} counts as not covered, and so on while it lasts")
         self._told = doubted
         if place.until > self.place.until:
-            self._say_polled(self.place.until, place.until, left, whole=not (left or doubted))
+            services = list(self.place.seen) if self.reading.stream.covers == "seen" else None
+            self._out.polled(
+                self.place.until, place.until, types=self.mapper.types, services=services, left=left,
+                whole=not (left or doubted), now=self._around.clock(),
+            )  # fmt: skip
         self._keep(place)
-
-    def _say_polled(self, start: datetime, until: datetime, left: int, *, whole: bool) -> None:
-        services: list[list[str] | None] = [None]
-        if self.reading.stream.covers == "seen":
-            services = [[each] for each in self.place.seen]
-        for covered in services:
-            data = SourcePolled(
-                source=self.cursor, from_=start, to=until, types=self.mapper.types, complete=whole,
-                truncated=left if covered is None or covered == services[0] else 0, services=covered,
-            )  # fmt: skip
-            text = f"polled|{self.cursor}|{start.isoformat()}|{until.isoformat()}|{left}|{covered}"
-            event = OutEvent(
-                id=hash_of(text.encode()).hex(), source=self._source, type="source.polled",
-                time=min(until, self._around.clock()), subject="", data=data,
-            )  # fmt: skip
-            self._around.sink.send(_CONTROL, event, key=self.cursor)
 
     def _keep_entities(self, changes: dict[str, Any]) -> None:
         for name, value in changes.items():
@@ -492,8 +421,3 @@ def _spoken(since: datetime, until: datetime) -> str:
 def _named(known: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:
     """Return what is kept of one kind."""
     return {name: value for name, value in known.items() if name.startswith(kind)}
-
-
-def hash_of(raw: bytes) -> bytes:
-    """Return a short digest."""
-    return blake2b(raw, digest_size=16).digest()

@@ -14,9 +14,10 @@ from connectors.engine.asking import call_of
 from connectors.engine.client import Client, Manners
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import place_from, rewound
+from connectors.engine.outgoing import Sink
 from connectors.engine.paginate import value_at
 from connectors.engine.peer import Peer
-from connectors.engine.read import Sink, StreamReader, Surroundings
+from connectors.engine.read import StreamReader, Surroundings
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from pipeline.errors import CsfError, ServiceUnavailable, SourceRefused

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.engine.read import Sink
+from connectors.engine.outgoing import Sink
 from connectors.engine.stats import Stats
 from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import BadRow

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from connectors.engine.read import Sink
+from connectors.engine.outgoing import Sink
 from connectors.webhook.parcel import Parcel
 from connectors.webhook.remembered import Remembered
 from pipeline.errors import ServiceUnavailable

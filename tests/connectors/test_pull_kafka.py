@@ -206,6 +206,7 @@ def test_instances_share_the_streams_and_one_that_leaves_is_followed_at_once(boo
             break
     assert sorted(held[0] + held[1]) == [0, 1, 2, 3]
     second.close()
+    end = time.monotonic() + 60
     while time.monotonic() < end and not all(first.ours(n) for n in range(4)):
         first.beat(0.1)
     assert all(first.ours(n) for n in range(4))
