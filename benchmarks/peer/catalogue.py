@@ -28,4 +28,4 @@ def peer_catalogue(services: int = SERVICES) -> model.Catalogue:
         for name, measure in MEASURES.items()
     }  # fmt: skip
     named = {f"svc-{i:03d}": model.Service(id=f"svc-{i:03d}", name=f"svc-{i:03d}") for i in range(services)}
-    return replace(whole, kpis=kpis, services=named, targets=[])
+    return replace(whole, kpis=kpis, services=named, targets=[], alerts={})

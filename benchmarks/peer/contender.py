@@ -100,7 +100,7 @@ async def work(config: Any, n: int, marks: Marks, out: Path) -> int:
             taken = sum(at for tp, at in worker.ctx.acked.items() if tp.topic == SOURCE_TOPICS[TOPIC_AT])
             if taken >= n and (await worker.ctx.progress(fresh=True)).caught_up:
                 break
-        rows = answer([p.engine for p in worker.rollup._partitions.values()])
+        rows = answer([p.engine for p in worker.rollup._partitions.all()])
         out.write_text("".join(json.dumps(row) + "\n" for row in rows))
         marks.save()
         worker.ctx.ended.set()
