@@ -248,6 +248,6 @@ def since_of(said: Any, where: str) -> datetime | None:
         return None
     try:
         at = said if isinstance(said, datetime) else datetime.fromisoformat(str(said))
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # the first day of the calendar, east of Greenwich, lies before it
         raise ConfigError(f"{where}: since: '{said}' is no time; write 2026-11-01 or 2026-11-01T08:00:00Z") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)

@@ -12,6 +12,7 @@ import pytest
 from cli.deadletters import _letter, replayable
 from cli.settings import load_settings
 from connectors import cursors
+from connectors.engine.config import since_of
 from connectors.following import place_from
 from connectors.mapping.load import load_mapping
 from connectors.mapping.run import map_file
@@ -150,6 +151,11 @@ def test_a_secret_file_that_is_none() -> None:
 def test_a_number_of_five_thousand_digits_in_an_expression() -> None:
     with pytest.raises(CatalogueError, match="beyond 1e15"):
         compile_value("a > " + "9" * 400)
+
+
+def test_a_since_before_the_calendar() -> None:
+    with pytest.raises(ConfigError, match="is no time"):
+        since_of("0001-01-01T00:00:00+14:00", "connectors.yaml")
 
 
 def test_a_row_with_an_infinite_count() -> None:
