@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from bisect import bisect_right
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,10 +144,8 @@ class ChangingVendor:
             return Says({"tickets": found[start : start + size], "more": start + size < len(found)})
         if asked.path == "/checks":
             place = (query["time"], query["id"])
-            after = (
-                c for c in reversed(self.checks[-20_000:]) if place < (c["at"], c["id"]) and c["at"] <= query["until"]
-            )
-            return Says({"checks": sorted(after, key=lambda c: (c["at"], c["id"]))[:50]})
+            first = bisect_right(self.checks, place, key=lambda c: (c["at"], c["id"]))
+            return Says({"checks": [c for c in self.checks[first : first + 50] if c["at"] <= query["until"]]})
         if asked.path == "/sizes":
             return Says({"sizes": [{"name": n, "size": s} for n, s in self.sizes.items()]})
         if asked.path == "/deployments":
