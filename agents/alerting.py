@@ -185,7 +185,7 @@ class AlertAgent(BatchAgent):
         down = self._news_of_channels(engine)
         if not (changes or notes or down):
             return
-        self._check(epoch)
+        self._still_ours(epoch)
         kept = [*notes.values(), *down.values()]
 
         def put(store: KpiStore) -> None:
@@ -232,11 +232,6 @@ class AlertAgent(BatchAgent):
                 found[channel] = note
         return found
 
-    def _check(self, epoch: int) -> None:
-        """Raise StaleAssignment where another worker may be at it by now."""
-        if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
-            raise StaleAssignment("this worker's partitions may have been given away")
-
     async def _send(self, channel: str) -> None:
         """Deliver what waits for a channel, in order, one after the other."""
         epoch = self._ctx.table.epoch
@@ -245,7 +240,7 @@ class AlertAgent(BatchAgent):
         def next_one() -> Delivery | None:
             if self._finished == epoch:
                 return None
-            self._check(epoch)
+            self._still_ours(epoch)
             return engine.next_for(channel)
 
         async def done(delivery: Delivery, outcome: Outcome) -> None:

@@ -291,8 +291,7 @@ class RollupAgent(BatchAgent):
         self._ctx.red.add("store refuses values")
 
     def _put(self, store: KpiStore, out: RollupOutput, epoch: int) -> None:
-        if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
-            raise StaleAssignment("this worker's partitions may have been given away")
+        self._still_ours(epoch)
         if out.values:
             store.write_values(out.values)
         if out.statuses:

@@ -51,6 +51,11 @@ class BatchAgent(ABC):
     async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
         """Lead a batch through, in the epoch in which it was taken."""
 
+    def _still_ours(self, epoch: int) -> None:
+        """Raise StaleAssignment where the partitions of an epoch may be another worker's by now."""
+        if epoch != self._ctx.table.epoch or self._ctx.pulse.stopped():
+            raise StaleAssignment("this worker's partitions may have been given away")
+
     async def _follows(self, batch: Batch, position: int) -> None:
         """End the process where messages between the state and a batch did not arrive: they would be lost."""
         if batch.previous is not None and batch.previous > position:

@@ -59,7 +59,7 @@ def asked_for(query: str, count: int) -> range:
     if tie := _TIE.match(query):
         first = int(tie[2], 16) + 1
         return range(min(first, count), min(count, (first + _TIES - 1) // _TIES * _TIES))
-    since = datetime.strptime(_AFTER.search(query)[1], _FORM).replace(tzinfo=UTC)  # type: ignore[index]
+    since = datetime.strptime(_AFTER.search(query)[1], _FORM).replace(tzinfo=UTC)  # type: ignore[index]  # our own declaration asks so
     first = min(count, max(0, (int((since - _BEGIN).total_seconds()) + 1) * _TIES))
     return range(first, min(count, first + _PAGE))
 
@@ -103,7 +103,7 @@ class Watched:
             times = self._seen.cpu_times()
             self.cpu = times.user + times.system
             status = Path(f"/proc/{self.process.pid}/status").read_text()
-            self.peak_mb = max(self.peak_mb, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)  # type: ignore[index]
+            self.peak_mb = max(self.peak_mb, int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)  # type: ignore[index]  # none is a TypeError, caught
         except (psutil.Error, OSError, TypeError):
             return
 

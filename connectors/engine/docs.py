@@ -19,7 +19,8 @@ from pipeline.events.families import TYPES
 _DERIVED = {"acknowledged_at"}
 #: fields of which absence means that there is none
 _NONE_IF_ABSENT = ("breach", "reopen_count")
-_MADE = "<!-- made by `csf connector docs` from {what}: change that, not this page -->"
+#: The line that says of a page how it is made.
+MADE = "<!-- made by `csf connector docs` from {what}: change that, not this page -->"
 _TESTED = {
     "peer": "Tested against the real thing.",
     "shapes": "*Shape-tested*: against answers of the documented shape only, never against a live tenant. Say so where you rely on it.",
@@ -51,7 +52,7 @@ def _index(declarations: dict[str, Declaration]) -> str:
     ]
     return "\n".join(
         [
-            "# Sources that can be read", "", _MADE.format(what="connectors/*/connector.yaml"), "",
+            "# Sources that can be read", "", MADE.format(what="connectors/*/connector.yaml"), "",
             "How they are configured and run: [pull connectors](pulling.md). Any other system with a JSON API: [writing a "
             "connector](../writing-a-connector.md).", "",
             "| source | reads | events | tested against |", "| --- | --- | --- | --- |", *rows, "",
@@ -61,7 +62,7 @@ def _index(declarations: dict[str, Declaration]) -> str:
 
 def _page(d: Declaration, folder: Path) -> str:
     lines = [
-        f"# {d.title}", "", _MADE.format(what="connector.yaml and sample.yaml"), "", f"Reads {d.what}. {_TESTED[d.tested]}", "",
+        f"# {d.title}", "", MADE.format(what="connector.yaml and sample.yaml"), "", f"Reads {d.what}. {_TESTED[d.tested]}", "",
         "```yaml", (folder / "sample.yaml").read_text("utf-8").rstrip(), "```", "",
         f"`csf connector test NAME`, `csf connector run NAME`; all keys: [pull connectors](../../docs/connectors/pulling.md). Polled every {d.poll_s:g} s.", "",
         "## Options", "", "| option | what | default |", "| --- | --- | --- |",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from connectors.engine.docs import MADE
 from connectors.webhook.form import Form, Hmac, InPath, Signature
 from connectors.webhook.load import load_form, shipped_forms
 
-_MADE = "<!-- made by `csf connector docs` from {what}: change that, not this page -->"
 _PAGE = "docs/connectors/webhook.md"
 _TESTED = {
     "peer": "Tested by the real sender.",
@@ -36,7 +36,7 @@ def _index(forms: dict[str, Form]) -> str:
     ]
     return "\n".join(
         [
-            "# Senders that are received", "", _MADE.format(what="connectors/webhook/forms/*/form.yaml"), "",
+            "# Senders that are received", "", MADE.format(what="connectors/webhook/forms/*/form.yaml"), "",
             "How they are configured, and what is promised: [webhook receiver](webhook.md), which also says how to add one.", "",
             "| sender | brings | events | proves itself by | tested by |", "| --- | --- | --- | --- | --- |", *rows, "",
         ]
@@ -55,7 +55,7 @@ def _proof(signature: Signature) -> str:
 
 def _page(form: Form) -> str:
     lines = [
-        f"# {form.title}", "", _MADE.format(what="form.yaml"), "",
+        f"# {form.title}", "", MADE.format(what="form.yaml"), "",
         f"Brings {form.what}. {_TESTED[form.tested]}", "",
         f"Proves itself by {_proof(form.signature)}. All of the receiver: [webhook receiver](../../../../{_PAGE}).", "",
         "## At the sender", "", *(f"{i}. {step.replace('{address}', '`https://YOUR-ADDRESS/hooks/NAME`')}" for i, step in enumerate(form.setup, 1)), "",

@@ -222,25 +222,36 @@ def _deliveries() -> Panel:
 
 
 def _told() -> Panel:
-    return stat(
+    return _counted(
         "Undelivered, by channel",
-        [promql('sum by (channel) (increase(csf_notifications_total{state!="delivered"}[$__range]))', "{{channel}}", instant=True)],
-        [],
-        fields=Field(unit="none", decimals=0, color=look.BY_THRESHOLDS, thresholds=_ZERO_IS_GOOD["Critical"],
-                     no_value="none failed or expired since a worker started"),
+        'sum by (channel) (increase(csf_notifications_total{state!="delivered"}[$__range]))',
+        level="Critical",
+        nothing="none failed or expired since a worker started",
         description="Notifications that failed or expired in the time shown.",
-    )  # fmt: skip
+    )
 
 
 def _waiting() -> Panel:
-    return stat(
+    return _counted(
         "Waiting, by channel",
-        [promql("sum by (channel) (csf_notifications_waiting)", "{{channel}}", instant=True)],
-        [],
-        fields=Field(unit="none", decimals=0, color=look.BY_THRESHOLDS, thresholds=_ZERO_IS_GOOD["Warning"],
-                     no_value="none waits, or no worker is asked for its metrics"),
+        "sum by (channel) (csf_notifications_waiting)",
+        level="Warning",
+        nothing="none waits, or no worker is asked for its metrics",
         description="Notifications not yet delivered: a channel that takes none keeps them waiting, in order.",
-    )  # fmt: skip
+    )
+
+
+def _counted(title: str, query: str, *, level: str, nothing: str, description: str) -> Panel:
+    """Return a count by channel, of which zero is good."""
+    return stat(
+        title,
+        [promql(query, "{{channel}}", instant=True)],
+        [],
+        fields=Field(
+            unit="none", decimals=0, color=look.BY_THRESHOLDS, thresholds=_ZERO_IS_GOOD[level], no_value=nothing
+        ),
+        description=description,
+    )
 
 
 def _held(title: str, metric: str, labels: str, nothing: str) -> Panel:
