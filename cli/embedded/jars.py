@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -98,5 +99,14 @@ def resolve(scratch: Path) -> list[Path]:
     try:
         environment = jgo.build(COORDINATES, cache_dir=scratch)
     except Exception as e:
-        raise ServiceUnavailable(f"Kafka's jars cannot be fetched from Maven Central: {e}") from None
+        raise ServiceUnavailable(
+            f"Kafka's jars cannot be fetched from Maven Central: {_why(e)}; check the network, or name your proxy by "
+            "HTTPS_PROXY and its certificates by REQUESTS_CA_BUNDLE"
+        ) from None
     return [Path(jar) for jar in environment.all_jars]
+
+
+def _why(error: Exception) -> str:
+    """Return what an exception of the download says at its root, without the classes it came through."""
+    root = re.search(r"Caused by \w+\((.*)\)\)$", str(error))
+    return (root[1] if root else str(error)) or type(error).__name__

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli.embedded.jars import Say, kafka_jars, verify
 from cli.embedded.jars import expected as expected_jars
-from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.errors import ConfigError, CsfError, ServiceUnavailable
 
 #: one node, one cluster: a constant id saves a start of the Java runtime
 _CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
@@ -226,8 +226,13 @@ def main() -> None:
     """Fetch Kafka ahead of the first start."""
     if sys.argv[1:] != ["fetch"]:
         sys.exit("usage: python -m cli.embedded.kafka fetch")
-    folder = kafka_jars(lambda text: print(text, flush=True))  # noqa: T201 - a command of its own
-    verify(folder, expected_jars())
+    try:
+        folder = kafka_jars(lambda text: print(text, flush=True))  # noqa: T201 - a command of its own
+        verify(folder, expected_jars())
+    except CsfError as e:
+        sys.exit(f"csf: {e}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
