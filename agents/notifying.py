@@ -195,6 +195,10 @@ class AppriseSender:
         self._apprise = apprise.Apprise()
         if not self._apprise.add(url):
             raise ConfigError(f"channel '{name}': url: is no URL that Apprise knows; see its documentation")
+        for service in self._apprise:
+            # Apprise leaves 5.5 s between two mails; a mail server says itself what is too much for it
+            if service.secure_protocol == "mailtos":
+                service.request_rate_per_sec = 0
 
     async def send(self, message: Message) -> None:
         """Send one notification."""

@@ -1,4 +1,4 @@
-"""The rules that alert rules, channels and routes keep: references, durations, limits that can be reached."""
+"""The rules that alert rules and channels keep: references, durations, limits that can be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SCOPE = re.compile(r"org|(team|service):(\*|[a-z0-9][a-z0-9._-]{0,63})")
 
 
 def check_alerts(catalogue: Catalogue, places: Places) -> None:
-    """Raise CatalogueError at the first rule, channel or route that is wrong.
+    """Raise CatalogueError at the first rule or channel that is wrong.
 
     Derived rules keep these rules by the way they are made; they are checked all the same.
     """
@@ -32,22 +32,22 @@ def check_alerts(catalogue: Catalogue, places: Places) -> None:
         _rule(rule, catalogue, places.get(("rule", rule.id), f"rule '{rule.id}' (from thresholds)"))
     for channel in catalogue.channels.values():
         _channel(channel, places["channel", channel.id])
-    for route in catalogue.routes:
-        _route(route, catalogue, places["route", route.id])
 
 
 def _address(template: str | None, where: str) -> None:
     for name in re.findall(r"\{(.*?)\}", template or ""):
-        _known(name, ("rule", "csf", "kpi", "scope"), where, "placeholder")
+        check_name(name, ("rule", "csf", "kpi", "scope"), where, "placeholder")
 
 
-def _known(name: str, known: Collection[str], where: str, what: str) -> None:
+def check_name(name: str, known: Collection[str], where: str, what: str) -> None:
+    """Raise CatalogueError where a name is none of those known."""
     if name not in known:
         near = suggest(name, known) or f"; allowed: {', '.join(sorted(known)) or 'none'}"
         raise CatalogueError(f"{where}: unknown {what} {name!r}{near}")
 
 
-def _duration(text: str, where: str, least_s: int = 0) -> None:
+def check_duration(text: str, where: str, least_s: int = 0) -> None:
+    """Raise CatalogueError where a text is no duration, or one of less than ``least_s`` seconds."""
     seconds = a.duration_s(text)
     if seconds is None or seconds < least_s:
         least = f" of {least_s} s or more" if least_s else ""
@@ -66,7 +66,8 @@ def _above_0(value: float, where: str) -> None:
         raise CatalogueError(f"{where}: is {value:g}; allowed: a number above 0")
 
 
-def _id(name: str, where: str) -> None:
+def check_id(name: str, where: str) -> None:
+    """Raise CatalogueError where a text is no id of a rule, channel or route."""
     if not _ID.fullmatch(name):
         raise CatalogueError(
             f"{where}: id: {name!r} is not allowed; allowed: lower-case letters, digits, _ and -, at most 64"
@@ -77,17 +78,17 @@ def _id(name: str, where: str) -> None:
 
 
 def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
-    _id(rule.id, place)
-    _duration(rule.hold, f"{place}: for")
+    check_id(rule.id, place)
+    check_duration(rule.hold, f"{place}: for")
     _percent(rule.min_coverage, f"{place}: min_coverage")
     if rule.min_sample is not None and rule.min_sample < 0:
         raise CatalogueError(f"{place}: min_sample: is {rule.min_sample}; allowed: 0 or more")
     if not rule.scopes:
         raise CatalogueError(f"{place}: scopes: is empty; allowed: org, team:ID, service:ID, team:*, service:*")
     for scope in rule.scopes:
-        _scope(scope, catalogue, f"{place}: scopes")
+        check_scope(scope, catalogue, f"{place}: scopes")
     for other in rule.quiet_while:
-        _known(other, catalogue.alerts, f"{place}: quiet_while", "rule")
+        check_name(other, catalogue.alerts, f"{place}: quiet_while", "rule")
         if other == rule.id:
             raise CatalogueError(f"{place}: quiet_while: names the rule itself; remove it")
     if ring := _ring(rule.id, catalogue):
@@ -95,12 +96,12 @@ def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
             f"{place}: quiet_while: {' → '.join(ring)} silence each other, so nobody would be told; remove one of them"
         )
     if isinstance(rule, a.StatusRule):
-        _known(rule.csf, catalogue.csfs, f"{place}: csf", "csf")
+        check_name(rule.csf, catalogue.csfs, f"{place}: csf", "csf")
         _window(rule.window, None, f"{place}: window")
         if not rule.states:
             raise CatalogueError(f"{place}: states: is empty; allowed: at_risk, concern, unknown")
         return
-    _known(rule.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
+    check_name(rule.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
     _KINDS[type(rule)](rule, catalogue.kpis[rule.kpi], catalogue, place)
 
 
@@ -124,16 +125,17 @@ def known_scope(scope: str) -> bool:
     return _SCOPE.fullmatch(scope) is not None
 
 
-def _scope(scope: str, catalogue: Catalogue, where: str) -> None:
+def check_scope(scope: str, catalogue: Catalogue, where: str) -> None:
+    """Raise CatalogueError where a text is no scope, or a team that has no service."""
     if not known_scope(scope):
         raise CatalogueError(f"{where}: {scope!r} is not allowed; allowed: org, team:ID, service:ID, team:*, service:*")
     kind, _, name = scope.partition(":")
     if kind == "team" and name != "*":
-        _known(name, {s.team for s in catalogue.services.values()}, where, "team")
+        check_name(name, {s.team for s in catalogue.services.values()}, where, "team")
 
 
 def _window(window: str, kpi: Kpi | None, where: str) -> None:
-    _known(window, WINDOWS, where, "window")
+    check_name(window, WINDOWS, where, "window")
     if kpi is not None and not is_offered(kpi, window):
         offered = ", ".join(w for w in WINDOWS if is_offered(kpi, w))
         raise CatalogueError(
@@ -241,12 +243,12 @@ _KINDS: dict[type[a.Rule], Callable[[Any, Kpi, Catalogue, str], None]] = {
 }
 
 
-# --- channels and routes ---
+# --- channels ---
 
 
 def _channel(channel: a.Channel, place: str) -> None:
-    _id(channel.id, place)
-    _duration(channel.expire_after, f"{place}: expire_after", 1)
+    check_id(channel.id, place)
+    check_duration(channel.expire_after, f"{place}: expire_after", 1)
     if sum(x is not None for x in (channel.url, channel.url_env, channel.url_file)) != 1:
         raise CatalogueError(f"{place}: url: give exactly one of url, url_env and url_file")
     if channel.kind == "apprise" and channel.url is not None:
@@ -255,23 +257,3 @@ def _channel(channel: a.Channel, place: str) -> None:
         raise CatalogueError(f"{place}: secret_env: give one of secret_env and secret_file")
     if channel.kind != "webhook" and (channel.secret_env or channel.secret_file):
         raise CatalogueError(f"{place}: secret_env: only a webhook is signed; remove it")
-
-
-def _route(route: a.Route, catalogue: Catalogue, place: str) -> None:
-    _id(route.id, place)
-    for channel in route.channels:
-        _known(channel, catalogue.channels, f"{place}: channels", "channel")
-    for key in ("group_wait", "group_interval", "repeat"):
-        _duration(getattr(route, key), f"{place}: {key}")
-    match = route.match
-    for rule in match.rule or ():
-        _known(rule, catalogue.alerts, f"{place}: match.rule", "rule")
-    for csf in match.csf or ():
-        _known(csf, catalogue.csfs, f"{place}: match.csf", "csf")
-    for team in match.team or ():
-        _known(team, {s.team for s in catalogue.services.values()}, f"{place}: match.team", "team")
-    for tier in match.tier or ():
-        if not 1 <= tier <= 5:
-            raise CatalogueError(f"{place}: match.tier: is {tier}; allowed: 1 to 5")
-    for scope in match.scope or ():
-        _scope(scope, catalogue, f"{place}: match.scope")

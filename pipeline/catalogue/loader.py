@@ -15,6 +15,7 @@ from pipeline.catalogue import alerts, model
 from pipeline.catalogue.breakdowns import expand
 from pipeline.catalogue.check import check
 from pipeline.catalogue.check_alerts import check_alerts
+from pipeline.catalogue.check_routes import check_routes
 from pipeline.catalogue.derived_alerts import derived_rules
 from pipeline.catalogue.reading import entries, read_yaml, rule_kind, typed, unique
 from pipeline.errors import CatalogueError
@@ -227,4 +228,5 @@ def _with_alerts(catalogue: model.Catalogue, found: Found) -> model.Catalogue:
         catalogue, alerts=rules, channels=found.channels, routes=list(found.routes.values())
     )
     check_alerts(whole, found.places)
+    check_routes(whole, found.places)
     return msgspec.structs.replace(whole, alerts={name: rule for name, rule in rules.items() if rule.enabled})

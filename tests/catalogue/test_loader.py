@@ -57,6 +57,18 @@ def test_a_wrong_file_gets_one_sentence(tmp_path: Path, bad: dict[str, str]) -> 
     assert sentence(tmp_path).startswith(bad["says"])
 
 
+def test_routes_of_a_directory_may_take_everything_before_those_under_it(tmp_path: Path) -> None:
+    write(tmp_path / "under", "routes.yaml", "- {id: web, match: {severity: [critical]}, channels: []}")
+    write(tmp_path / "over", "routes.yaml", "- {id: all, channels: []}")
+    assert [route.id for route in load_catalogue(tmp_path / "under", tmp_path / "over").routes] == ["all", "web"]
+
+
+def test_without_rules_no_route_is_missed(tmp_path: Path) -> None:
+    write(tmp_path, "organisation.yaml", "derived_alerts: false")
+    write(tmp_path, "routes.yaml", "- {id: fourth, match: {tier: [4]}, channels: []}")
+    assert [route.id for route in load_catalogue(tmp_path).routes] == ["fourth"]
+
+
 @pytest.mark.parametrize("bad", BAD["measures"], ids=lambda bad: bad["says"][:50])
 def test_a_wrong_measure_gets_one_sentence(tmp_path: Path, bad: dict[str, Any]) -> None:
     kpi(tmp_path, bad["changes"])
