@@ -25,7 +25,8 @@ from agents.storing import StoreThread
 from agents.tables import StaleAssignment, restore
 from agents.taking import BatchAgent, Held
 from agents.transport import Batch
-from pipeline.alerts.engine import SLOTS, AlertEngine, Delivery
+from pipeline.alerts.engine import SLOTS, AlertEngine
+from pipeline.alerts.outbox import Delivery
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable
 from pipeline.stores.port import KpiStore
 from pipeline.topics import ALERT_INPUTS, ALERTS
@@ -247,7 +248,7 @@ class AlertAgent(BatchAgent):
             ended = partial(engine.done, delivery.number, outcome.state, time.time(), outcome.why)
             await self._settle(engine, epoch, ended)
             self._ctx.metrics.notifications.labels(channel, outcome.state).inc()
-            if outcome.state != "delivered":
+            if outcome.state in {"failed", "expired"}:
                 _log.error(
                     "channel %s: notification %s is %s: %s", channel, delivery.message.id, outcome.state, outcome.why
                 )

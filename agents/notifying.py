@@ -13,15 +13,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from agents.backoff import backoff_s
-from pipeline.alerts.engine import Delivery
 from pipeline.alerts.messages import Message, Told
+from pipeline.alerts.outbox import Delivery, State
 from pipeline.catalogue.alerts import Channel
 from pipeline.errors import ConfigError, CsfError, ServiceUnavailable
 from pipeline.signing import DELIVERY, SIGNATURE, signature
@@ -41,7 +41,7 @@ class Refused(CsfError):
 class Outcome:
     """What became of a delivery."""
 
-    state: Literal["delivered", "failed", "expired"]
+    state: State
     why: str = ""
 
 
@@ -263,6 +263,8 @@ class Channels:
         channel = self._channels.get(name)
         if channel is None:
             return Outcome("failed", f"there is no channel '{name}' any more")
+        if not delivery.message.alerts:
+            return Outcome("dropped")
         if clock() - delivery.at > channel.expire_s:
             why = self.trouble(name) or "it waited too long"
             return Outcome("expired", f"older than {channel.expire_after}: {why}")

@@ -73,7 +73,7 @@ def _lines(number: int) -> dict[str, Any]:
 DEEDS = words(
     {
         "silenced": "silenced", "lifted": "silence lifted", "acknowledged": "taken on", "delivered": "delivered", "failed": "failed",
-        "expired": "expired", "down": "channel takes nothing",
+        "expired": "expired", "dropped": "not told: its raise never was", "down": "channel takes nothing",
     },
     {"delivered": GOOD, "failed": BAD, "expired": WARN, "down": BAD},
 )  # fmt: skip

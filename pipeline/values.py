@@ -149,7 +149,7 @@ class AlertChange(msgspec.Struct, kw_only=True):
     note: str = ""
 
 
-NoteKind = Literal["silenced", "lifted", "acknowledged", "delivered", "failed", "expired", "down"]
+NoteKind = Literal["silenced", "lifted", "acknowledged", "delivered", "failed", "expired", "dropped", "down"]
 
 
 class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
@@ -157,8 +157,8 @@ class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
 
     Attributes:
         at: when, epoch seconds; slot: tells notes of one kind and second apart, 0-999.
-        kind: ``silenced``, ``lifted`` and ``acknowledged`` are people's; ``delivered``, ``failed`` and ``expired`` end a
-            notification; ``down``: a channel takes nothing.
+        kind: ``silenced``, ``lifted`` and ``acknowledged`` are people's; ``delivered``, ``failed``, ``expired`` and
+            ``dropped`` (the end of what was never told) end a notification; ``down``: a channel takes nothing.
         ref: id of the silence or of the notification; empty for an acknowledgement and a channel.
         who: the name the person gave; via: how it came: ``csf``, ``console``, ``console with token``.
         channel: by which it was to be told.

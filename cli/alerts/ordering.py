@@ -17,10 +17,10 @@ from cli.options import bootstrap_option, config_option, data_dir_option
 from cli.output import say
 from cli.settings import load_settings
 from pipeline.alerts import orders
-from pipeline.alerts.engine import Delivery
 from pipeline.alerts.journal import LOOK_BACK_S
 from pipeline.alerts.matching import in_words
 from pipeline.alerts.messages import Message, Told
+from pipeline.alerts.outbox import Delivery
 from pipeline.catalogue import alerts as a
 from pipeline.errors import ConfigError, ServiceUnavailable
 

@@ -9,7 +9,7 @@ once each (those at or below ``position`` change nothing), ``advance`` decides w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -18,7 +18,8 @@ from pipeline.alerts.book import AlertBook, Series
 from pipeline.alerts.desk import Desk, Open
 from pipeline.alerts.machine import Instance
 from pipeline.alerts.matching import encode
-from pipeline.alerts.messages import Message, Writer
+from pipeline.alerts.messages import Writer, put_together
+from pipeline.alerts.outbox import NEVER_TOLD, Delivery, Outbox, State
 from pipeline.catalogue.alerts import AnyRule
 from pipeline.catalogue.model import Catalogue
 from pipeline.values import AlertChange, AlertNote, CsfStatus, KpiValue, NoteKind
@@ -32,20 +33,6 @@ _CLOCKS, _TOLD, _NUMBER, _RULES = b"clocks", b"told", b"number", b"rules"
 
 def _chunk(kind: bytes, *parts: str) -> bytes:
     return kind + _SEPARATOR.join(part.encode() for part in parts)
-
-
-class Delivery(msgspec.Struct, frozen=True, array_like=True):
-    """A notification on its way to one channel.
-
-    Attributes:
-        number: deliveries of a channel go out in this order.
-        at: when it was decided, epoch seconds.
-    """
-
-    number: int
-    channel: str
-    at: float
-    message: Message
 
 
 class _Standing(msgspec.Struct, array_like=True):
@@ -65,10 +52,10 @@ class AlertEngine:
         self.desk = Desk(catalogue, self.book)
         self._writer = Writer(catalogue, self.book)
         self._routes = {route.id: route for route in catalogue.routes}
+        self._channels = frozenset(catalogue.channels)
         #: changes not yet written, by number
         self.changes: dict[int, AlertChange] = {}
-        #: deliveries not yet made, by number
-        self.deliveries: dict[int, Delivery] = {}
+        self.outbox = Outbox()
         #: notes about what people ordered and channels did, not yet written, by number
         self.notes: dict[int, AlertNote] = {}
         self._number = 0
@@ -156,7 +143,7 @@ class AlertEngine:
             message = self._writer.write(notification)
             for channel in channels:
                 number = self._next()
-                self.deliveries[number] = Delivery(number, channel, now, message)
+                self.outbox.deliveries[number] = Delivery(number, channel, now, message)
                 self._dirty.add(_chunk(b"o|", str(number)))
 
     def settle(self, *, changes: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
@@ -168,22 +155,30 @@ class AlertEngine:
             self.notes.pop(number, None)
             self._dirty.add(_chunk(b"a|", str(number)))
 
+    @property
+    def deliveries(self) -> dict[int, Delivery]:
+        """Deliveries not yet made, by number."""
+        return self.outbox.deliveries
+
     def next_for(self, channel: str) -> Delivery | None:
         """Return the oldest delivery that waits for a channel, None where none does."""
-        waiting = [d for d in self.deliveries.values() if d.channel == channel]
-        return min(waiting, key=lambda d: d.number, default=None)
+        return self.outbox.next_for(channel)
 
-    def done(self, number: int, state: Literal["delivered", "failed", "expired"], at: float, why: str = "") -> None:
+    def done(self, number: int, state: State, at: float, why: str = "") -> None:
         """Note that a delivery was made or given up at an instant, and why."""
-        delivery = self.deliveries.pop(number, None)
+        delivery = self.deliveries.get(number)
         if delivery is None:
             return
         self._dirty.add(_chunk(b"o|", str(number)))
-        message = delivery.message
-        self._write_down(
-            at, state, ref=message.id, channel=delivery.channel, why=why, about=message.title,
-            alerts=tuple(f"{told.rule}|{told.scope}" for told in message.alerts),
-        )  # fmt: skip
+        ended, dropped, changed = self.outbox.end(number, state)
+        self._dirty |= {_chunk(b"u|", *untold) for untold in changed}
+        for kind, told, because in ((state, ended, why), ("dropped", dropped, NEVER_TOLD)):
+            message = put_together(delivery.message.id, delivery.message.at, told)
+            if told:
+                self._write_down(
+                    at, kind, ref=message.id, channel=delivery.channel, why=because, about=message.title,
+                    alerts=tuple(f"{t.rule}|{t.scope}" for t in told),
+                )  # fmt: skip
 
     # --- durable state ---
 
@@ -227,6 +222,8 @@ class AlertEngine:
                 held = self.changes.get(int(parts[0]))
             case b"a|":
                 held = self.notes.get(int(parts[0]))
+            case b"u|":
+                held = True if (parts[0], parts[1], parts[2]) in self.outbox.untold else None
             case _:
                 held = self.deliveries.get(int(parts[0]))
         return None if held is None else _pack(held)
@@ -247,6 +244,7 @@ class AlertEngine:
                 self.desk.told = {(route, labels): at for route, labels, at in told}
             else:
                 self._restore(chunk[:2], chunk, value)
+        self._dirty |= {_chunk(b"u|", *untold) for untold in self.outbox.keep(self._channels)}
         self._retire(_Standing([], []) if made_by is None else msgspec.msgpack.decode(made_by, type=_Standing))
         if made_by is not None and made_by == self._packed(_RULES):
             self._dirty.discard(_RULES)
@@ -276,6 +274,8 @@ class AlertEngine:
                 self.changes[int(parts[0])] = decode(value, type=AlertChange)
             case b"a|":
                 self.notes[int(parts[0])] = decode(value, type=AlertNote)
+            case b"u|":
+                self.outbox.untold.add((parts[0], parts[1], parts[2]))
             case b"o|":
                 self.deliveries[int(parts[0])] = decode(value, type=Delivery)
             case _:

@@ -13,7 +13,7 @@ from pipeline.values import AlertChange, AlertNote
 
 #: Silences end after at most so long, so that notes of this time tell all that run, seconds.
 LOOK_BACK_S = 90 * 86_400
-_ENDS = {"delivered", "failed", "expired"}
+_ENDS = {"delivered", "failed", "expired", "dropped"}
 
 
 @dataclass(frozen=True)

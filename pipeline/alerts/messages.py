@@ -19,7 +19,7 @@ from pipeline.evaluate.judge import badness
 from pipeline.report import words
 from pipeline.values import CsfStatus, KpiValue
 
-_VERB = {"raise": "FIRING", "remind": "STILL FIRING", "clear": "RESOLVED"}
+_WORDS = {"raise": "FIRING", "remind": "STILL FIRING", "clear": "RESOLVED"}
 #: Other rules named in a message at most.
 _MOST_ALSO = 5
 
@@ -73,6 +73,20 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Told, ...]
 
 
+def put_together(name: str, at: str, told: tuple[Told, ...]) -> Message:
+    """Return the notification of some alerts, the most urgent first; of none it says nothing."""
+    if not told:
+        return Message(id=name, at=at, title="", body="", alerts=())
+    first = told[0]
+    alike = sum(1 for t in told[1:] if (t.kind == "clear") == (first.kind == "clear"))
+    over = len(told) - 1 - alike
+    more = (f" and {alike} more" if alike else "") + (f"; {over} resolved" if over else "")
+    severity = "" if first.kind == "clear" else f" {first.severity}"
+    title = f"[{_WORDS[first.kind]}{severity}] {first.scope_name}: {first.name}{more}"
+    body = "\n\n".join(t.text for t in told) + f"\n\nNotification {name}"
+    return Message(id=name, at=at, title=title, body=body, alerts=told)
+
+
 class Writer:
     """Writes notifications by the values in force."""
 
@@ -85,14 +99,7 @@ class Writer:
         """Return what a notification says."""
         beside = {(item.rule, item.scope) for item in notification.items}
         told = tuple(self._told(item, beside) for item in notification.items)
-        first = told[0]
-        alike = sum(1 for t in told[1:] if (t.kind == "clear") == (first.kind == "clear"))
-        over = len(told) - 1 - alike
-        more = (f" and {alike} more" if alike else "") + (f"; {over} resolved" if over else "")
-        severity = "" if first.kind == "clear" else f" {first.severity}"
-        title = f"[{_VERB[first.kind]}{severity}] {first.scope_name}: {first.name}{more}"
-        body = "\n\n".join(t.text for t in told) + f"\n\nNotification {notification.id}"
-        return Message(id=notification.id, at=_rfc(notification.at), title=title, body=body, alerts=told)
+        return put_together(notification.id, _rfc(notification.at), told)
 
     def _told(self, item: Item, beside: set[Key]) -> Told:
         rule, key = self._book.rule(item.rule), (item.rule, item.scope)
@@ -123,7 +130,7 @@ class Writer:
         return instance.since if over and instance else int(self._book.clock_of((item.rule, item.scope)))
 
     def _lines(self, told: Told, said: Judgement, item: Item) -> Iterable[str]:
-        yield f"{_VERB[item.kind]}: {told.scope_name}, {told.name} ({told.severity})"
+        yield f"{_WORDS[item.kind]}: {told.scope_name}, {told.name} ({told.severity})"
         yield self._times(item)
         kpi = self._catalogue.kpis.get(told.kpi)
         decimals = kpi.decimals if kpi is not None and kpi.unit == said.unit else 1

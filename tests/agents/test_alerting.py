@@ -111,14 +111,17 @@ def test_old_values_read_again_page_nobody(workers, alerts, receiver, say):
     assert receiver.told() == [("raise", "delay_odd", "service:mail")]
 
 
-def test_a_refused_notification_is_failed_and_the_next_goes_on(workers, alerts, receiver, say):
+def test_a_refused_notification_is_failed_its_end_not_told_and_the_next_goes_on(workers, alerts, receiver, say):
     receiver.status = 403
     worker = workers(alerts=alerts).recovered()
     say(70)
     until(lambda: worker.metric('csf_notifications_total{channel="hook",state="failed"}') == 1, what="failed")
     receiver.status = 200
     say(10)
-    until(lambda: receiver.told() == [OVER], what="the clear")
+    until(lambda: worker.metric('csf_notifications_total{channel="hook",state="dropped"}') == 1, what="dropped")
+    say(70, scope="service:mail")
+    until(receiver.told, what="the next")
+    assert receiver.told() == [("raise", "delay_odd", "service:mail")]
 
 
 def test_a_wrong_channel_ends_the_worker_when_it_starts(workers, alerts):

@@ -3,15 +3,17 @@
 import asyncio
 from collections import Counter
 
+import msgspec
 import pytest
 
 from agents.notifying import Channels, Outcome
-from pipeline.alerts.engine import Delivery
 from pipeline.alerts.journal import channel_states
 from pipeline.alerts.messages import Message
+from pipeline.alerts.outbox import NEVER_TOLD, Delivery, State
 from pipeline.catalogue import alerts as a
 from pipeline.errors import ServiceUnavailable
-from tests.alerts.samples import DELAY, T0, World, catalogue
+from pipeline.values import AlertNote
+from tests.alerts.samples import ALL, DELAY, T0, World, catalogue
 
 HOUR = 3_600
 
@@ -81,8 +83,11 @@ class Office:
                 self.world.crash()
             await self.second()
 
+    def notes(self) -> list[AlertNote]:
+        return list(self.world.engine.notes.values())
+
     def outcomes(self) -> Counter[str]:
-        return Counter(note.kind for note in self.world.engine.notes.values())
+        return Counter(note.kind for note in self.notes())
 
 
 @pytest.mark.parametrize("die_at", [None, 1_800])
@@ -99,16 +104,104 @@ def test_after_an_hour_all_are_delivered_once_and_in_order(die_at: int | None) -
     assert not office.world.engine.deliveries
 
 
-def test_what_is_older_than_the_policy_is_expired_not_delivered_late() -> None:
+def test_what_is_older_than_the_policy_is_expired_and_its_end_told_to_nobody() -> None:
     office = Office(expire_after="30m")
     asyncio.run(office.day())
-    expired = [n for n in office.world.engine.notes.values() if n.kind == "expired"]
-    assert office.outcomes() == {"delivered": 9, "expired": 3}
-    assert {n.why for n in expired} == {"older than 30m: channel 'mail' answers with 503"}
-    late = [n for n in office.world.engine.notes.values() if n.kind == "delivered"]
-    assert {n.ref for n in late} == {message.id for message in office.sender.got}
-    assert not {n.ref for n in expired} & {message.id for message in office.sender.got}
-    assert [c.state for c in channel_states(office.world.engine.notes.values(), ["mail"])] == ["ok"]
+    ended = {kind: [n for n in office.notes() if n.kind == kind] for kind in ("delivered", "expired", "dropped")}
+    # the clear of 600 s and the raise of 1,260 s are too old when the channel is back; the clear of 1,800 s is that raise's
+    assert {kind: len(notes) for kind, notes in ended.items()} == {"delivered": 9, "expired": 2, "dropped": 1}
+    assert {n.why for n in ended["expired"]} == {"older than 30m: channel 'mail' answers with 503"}
+    assert [(n.why, n.alerts, n.about) for n in ended["dropped"]] == [
+        (NEVER_TOLD, ("delay_high|service:shop",), "[RESOLVED] Shop: delay_high")
+    ]
+    assert {n.ref for n in ended["delivered"]} == {message.id for message in office.sender.got}
+    assert [told.kind for message in office.sender.got for told in message.alerts] == [
+        "raise", *["raise", "clear"] * 4,
+    ]  # fmt: skip
+    assert [c.state for c in channel_states(office.notes(), ["mail"])] == ["ok"]
+    assert not office.world.engine.outbox.untold
+
+
+def ended(world: World, state: State, channel: str = "mail") -> Message | None:
+    """End the oldest delivery of a channel; return what it would be sent."""
+    delivery = world.engine.next_for(channel)
+    if delivery is None:
+        return None
+    world.engine.done(delivery.number, state, T0)
+    world.flush()
+    return delivery.message
+
+
+def decided(world: World, at: int) -> None:
+    for now in (at, at + 1):
+        world.engine.advance(now)
+    world.flush()
+
+
+@pytest.mark.parametrize("state", ["failed", "expired"])
+@pytest.mark.parametrize("die", [False, True])
+def test_the_end_of_what_was_never_told_is_taken_out_of_a_notification(state: State, die: bool) -> None:
+    """Also where the machine dies in between, and never for another channel, or once a reminder has come."""
+    both = msgspec.structs.replace(ALL, channels=["mail", "hook"], repeat="10m", group_by=("csf",))
+    hook = a.Channel(id="hook", kind="webhook", url="http://127.0.0.1:9/")
+    found = catalogue(DELAY, routes=(both,))
+    world = World(msgspec.structs.replace(found, channels={**found.channels, "hook": hook}))
+    world.tell("delay", 200, T0)
+    world.clock(T0 + 60)
+    decided(world, T0 + 60)
+    ended(world, state)
+    ended(world, "delivered", "hook")
+    world.tell("delay", 200, T0 + 70, scope="service:mail")
+    world.tell("delay", 10, T0 + 129)
+    world.clock(T0 + 130)
+    decided(world, T0 + 130)
+    if die:
+        world.crash()
+    told = ended(world, "delivered")
+    assert told is not None
+    assert [(t.kind, t.scope) for t in told.alerts] == [("raise", "service:mail")]
+    assert told.title == "[FIRING critical] Mail: delay_high"
+    assert "RESOLVED" not in told.body
+    beside = ended(world, "delivered", "hook")
+    assert beside is not None
+    assert beside.id == told.id
+    assert [(t.kind, t.scope) for t in beside.alerts] == [("raise", "service:mail"), ("clear", "service:shop")]
+    notes = [(n.kind, n.channel, n.alerts) for n in world.engine.notes.values()]
+    assert ("dropped", "mail", ("delay_high|service:shop",)) in notes
+    assert ("delivered", "mail", ("delay_high|service:mail",)) in notes
+    assert not world.engine.outbox.untold
+
+
+def test_a_reminder_that_came_is_ended_too() -> None:
+    world = World(catalogue(DELAY, routes=(msgspec.structs.replace(ALL, repeat="10m"),)))
+    world.tell("delay", 200, T0)
+    world.clock(T0 + 60)
+    decided(world, T0 + 60)
+    ended(world, "failed")
+    world.clock(T0 + 700)
+    decided(world, T0 + 700)
+    reminder = ended(world, "delivered")
+    assert reminder is not None
+    assert reminder.alerts[0].kind == "remind"
+    world.tell("delay", 10, T0 + 710)
+    world.clock(T0 + 710)
+    decided(world, T0 + 710)
+    clear = ended(world, "delivered")
+    assert clear is not None
+    assert [t.kind for t in clear.alerts] == ["clear"]
+
+
+def test_what_a_channel_that_is_no_more_was_not_told_is_forgotten() -> None:
+    world = World(catalogue(DELAY))
+    world.tell("delay", 200, T0)
+    world.clock(T0 + 60)
+    decided(world, T0 + 60)
+    ended(world, "failed")
+    assert world.engine.outbox.untold == {("mail", "delay_high", "service:shop")}
+    world.restart(msgspec.structs.replace(catalogue(DELAY, routes=()), channels={}))
+    world.flush()
+    assert not world.engine.outbox.untold
+    assert not [chunk for chunk in world.chunks if chunk.startswith(b"u|")]
 
 
 def test_while_it_is_away_that_is_known() -> None:

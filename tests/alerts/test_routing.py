@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from agents.notifying import Channels, Outcome
-from pipeline.alerts.engine import Delivery
+from pipeline.alerts.outbox import Delivery
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Catalogue, Service
 from tests.alerts.receiver import Receiver
