@@ -25,6 +25,7 @@ from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import KEPT, BadRow, fingerprint
 from connectors.mapping.run import Summary
 from connectors.producer import EventProducer
+from connectors.spans import CONTROL, told
 from pipeline.engine.services import service_id
 from pipeline.errors import ConfigError, ServiceUnavailable
 from pipeline.events.envelope import OutEvent
@@ -280,7 +281,7 @@ class LogFollower:
                 for event in self._mapper.events(hit, ident, self.source):
                     self._producer.add(event.topic, event.key, event.raw, source=self.source)
             if now is not None and first is not None and first < now:
-                self._producer.send(event_topic("control"), self._polled(first, now), key=self.source)
+                self._producer.send(CONTROL, self._polled(first, now), key=self.source)
             self._producer.flush()
         except ServiceUnavailable as e:
             complain(f"{e}; trying again")
@@ -293,5 +294,4 @@ class LogFollower:
             source=self.source, from_=datetime.fromtimestamp(first, UTC), to=until,
             types=["page.viewed", "request.measured"], services=[self._mapper.service],
         )  # fmt: skip
-        ident = f"polled-{int(now * 1000)}"
-        return OutEvent(id=ident, source=self.source, type="source.polled", time=until, subject="", data=data)
+        return told(self.source, data, until)

@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx2
 import msgspec
 
+from connectors.spans import told
 from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
@@ -173,7 +174,7 @@ async def _watch(probe: Probe, client: httpx2.AsyncClient, tell: Callable[[str, 
             polled = SourcePolled(
                 source=f"{SOURCE}/{name}", from_=before, to=at, types=["uptime.checked"], services=[probe.service]
             )
-            tell(polled.source, _event("source.polled", at, "", polled))
+            tell(polled.source, told(SOURCE, polled, at))
         before = at
         due += probe.interval
         # a check that took longer than its interval skips turns instead of hurrying after them

@@ -12,10 +12,10 @@ import msgspec
 from connectors.engine.stats import Stats
 from connectors.mapping.events import MappedEvent
 from connectors.mapping.values import BadValue
+from connectors.spans import CONTROL, told
 from pipeline.events.envelope import OutEvent
-from pipeline.events.families import SourcePolled, event_topic
+from pipeline.events.families import SourcePolled
 
-_CONTROL = event_topic("control")
 #: Events that were sent a while ago and are read again, with an overlap, are not sent again; so many are remembered.
 _REMEMBERED = 50_000
 #: Bytes of a record that are kept with why it is no event.
@@ -118,12 +118,7 @@ class Outgoing:
                 source=self._cursor, from_=start, to=until, types=types, complete=whole, truncated=left if first else 0,
                 services=covered,
             )  # fmt: skip
-            text = f"polled|{self._cursor}|{start.isoformat()}|{until.isoformat()}|{left}|{covered}"
-            event = OutEvent(
-                id=_digest(text.encode()).hex(), source=self._source, type="source.polled", time=min(until, now),
-                subject="", data=data,
-            )  # fmt: skip
-            self._sink.send(_CONTROL, event, key=self._cursor)
+            self._sink.send(CONTROL, told(self._source, data, min(until, now)), key=self._cursor)
 
 
 def _digest(raw: bytes) -> bytes:

@@ -19,9 +19,10 @@ from connectors.mapping.events import MappedEvent
 from connectors.mapping.files import BadRow
 from connectors.objects.forms import Form
 from connectors.objects.places import LARGEST, MOST_FILES, FilePlace, Item, ItemGone
+from connectors.spans import CONTROL, told
 from pipeline.errors import ConfigError, MappingError, SourceRefused
 from pipeline.events.envelope import OutEvent
-from pipeline.events.families import SourcePolled, event_topic
+from pipeline.events.families import SourcePolled
 
 #: Rows that are delivered together; the cursor moves after each of them.
 _ROWS = 2000
@@ -154,7 +155,7 @@ class FilesReader:
     def keep(self, item: Item, progress: Progress, sent: list[MappedEvent]) -> None:
         """Return once the brokers hold what was handed over, and then where the file stands."""
         if sent:
-            self._sink.send(event_topic("control"), self._polled(item, sent), key=self._source)
+            self._sink.send(CONTROL, self._polled(sent), key=self._source)
         self._sink.flush()
         for event in sent:
             self._stats.events(_STREAM, event.type, 1)
@@ -162,7 +163,7 @@ class FilesReader:
         self._sink.flush()
         self._progress[item.name] = progress
 
-    def _polled(self, item: Item, sent: list[MappedEvent]) -> OutEvent:
+    def _polled(self, sent: list[MappedEvent]) -> OutEvent:
         """Return the word that the file told everything from the first to the last of these events."""
         now = self._clock()
         first, last = min(e.time for e in sent), max(e.time for e in sent) + timedelta(seconds=1)
@@ -170,10 +171,7 @@ class FilesReader:
             source=self._source, from_=first, to=max(first, min(last, now)), types=self._form.types,
             services=sorted({e.service for e in sent}),
         )  # fmt: skip
-        ident = blake2b(f"{item.name}|{first}|{last}|{len(sent)}".encode(), digest_size=16).hexdigest()
-        return OutEvent(
-            id=f"polled-{ident}", source=self._source, type="source.polled", time=now, subject="", data=data
-        )
+        return told(self._source, data, now)
 
 
 class _Pass:

@@ -11,11 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from connectors.engine.outgoing import Sink
+from connectors.spans import CONTROL
 from connectors.webhook.parcel import Parcel
 from connectors.webhook.remembered import Remembered
 from pipeline.errors import ServiceUnavailable
 from pipeline.events.envelope import OutEvent
-from pipeline.events.families import event_topic
 
 #: Deliveries that may wait for the brokers, and their bytes: beyond it senders are told to come again.
 MOST_WAITING, MOST_BYTES = 1000, 64 * 2**20
@@ -111,7 +111,7 @@ class Inbox:
             for delivery in turn:
                 self._hand_over(delivery)
             for key, event in said:
-                self._sink.send(event_topic("control"), event, key)
+                self._sink.send(CONTROL, event, key)
             self._sink.flush()
         except ServiceUnavailable as e:
             self._complain(f"{e}; senders are told to come again")

@@ -21,6 +21,7 @@ from typing import Any
 
 from aiohttp import web
 
+from connectors.spans import told
 from connectors.webhook.inbox import Busy, Delivery, Inbox
 from connectors.webhook.load import Hook, Receiver
 from connectors.webhook.parcel import NotReadable, Parcel, Unpacker
@@ -242,6 +243,4 @@ def _listened(desk: _Desk, start: float, end: float) -> OutEvent:
         source=desk.hook.source, from_=datetime.fromtimestamp(start, UTC), to=until, types=desk.unpacker.types,
         services=sorted(desk.services),
     )  # fmt: skip
-    return OutEvent(
-        id=f"listened-{int(start * 1000)}-{int(end * 1000)}", source=desk.hook.source, type="source.polled", time=until, subject="", data=data,
-    )  # fmt: skip
+    return told(desk.hook.source, data, until)
