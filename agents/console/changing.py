@@ -53,8 +53,7 @@ class Changes:
 
 
 def _refused(kind: type[web.HTTPException], sentence: str) -> web.HTTPException:
-    body = msgspec.json.encode({"error": sentence})
-    return kind(body=body, content_type="application/json")
+    return kind(text=msgspec.json.encode({"error": sentence}).decode(), content_type="application/json")
 
 
 def _too_long(length: int) -> web.HTTPException:

@@ -106,7 +106,9 @@ def rows_of(
     try:
         with open_unpacked(path) as f:
             if mapping.format == "csv":
-                yield from _csv_rows(f, path, mapping, columns, on_bad)
+                raw = cast("io.BufferedReader", f)
+                with io.TextIOWrapper(raw, mapping.encoding, errors="replace", newline="") as lines:
+                    yield from _csv_rows(lines, path, mapping, columns, on_bad)
             elif mapping.format == "jsonl":
                 yield from _json_lines(f, path, mapping, columns, on_bad)
             else:
@@ -118,10 +120,9 @@ def rows_of(
 
 
 def _csv_rows(
-    f: IO[bytes], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
+    lines: IO[str], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
 ) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    lines = io.TextIOWrapper(cast("io.BufferedReader", f), mapping.encoding, errors="replace", newline="")
     for _ in islice(lines, mapping.skip_lines):
         pass
     first = next(lines, "") if mapping.delimiter == "auto" else ""

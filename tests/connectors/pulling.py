@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.engine.config import Connector, find_entry
+from connectors.engine.peer import Peer
 from connectors.engine.read import StreamReader, Surroundings
 from connectors.engine.run import asked, client_of, reader_of
 from connectors.engine.stats import Stats
@@ -73,6 +76,18 @@ class Memory:
         return [e["data"] for e in self.stored if e["type"] == "source.polled"]
 
 
+#: clients of the benches of the test that runs
+_OPEN: list[Peer] = []
+
+
+@pytest.fixture(autouse=True)
+def benches_cleared() -> Iterator[None]:
+    """Close what the benches of a test opened."""
+    yield
+    while _OPEN:
+        _OPEN.pop().close()
+
+
 class Bench:
     """A connector on a bench: polled stream by stream, with what its cursors say kept in memory."""
 
@@ -82,6 +97,7 @@ class Bench:
         self.waits: list[float] = []
         self.stats = Stats(connector.source)
         self.client = client_of(connector, self.stats, self.waits.append)
+        _OPEN.append(self.client)
         self.readers: dict[str, StreamReader] = {}
 
     def poll(self, *, anew: bool = False, since: datetime | None = None) -> list[dict[str, Any]]:
