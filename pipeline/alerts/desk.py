@@ -21,11 +21,21 @@ from pipeline.catalogue.model import Catalogue
 
 #: What was judged by a data clock older than this is not raised: it is read again, or its sources lag behind.
 MAX_AGE_S = 900.0
+#: Why a raise is held back while its service is in planned maintenance.
+MAINTENANCE = "planned maintenance"
+_OVER_AT_ONCE = "it was over within a second"
 #: What people must read first comes first.
 _KINDS = ("raise", "remind", "clear")
 
 Group = tuple[str, tuple[str, ...]]
 """Route and what its alerts agree in."""
+
+
+class Held(msgspec.Struct, frozen=True, array_like=True):
+    """Why a raise was held back; ``window``: of planned maintenance, [start, end) in epoch seconds."""
+
+    why: str
+    window: tuple[int, int] | None = None
 
 
 class Open(msgspec.Struct, array_like=True):
@@ -37,6 +47,7 @@ class Open(msgspec.Struct, array_like=True):
         acked_by: who took it on, empty while nobody did.
         route: the route by which they were told.
         why_over: why it is over without having been judged so: its rule or scope is gone.
+        held: what has held its raise back so far.
     """
 
     since: int | None = None
@@ -44,16 +55,21 @@ class Open(msgspec.Struct, array_like=True):
     acked_by: str = ""
     route: str = ""
     why_over: str = ""
+    held: tuple[Held, ...] = ()
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
-    """One alert of a notification; ``why``: of a clear that no value was judged for, why it is over."""
+    """One alert of a notification.
+
+    ``why``: of a clear that no value was judged for, why it is over; ``held``: of a raise, what held it back until now.
+    """
 
     rule: str
     scope: str
     kind: Literal["raise", "remind", "clear"]
     since: int
     why: str = ""
+    held: tuple[Held, ...] = ()
 
 
 class Notification(msgspec.Struct, frozen=True, array_like=True):
@@ -87,8 +103,9 @@ class Desk:
 
     def note(self, key: Key) -> None:
         """Note that an alert fires or is over."""
-        if key not in self.open:
-            self.open[key] = Open()
+        known = self.open.get(key)
+        if known is None or (known.since is None and known.held):  # what held back an earlier one is not of this one
+            self.open[key] = Open(acked_by=known.acked_by) if known else Open()
             self.dirty_open.add(key)
 
     def retire(self, key: Key, why: str) -> None:
@@ -115,26 +132,27 @@ class Desk:
 
     # --- what holds back ---
 
-    def held_by(self, key: Key, now: float) -> str:
-        """Return why an alert that fires is not raised, empty where nothing holds it back."""
+    def held_by(self, key: Key, now: float) -> Held | None:
+        """Return why an alert that fires is not raised, None where nothing holds it back."""
         rule, scope = self._book.rules[key[0]], key[1]
         clock = self._book.clock_of(key)
         if now - clock > MAX_AGE_S:
-            return "its values are old"
+            return Held("its values were old")
         instance = self._book.instances[key]
         if instance.at == instance.since and self._book.judged(key).over:  # its state says so when the clock goes on
-            return "it was over within a second"
+            return Held(_OVER_AT_ONCE)
         for other in rule.quiet_while:
             known = self._book.instances.get((other, scope))
             if known is not None and known.state == "firing":
-                return f"{other} says more"
+                return Held(f'"{self._book.rules[other].name or other}" fired, which says more')
         after = self._book.silent_after_s(rule)
-        if any(start <= clock < end + after for start, end in self.maintenance.get(scope.removeprefix("service:"), ())):
-            return "planned maintenance"
+        for start, end in self.maintenance.get(scope.removeprefix("service:"), ()):
+            if start <= clock < end + after:
+                return Held(MAINTENANCE, (start, end))
         for silence in self.silences.values():
             if silence.start <= now < silence.end and self._matches(silence.match, key):
-                return f"silenced by {silence.by}"
-        return "flapping" if instance.flaps(clock) else ""
+                return Held(f"silenced by {silence.by}")
+        return Held("flapping") if instance.flaps(clock) else None
 
     def _matches(self, match: Match, key: Key) -> bool:
         rule = self._book.rule(key[0])
@@ -193,10 +211,20 @@ class Desk:
         if route is None:  # it is only shown
             return None
         if known.since is None:
-            return None if self.held_by(key, now) else Item(*key, "raise", instance.since)
+            held = self.held_by(key, now)
+            if held is None:
+                return Item(*key, "raise", instance.since, held=known.held)
+            self._remember(key, known, held)
+            return None
         repeat = duration_s(route.repeat) or 0
         due = repeat and now - known.told_at >= repeat and not known.acked_by
         return Item(*key, "remind", known.since) if due and not self.held_by(key, now) else None
+
+    def _remember(self, key: Key, known: Open, held: Held) -> None:
+        """Keep what holds an alert back, once each, for when it is told."""
+        if held not in known.held and held.why != _OVER_AT_ONCE:
+            known.held = (*(h for h in known.held if h.why != held.why), held)
+            self.dirty_open.add(key)
 
     def _is_due(self, group: Group, found: Iterable[tuple[Key, Item]], now: float) -> bool:
         route = self._routes[group[0]]

@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.conditions import Judgement, needs
-from pipeline.alerts.desk import Item, Notification
+from pipeline.alerts.desk import MAINTENANCE, Held, Item, Notification
 from pipeline.alerts.links import filled
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.directory import Directory
@@ -35,6 +35,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         tier: of the service, None for what is no service of the catalogue.
         contributor: the service inside a team or the organisation that is worst by the same measure.
         also: names of other rules that fire for the same scope.
+        held: of a raise that is told later than it began to fire, what held it back; else empty.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     contributor: str
     also: tuple[str, ...] = ()
+    held: str = ""
     runbook: str
     board: str
     text: str
@@ -115,6 +117,7 @@ class Writer:
             until=_rfc(self._over_at(item)) if clear else None, value=said.value, threshold=said.threshold, unit=said.unit,
             sample=said.count, coverage=None if said.coverage is None else 100 * said.coverage, note=said.note,
             contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key, beside),
+            held="; ".join(self._held(held, item.since) for held in item.held),
             runbook=rule.runbook or self._address(self._catalogue.organisation.runbook_url, rule, item.scope),
             board=self._address(self._catalogue.organisation.board_url, rule, item.scope), text="",
         )  # fmt: skip
@@ -132,6 +135,8 @@ class Writer:
     def _lines(self, told: Told, said: Judgement, item: Item) -> Iterable[str]:
         yield f"{_WORDS[item.kind]}: {told.scope_name}, {told.name} ({told.severity})"
         yield self._times(item)
+        if told.held:
+            yield f"Held back until now: {told.held}"
         kpi = self._catalogue.kpis.get(told.kpi)
         decimals = kpi.decimals if kpi is not None and kpi.unit == said.unit else 1
         if said.value is not None:
@@ -158,13 +163,25 @@ class Writer:
 
     def _times(self, item: Item) -> str:
         zone = self._catalogue.organisation.zone
-        since = datetime.fromtimestamp(item.since, self._zone)
-        said = words.moment(since.isoformat())
         if item.kind != "clear":
-            return f"Since {said} ({zone})"
-        until = datetime.fromtimestamp(self._over_at(item), self._zone)
-        end = f"{until:%H:%M}" if until.date() == since.date() else words.moment(until.isoformat())
-        return f"From {said} to {end} ({zone}), {_length((until - since).total_seconds())}"
+            since = datetime.fromtimestamp(item.since, self._zone)
+            return f"Since {words.moment(since.isoformat())} ({zone})"
+        until = self._over_at(item)
+        return f"From {self._span(item.since, until)} ({zone}), {_length(until - item.since)}"
+
+    def _span(self, start: int, end: int) -> str:
+        """Return two instants, the second with its day where that is another."""
+        first, last = (datetime.fromtimestamp(at, self._zone) for at in (start, end))
+        until = f"{last:%H:%M}" if last.date() == first.date() else words.moment(last.isoformat())
+        return f"{words.moment(first.isoformat())} to {until}"
+
+    def _held(self, held: Held, since: int) -> str:
+        """Return what held a raise back."""
+        if held.window is None:
+            return held.why
+        start, end = held.window
+        began = "began in " if start <= since < end else ""
+        return f"{began}{MAINTENANCE} ({self._span(start, end)})"
 
     def _contributor(self, rule: a.AnyRule, key: Key) -> str:
         """Return the service inside a team or the organisation that is worst by what the rule looks at first."""

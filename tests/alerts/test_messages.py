@@ -4,7 +4,7 @@ import msgspec
 
 from pipeline.alerts import inputs as i
 from pipeline.catalogue import alerts as a
-from tests.alerts.samples import CONCERN, DELAY, T0, World, catalogue, status
+from tests.alerts.samples import CONCERN, DELAY, ODD, T0, World, catalogue, status
 
 RULE = msgspec.structs.replace(DELAY, name="Delay is high", owner="Web team", runbook="https://wiki.example.org/delay")
 ORG = a.ThresholdRule(id="slow", name="Delay is red", kpi="delay", limit=100, window="5m", scopes=("org",))
@@ -103,3 +103,57 @@ def test_a_reminder_says_that_it_still_fires() -> None:
     w.clock(T0 + 3_600)
     (told,) = w.advance(T0 + 3_602)
     assert (told.kind, told.text.splitlines()[0]) == ("remind", "STILL FIRING: Example Ltd, Delay is red (warning)")
+
+
+def held(w: World, at: float) -> str:
+    """Return what is said to have held back the one raise of an instant."""
+    (told,) = w.advance(at)
+    assert told.kind == "raise"
+    lines = [line for line in told.text.splitlines() if line.startswith("Held back")]
+    assert lines == ([f"Held back until now: {told.held}"] if told.held else [])
+    return told.held
+
+
+def test_what_began_in_planned_maintenance_and_is_still_so_after_it_says_so() -> None:
+    w = world(RULE)
+    w.say(i.MaintenanceTold(service="shop", windows=[(T0 - 1_460, T0 + 3_940)]))
+    w.tell("delay", 243, T0)
+    w.clock(T0 + 60)
+    assert w.advance(T0 + 60) == []
+    w.crash()
+    w.clock(T0 + 3_940)
+    assert held(w, T0 + 3_940) == "began in planned maintenance (21 September 2026, 15:49 to 17:19)"
+    w.clock(T0 + 3_940 + 3_600)
+    (reminder,) = w.advance(T0 + 3_940 + 3_602)
+    assert (reminder.kind, reminder.held) == ("remind", "")
+
+
+def test_what_began_before_maintenance_in_a_silence_or_under_a_rule_that_says_more_says_so_too() -> None:
+    w = world(RULE, msgspec.structs.replace(ODD, hold="1m"))
+    w.say(i.Silence(id="s", match=a.Match(team=["web"]), start=T0, end=T0 + 300, by="ana", reason="moving"))
+    w.tell("delay", 70, T0)
+    w.clock(T0 + 60)
+    assert w.advance(T0 + 61) == []
+    w.say(i.MaintenanceTold(service="shop", windows=[(T0 + 100, T0 + 600)]))
+    w.clock(T0 + 150)
+    assert w.advance(T0 + 150) == []
+    w.tell("delay", 200, T0 + 200)
+    w.clock(T0 + 260)
+    assert w.advance(T0 + 261) == []
+    w.tell("delay", 70, T0 + 610)
+    w.clock(T0 + 611)
+    assert held(w, T0 + 611) == (
+        'silenced by ana; planned maintenance (21 September 2026, 16:15 to 16:23); "Delay is high" fired, which says more'
+    )
+
+
+def test_what_held_back_an_earlier_one_is_not_said_of_the_next() -> None:
+    w = world(RULE)
+    w.say(i.MaintenanceTold(service="shop", windows=[(T0, T0 + 600)]))
+    w.tell("delay", 243, T0)
+    w.clock(T0 + 60)
+    assert w.advance(T0 + 60) == []
+    w.tell("delay", 10, T0 + 610)  # over, and high again before anybody looks
+    w.tell("delay", 243, T0 + 620)
+    w.clock(T0 + 680)
+    assert held(w, T0 + 680) == ""
