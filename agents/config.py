@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from agents.engines import Engines
 from agents.guard import is_loopback
 from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
+from pipeline.sources import StreamState
 from pipeline.stores.port import KpiStore
 from pipeline.stores.register import Register
 
@@ -51,6 +52,7 @@ class WorkerConfig:
         store_factory: opens the KPI store; called once in the worker (writing) and once for the console (reading).
         register_factory: opens the register of SIPs and comments for writing; None: the console has none.
         reports: builds and renders the reports of the console; None: it has none.
+        connectors: gives the streams of connectors that are configured here, of which nothing may be known yet.
         group: consumer group and prefix of the state's changelog topic; workers of one installation share it.
         partitions: partitions of every event topic, of ``csf.partials`` and of the changelog; fixed at creation.
         replication: copies of every partition.
@@ -76,6 +78,7 @@ class WorkerConfig:
     store_factory: Callable[[], KpiStore]
     register_factory: Callable[[], Register] | None = None
     reports: ReportSource | None = None
+    connectors: Callable[[], Sequence[StreamState]] = tuple
     group: str = "csf"
     partitions: int = 4
     replication: int = 1

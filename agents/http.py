@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,9 +14,11 @@ from agents.console.info import ConsoleInfo
 from agents.context import Context
 from agents.guard import MAX_BODY, MAX_HEADER, MAX_HEADERS, MAX_LINE, guards, one_line_protocol_errors
 from agents.producing import kafka_producer, produce
+from agents.sources import SourceWatch
+from agents.topics import client_settings
 from agents.watchdog import Watchdog
 from pipeline.alerts.inputs import Order, encode
-from pipeline.errors import ConfigError, ServiceUnavailable
+from pipeline.errors import ConfigError, CsfError, ServiceUnavailable
 from pipeline.topics import ALERT_INPUTS
 
 
@@ -39,12 +43,15 @@ class HttpServer:
         )
         #: the port that is served, once started
         self.port = 0
+        self._reading: asyncio.Task[None] | None = None
+        self._sources = SourceWatch(config.bootstrap, client_settings(config.security), config.connectors)
         info = ConsoleInfo(
             demo=config.demo,
             register=config.register_factory,
             reports=config.reports,
             order=self._order,
             token=config.http_token is not None,
+            sources=self._sources.ask,
         )
         routes.setup(self.app, config.store_factory, ctx.plan.catalogue, info)
 
@@ -76,10 +83,20 @@ class HttpServer:
                 "choose another port"
             ) from None
         self.port = self._runner.addresses[0][1]
+        self._reading = asyncio.create_task(self._read_sources(), name="what connectors tell")
+
+    async def _read_sources(self) -> None:
+        """Read what connectors told so far: the first who looks need not wait for it."""
+        await self._ctx.table.ready.wait()
+        with suppress(CsfError):  # whoever looks is told
+            await asyncio.to_thread(self._sources.ask)
 
     async def stop(self) -> None:
         """Close the address and all connections."""
+        if self._reading is not None:
+            self._reading.cancel()
         await self._runner.cleanup()
+        await asyncio.to_thread(self._sources.close)
 
     def _problems(self) -> dict[str, object]:
         """Return what is wrong, where it may be told to anybody: it names addresses and files."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from cli import pulling, receiving
+from cli import pulling, receiving, standing
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, data_dir_option, format_option
 from cli.output import print_rows, say
@@ -70,6 +70,26 @@ def list_connectors(fmt: str) -> None:
         {"name": "./FOLDER/", "what": "your own: any JSON API, or a database, declared in YAML", "tested": "by you"}
     )
     print_rows(rows, ["name", "what", "tested"], fmt)
+    if fmt == "table":
+        say("How those that run are doing: csf connector status, or the page Connectors of a worker.", err=True)
+
+
+@connector.command()
+@format_option
+@data_dir_option
+@bootstrap_option
+def status(fmt: str, data_dir: Path | None, bootstrap: str | None) -> int:
+    """Show how every stream of every connector is doing, silent ones first; exit 1 where one is silent or failing."""
+    return standing.status(load_settings(None, data_dir=data_dir, bootstrap=bootstrap), fmt)
+
+
+@connector.command()
+@click.argument("name")
+@data_dir_option
+@bootstrap_option
+def forget(name: str, data_dir: Path | None, bootstrap: str | None) -> None:
+    """Show a connector that runs no more, and is not configured, no longer as silent."""
+    standing.forget(name, load_settings(None, data_dir=data_dir, bootstrap=bootstrap))
 
 
 @connector.command()

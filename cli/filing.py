@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import islice
@@ -19,8 +20,9 @@ from connectors.access_log import visitor_salt
 from connectors.cursors import read_cursors
 from connectors.engine.config import Entry
 from connectors.engine.stats import Stats
+from connectors.engine.telling import StateTeller
 from connectors.objects.load import Files, prepare_files
-from connectors.objects.read import FilesReader
+from connectors.objects.read import STREAM, FilesReader
 from connectors.producer import EventProducer
 from pipeline.errors import CsfError
 
@@ -28,6 +30,8 @@ _POLL_S = 30.0
 #: A look that failed is repeated after this at the earliest and at the latest, seconds.
 _SOONEST_S, _LATEST_S = 5.0, 300.0
 _SHOWN = 5
+#: How often it is told that the files are still looked at, seconds.
+_TOLD_EVERY_S = 10.0
 
 
 def _prepared(entry: Entry, path: Path, settings: Settings) -> Files:
@@ -68,19 +72,23 @@ def run(entry: Entry, path: Path, settings: Settings, *, once: bool, metrics_por
     with running(settings, worker=False) as instance:
         producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
 
+        teller = StateTeller(
+            producer, stats, f"Files of {entry.options['place']}", None if once else entry.poll_s or _POLL_S
+        )
+        teller.remember(read_cursors(instance.bootstrap, instance.kafka_settings), [STREAM])
+
         def begin() -> FilesReader:
             kept = read_cursors(instance.bootstrap, instance.kafka_settings)
             return FilesReader(files.place, files.form, files.source, producer, stats, kept, stop, _complain)
 
         try:
             if once:
-                reader = begin()
-                reader.poll()
-                reader.poll()  # what has not changed between two looks is not being written
+                _read_once(begin, files, stats)
                 return
             say(f"reading files of {entry.options['place']}; stop with Ctrl-C")
-            _follow(begin, files, stats, stop)
+            _follow(begin, files, stats, stop, teller)
         finally:
+            teller.tell([STREAM], at_once=True, stopped=not once)
             producer.close()
 
 
@@ -88,21 +96,43 @@ def _complain(text: str) -> None:
     say(f"csf: {text}", err=True)
 
 
-def _follow(begin: Callable[[], FilesReader], files: Files, stats: Stats, stop: threading.Event) -> None:
+def _read_once(begin: Callable[[], FilesReader], files: Files, stats: Stats) -> None:
+    stats.turn(STREAM)
+    try:
+        reader = begin()
+        reader.poll()
+        reader.poll()  # what has not changed between two looks is not being written
+    except CsfError as e:
+        stats.failed(STREAM, files.secrets.hidden(str(e)))
+        raise
+
+
+def _follow(
+    begin: Callable[[], FilesReader], files: Files, stats: Stats, stop: threading.Event, teller: StateTeller
+) -> None:
     """Look again and again; after a failure from the cursors that are kept."""
     reader: FilesReader | None = None
     failures, succeeded = 0, False
     while not stop.is_set():
         wait = files.entry.poll_s or _POLL_S
+        stats.turn(STREAM)
         try:
             reader = reader or begin()
             reader.poll()
             failures, succeeded = 0, True
         except CsfError as e:
-            stats.failed("files")
+            stats.failed(STREAM, files.secrets.hidden(str(e)))
             if files.entry.startup == "fail" and not succeeded:
                 raise
             reader, failures = None, failures + 1
             wait = min(_LATEST_S, _SOONEST_S * 2 ** min(failures - 1, 10))
             _complain(f"{files.secrets.hidden(str(e))}; trying again in {wait:.0f} s")
-        stop.wait(wait)
+        _rest(wait, stop, teller)
+
+
+def _rest(seconds: float, stop: threading.Event, teller: StateTeller) -> None:
+    """Wait so long, or until stopped, and tell meanwhile how it is."""
+    end = time.monotonic() + seconds
+    while not stop.is_set() and (left := end - time.monotonic()) > 0:
+        teller.tell([STREAM])
+        stop.wait(min(left, _TOLD_EVERY_S))

@@ -17,10 +17,12 @@ from cli import filing
 from cli.embedded.instance import Instance, running
 from cli.output import say
 from cli.settings import Settings
+from connectors.cursors import read_cursors
 from connectors.engine.config import Connector, Entry, find_entry, load_entries
 from connectors.engine.run import Runner, Stopped
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
+from connectors.engine.telling import StateTeller
 from connectors.engine.trial import Trial, trials
 from connectors.objects.load import NAME as FILES
 from connectors.opening import prepare_any
@@ -48,7 +50,7 @@ def _entry_of(name: str, config: Path | None, settings: Settings) -> tuple[Entry
     folder = Path(name)
     if config is None and ("/" in name or name == ".") and folder.is_dir():
         return _only_one(folder / _CONFIG)
-    path = config or settings.data_dir / _CONFIG
+    path = config or settings.connectors_path
     if not path.is_file():
         raise ConfigError(
             f"there is no connector '{name}': prober, access-log, webhook, or one that {path} names (--config names "
@@ -149,7 +151,10 @@ def _runner(
     share: Share | None,
 ) -> Runner:  # fmt: skip
     since = how.since.replace(tzinfo=UTC) if how.since else None
+    poll_s = connector.entry.poll_s or connector.declaration.poll_s
+    teller = StateTeller(producer, stats, connector.declaration.title, None if how.once else poll_s)
+    teller.remember(read_cursors(instance.bootstrap, instance.kafka_settings), [r.name for r in connector.readings])
     return Runner(
         connector, producer, instance.bootstrap, instance.kafka_settings, stats, stop,
-        lambda text: say(f"csf: {text}", err=True), since, share,
+        lambda text: say(f"csf: {text}", err=True), since, share, teller=teller,
     )  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from agents.config import KafkaSecurity, WorkerConfig
 from agents.console.reports import ReportSource
 from agents.topics import client_settings
+from cli.configured import Configured
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
 from pipeline.catalogue.reading import read_yaml
@@ -204,6 +205,11 @@ class Settings:
             raise ConfigError("store influx needs a token: set CSF_INFLUX_TOKEN, or CSF_INFLUX_TOKEN_FILE")
         return self.influx_token
 
+    @property
+    def connectors_path(self) -> Path:
+        """The configuration of connectors."""
+        return self.data_dir / "connectors.yaml"
+
     def worker_config(self, bootstrap: str, reports: ReportSource | None = None) -> WorkerConfig:
         """Return the configuration of a worker on these brokers, with what builds its console's reports."""
         return WorkerConfig(
@@ -212,6 +218,7 @@ class Settings:
             store_factory=self.open_store,
             register_factory=self.open_register,
             reports=reports,
+            connectors=Configured(self.connectors_path),
             group=self.group,
             partitions=self.partitions,
             replication=self.replication,

@@ -26,7 +26,7 @@ def prepare_any(entry: Entry, path: Path) -> Connector:
         ConfigError: the declaration, an option, a secret or a stream is wrong.
     """
     own = declaration_file(entry.connector, path.parent)
-    if own is not None and _kind(own) == "sql":
+    if own is not None and kind_of(own) == "sql":
         return prepare_sql(entry, load_sql(own), path)
     if own is not None and entry.connector not in shipped():
         entry = msgspec.structs.replace(entry, connector=str(own.absolute()))
@@ -47,7 +47,8 @@ def declaration_file(name: str, beside: Path) -> Path | None:
     return None
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """Return which kind of declaration a file holds, "" where it says none."""
     try:
         document = read_yaml(path)
     except CatalogueError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from agents.console.connectors import SourcesNow
 from agents.console.reports import ReportSource
 from pipeline.alerts.inputs import Order
 from pipeline.stores.register import Register
@@ -34,6 +35,7 @@ class ConsoleInfo:
         reports: builds and renders reports; None: there are none.
         order: sends an order about alerts to alerting; None: the page takes none.
         token: whether the server asks for a token.
+        sources: gives how connectors are doing; None: the page has nothing to say of them.
     """
 
     demo: bool = False
@@ -43,6 +45,7 @@ class ConsoleInfo:
     reports: ReportSource | None = None
     order: Callable[[Order], Awaitable[None]] | None = None
     token: bool = False
+    sources: SourcesNow | None = None
 
     @classmethod
     def of(cls, info: ConsoleInfo | Mapping[str, Any]) -> ConsoleInfo:
@@ -57,6 +60,7 @@ class ConsoleInfo:
             reports=info.get("reports"),
             order=info.get("order"),
             token=bool(info.get("token", False)),
+            sources=info.get("sources"),
         )
 
     def version_text(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from agents.console.alerts import alerts_document
+from agents.console.connectors import Connectors, connectors_document
 from agents.console.describe import definition
 from agents.console.desk import OfficeThread
 from agents.console.exits import exits_document
@@ -48,6 +49,7 @@ class Console:
         self._more = more
         self._info = info
         self._pages = pages
+        self.connected = Connectors(info.sources) if info.sources is not None else None
         self.streams = Streams(source)
 
     def routes(self) -> list[web.RouteDef]:
@@ -68,11 +70,13 @@ class Console:
         }
         if self._info.progress is not None:
             api["progress"] = self.progress
+        if self.connected is not None:
+            api["connectors"] = self.connectors
         # a HEAD of the stream would stay open for ever
         found = [web.get(f"{API}/{p}", guarded(handler), allow_head=p != "stream") for p, handler in api.items()]
         found += self._more
         found.append(web.get(f"{API}/{{rest:.*}}", guarded(self.no_route)))
-        for path in ("/", "/csf/{csf}", "/alerts", "/pipeline", "/report", "/sips", "/sips/{sip}"):
+        for path in ("/", "/csf/{csf}", "/alerts", "/connectors", "/pipeline", "/report", "/sips", "/sips/{sip}"):
             found.append(web.get(path, self.index))
         found.append(web.get("/static/{name}", self.static))
         return found
@@ -104,6 +108,7 @@ class Console:
                 "reports": self._info.reports is not None,
                 "orders": self._info.order is not None,
                 "token": self._info.token,
+                "connectors": self.connected is not None,
             }
         )
 
@@ -214,6 +219,14 @@ class Console:
         document = exits_document(await self._source.exits(), self._source.calendar)
         return json_answer({**document, **(await self._source.clock()).fields()})
 
+    async def connectors(self, request: web.Request) -> web.Response:
+        """How every stream of every connector is doing."""
+        parameters_of(request, ())
+        assert self.connected is not None
+        source = self._source
+        document = connectors_document(await self.connected.now(), source.calendar, source.now())
+        return json_answer({**document, **(await source.clock()).fields()})
+
     async def health(self, request: web.Request) -> web.Response:
         """Whether the store is well, in its own words."""
         parameters_of(request, ())
@@ -241,8 +254,8 @@ class Console:
     async def no_route(self, request: web.Request) -> web.Response:
         """Say what there is instead."""
         names = (
-            "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, alerts, exits, health, progress, stream, "
-            "sips, sips/ID, baseline, comments, report, reports"
+            "info, csfs, csfs/ID, kpis, series, scopes, services, catalogue, alerts, connectors, exits, health, progress, "
+            "stream, sips, sips/ID, baseline, comments, report, reports"
         )
         asked = request.match_info["rest"][:80]
         return json_answer({"error": f"there is no {API}/{asked}; allowed: {names}"}, 404)
@@ -294,6 +307,8 @@ def setup(
 
     async def close_stores(_app: web.Application) -> None:
         await reader.close()
+        if console.connected is not None:
+            await console.connected.close()
         if office is not None:
             await office.close()
 

@@ -20,6 +20,7 @@ from connectors.engine.peer import Peer
 from connectors.engine.read import StreamReader, Surroundings
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
+from connectors.engine.telling import StateTeller
 from pipeline.errors import CsfError, ServiceUnavailable, SourceRefused
 
 #: The first read without ``since`` begins so long ago.
@@ -98,13 +99,15 @@ class Runner:
         since: where to begin, or to begin again.
         share: which streams this instance reads; None: all.
         clock: the time; default: the connector's.
+        teller: tells how the streams are doing; None: nobody hears of it.
     """
 
     def __init__(
         self, connector: Connector, sink: Sink, bootstrap: str, kafka_settings: dict[str, Any], stats: Stats,
         stop: threading.Event, complain: Callable[[str], None], since: datetime | None = None,
-        share: Share | None = None, clock: Callable[[], datetime] | None = None,
+        share: Share | None = None, clock: Callable[[], datetime] | None = None, teller: StateTeller | None = None,
     ) -> None:  # fmt: skip
+        self._teller = teller
         self._connector, self._sink, self._stats, self._stop, self._say = connector, sink, stats, stop, complain
         self._bootstrap, self._kafka, self._since, self._share = bootstrap, kafka_settings, since, share
         self.client = client_of(connector, stats, self._pause)
@@ -128,10 +131,11 @@ class Runner:
             try:
                 self._poll(reading)
             except CsfError as e:
-                self._stats.failed(reading.name)
+                self._note_failure(reading, e)
                 if first is not None:
                     self._say(str(e))
                 first = first or e
+        self._tell(at_once=True)
         if first is not None:
             raise first
 
@@ -149,6 +153,18 @@ class Runner:
                 self._rest()
         except Stopped:
             return
+        finally:
+            self._tell(at_once=True, stopped=True)
+
+    def _tell(self, *, at_once: bool = False, stopped: bool = False) -> None:
+        """Tell how the streams that this instance reads are doing, where it is time to."""
+        if self._teller is not None:
+            names = [r.name for r in self._connector.readings]
+            ours = [name for n, name in enumerate(names) if self._share is None or self._share.ours(n)]
+            self._teller.tell(ours, at_once=at_once, stopped=stopped)
+
+    def _note_failure(self, reading: Reading, why: CsfError) -> None:
+        self._stats.failed(reading.name, self._connector.secrets.hidden(str(why)))
 
     def _ours(self) -> list[Reading]:
         """Return the streams that this instance reads; what another one took over is dropped."""
@@ -178,13 +194,14 @@ class Runner:
 
     def _failed(self, reading: Reading, why: CsfError) -> None:
         """Note a failure: what is in memory is given up for what is kept, and the stream tried again later."""
-        self._stats.failed(reading.name)
+        self._note_failure(reading, why)
         self._readers.pop(reading.name, None)
         startup = self._connector.entry.startup
         if reading.name not in self._failures and startup == "fail":
             raise why
         if reading.name not in self._failures and startup == "ignore":
             self._left_out.add(reading.name)
+            self._stats.of(reading.name).left_out = True
             self._say(f"{why}; stream {reading.name} is left out (startup: ignore)")
             return
         failures = self._failures[reading.name] = self._failures.get(reading.name, 0) + 1
@@ -194,6 +211,7 @@ class Runner:
 
     def _poll(self, reading: Reading) -> None:
         self._current = reading.name
+        self._stats.turn(reading.name)
         reader = self._readers.get(reading.name)
         if reader is None:
             if self._given is None:
@@ -207,11 +225,13 @@ class Runner:
         if reader.mapper.unnamed:
             told = ", ".join(f"{name} ({n})" for name, n in sorted(reader.mapper.unnamed.items())[:20])
             self._say(f"{reader.cursor}: services does not name: {told}")
+            self._stats.unmapped(reading.name, reader.mapper.unnamed)
             reader.mapper.unnamed.clear()
 
     def _alive(self) -> None:
         if self._stop.is_set():
             raise Stopped
+        self._tell()
         if self._share is not None:
             self._share.beat(0)
             names = [r.name for r in self._connector.readings]
@@ -229,6 +249,7 @@ class Runner:
 
     def _rest(self) -> None:
         """Wait until a stream is due."""
+        self._tell()
         due = [self._due.get(r.name, 0.0) for r in self._ours()]
         wait = min(1.0, max(0.0, min(due, default=time.monotonic() + 1.0) - time.monotonic()))
         if self._share is None:

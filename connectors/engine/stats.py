@@ -2,9 +2,38 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 _EVENTS = "Events acknowledged by the brokers"
+#: Vendor's ids without a service that are told of one stream.
+_MOST_UNMAPPED = 20
+
+
+@dataclass
+class Figures:
+    """The same of one stream, as ``pipeline.sources.StreamState`` has it."""
+
+    asked_at: float | None = None
+    success_at: float | None = None
+    until: float | None = None
+    left_out: bool = False
+    failures: int = 0
+    error: str = ""
+    error_at: float | None = None
+    waits_until: float | None = None
+    requests: int = 0
+    waits: int = 0
+    waited_s: float = 0.0
+    events: int = 0
+    refused: int = 0
+    truncated: int = 0
+    truncated_at: float | None = None
+    forgotten: int = 0
+    unmapped: dict[str, int] = field(default_factory=dict)
 
 
 class Stats:
@@ -13,11 +42,18 @@ class Stats:
     Args:
         source: whose they are, a label.
         registry: where they are shown; a new one where none is given.
+        clock: epoch seconds.
     """
 
-    def __init__(self, source: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self, source: str, registry: CollectorRegistry | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
         self.registry = registry or CollectorRegistry()
-        self._source = source
+        self.source = source
+        #: the figures by stream
+        self.figures: dict[str, Figures] = {}
+        self._clock = clock
+        self._current = ""
         self._requests = self._counter("requests", "Requests by what came of them: a status, or failed", "outcome")
         self._waits = self._counter("rate_limit_waits", "Waits that the source asked for")
         self._waited = self._counter("rate_limit_wait_seconds", "Seconds the source asked to be left alone")
@@ -28,6 +64,7 @@ class Stats:
         self._forgotten = self._counter("forgotten_entities", "Unfinished entities given up: too many", "stream")
         self._success = self._gauge("last_success_timestamp_seconds", "When a poll last came to its end", "stream")
         self._until = self._gauge("delivered_until_timestamp_seconds", "Until when everything was delivered", "stream")
+        self._poll = self._gauge("poll_seconds", "Seconds between two polls of a stream")
         self._open = self._gauge("unfinished_entities", "Entities that are asked for again", "stream")
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
@@ -36,37 +73,73 @@ class Stats:
     def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
         return Gauge(f"csf_connector_{name}", what, ("source", *labels), registry=self.registry)
 
+    def every(self, seconds: float) -> None:
+        """Note how far polls are apart."""
+        self._poll.labels(self.source).set(seconds)
+
+    def of(self, stream: str) -> Figures:
+        """Return the figures of a stream."""
+        return self.figures.setdefault(stream, Figures())
+
+    def turn(self, stream: str) -> None:
+        """Note that a stream is polled now: requests and waits from here on are its."""
+        self._current = stream
+        self.of(stream).asked_at = self._clock()
+
     def request(self, outcome: str) -> None:
         """Count a request."""
-        self._requests.labels(self._source, outcome).inc()
+        self.of(self._current).requests += 1
+        self._requests.labels(self.source, outcome).inc()
 
     def waited(self, seconds: float) -> None:
-        """Count a wait that the source asked for."""
-        self._waits.labels(self._source).inc()
-        self._waited.labels(self._source).inc(seconds)
+        """Count a wait that the source asked for, and that begins now."""
+        figures = self.of(self._current)
+        figures.waits += 1
+        figures.waited_s += seconds
+        figures.waits_until = self._clock() + seconds
+        self._waits.labels(self.source).inc()
+        self._waited.labels(self.source).inc(seconds)
 
     def events(self, stream: str, kind: str, number: int) -> None:
         """Count events that the brokers acknowledged."""
-        self._events.labels(self._source, stream, kind).inc(number)
+        self.of(stream).events += number
+        self._events.labels(self.source, stream, kind).inc(number)
 
     def refused(self, stream: str) -> None:
         """Count a record that is no event."""
-        self._refused.labels(self._source, stream).inc()
+        self.of(stream).refused += 1
+        self._refused.labels(self.source, stream).inc()
 
     def truncated(self, stream: str, number: int) -> None:
         """Count records that a limit of the source hides."""
-        self._truncated.labels(self._source, stream).inc(number)
+        figures = self.of(stream)
+        figures.truncated += number
+        figures.truncated_at = self._clock()
+        self._truncated.labels(self.source, stream).inc(number)
 
-    def failed(self, stream: str) -> None:
-        """Count a poll that did not come to its end."""
-        self._failures.labels(self._source, stream).inc()
+    def failed(self, stream: str, why: str = "") -> None:
+        """Count a poll that did not come to its end; ``why``, in one sentence, without secrets."""
+        figures = self.of(stream)
+        figures.failures += 1
+        figures.error, figures.error_at, figures.waits_until = why, self._clock(), None
+        self._failures.labels(self.source, stream).inc()
 
     def forgotten(self, stream: str, number: int) -> None:
         """Count unfinished entities that were given up."""
-        self._forgotten.labels(self._source, stream).inc(number)
+        self.of(stream).forgotten += number
+        self._forgotten.labels(self.source, stream).inc(number)
 
     def succeeded(self, stream: str, now: float, until: float, unfinished: int) -> None:
         """Note a poll that came to its end."""
-        self._success.labels(self._source, stream).set(now)
-        self._until.labels(self._source, stream).set(until)
-        self._open.labels(self._source, stream).set(unfinished)
+        figures = self.of(stream)
+        figures.success_at, figures.until, figures.failures, figures.waits_until = now, until, 0, None
+        self._success.labels(self.source, stream).set(now)
+        self._until.labels(self.source, stream).set(until)
+        self._open.labels(self.source, stream).set(unfinished)
+
+    def unmapped(self, stream: str, ids: dict[str, int]) -> None:
+        """Note vendor's ids that ``services`` does not name, with their records."""
+        known = self.of(stream).unmapped
+        for name, number in ids.items():
+            if name in known or len(known) < _MOST_UNMAPPED:
+                known[name] = known.get(name, 0) + number

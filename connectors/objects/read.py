@@ -26,7 +26,8 @@ from pipeline.events.families import SourcePolled
 
 #: Rows that are delivered together; the cursor moves after each of them.
 _ROWS = 2000
-_STREAM = "files"
+#: What the files of a place are called as a stream.
+STREAM = "files"
 
 
 class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -93,7 +94,7 @@ class FilesReader:
             self._read(item)
         self._seen = {item.name: item.mark for item in items}
         now = self._clock()
-        self._stats.succeeded(_STREAM, now.timestamp(), now.timestamp(), 0)
+        self._stats.succeeded(STREAM, now.timestamp(), now.timestamp(), 0)
 
     def _listed(self) -> list[Item]:
         found = []
@@ -127,7 +128,7 @@ class FilesReader:
 
     def _leave(self, item: Item, why: str) -> None:
         self._refused[item.name] = item.mark
-        self._stats.failed(_STREAM)
+        self._stats.failed(STREAM, f"{item.name}: {why}")
         self._complain(f"{self._source}: {item.name}: {why}; it is read when it changes")
 
     # -- for one pass over one file ------------------------------------------------------------------------------------
@@ -146,7 +147,7 @@ class FilesReader:
 
     def bury(self, item: Item, bad: BadRow) -> None:
         """Hand over what is no event."""
-        self._stats.refused(_STREAM)
+        self._stats.refused(STREAM)
         self._sink.bury(
             "", self._form.reason, f"{item.name}: {bad.detail}", bad.raw, source=self._source, file=item.name, row=bad.row,
             column=bad.column, value=bad.value,
@@ -158,7 +159,7 @@ class FilesReader:
             self._sink.send(CONTROL, self._polled(sent), key=self._source)
         self._sink.flush()
         for event in sent:
-            self._stats.events(_STREAM, event.type, 1)
+            self._stats.events(STREAM, event.type, 1)
         self._sink.keep(f"{self._source}|{item.name}", msgspec.to_builtins(progress))
         self._sink.flush()
         self._progress[item.name] = progress

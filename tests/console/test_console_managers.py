@@ -190,7 +190,7 @@ def test_a_comment_is_withdrawn(desk: Desk) -> None:
     assert (withdrawn.who, withdrawn.via, withdrawn.why) == ("Grace", "console", "Overtaken")
 
 
-@pytest.mark.parametrize("address", ["/", "/report", "/sips", "/alerts", "/pipeline"])
+@pytest.mark.parametrize("address", ["/", "/report", "/sips", "/alerts", "/connectors", "/pipeline"])
 def test_nothing_has_to_be_scrolled_sideways_on_a_phone(desk: Desk, address: str) -> None:
     async def look() -> tuple[int, int]:
         info = ConsoleInfo(register=lambda: SqliteRegister(desk.folder / "register.db"), reports=Source())

@@ -84,12 +84,21 @@ export function compact(value) {
   return new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(value);
 }
 
+const DAY = 86400;
+/** From so many seconds on, the length of the unit, one of it, several: the steps of pipeline/evaluate/duration.py. */
+const STEPS = [[731 * DAY, 365.25 * DAY, "year", "years"], [61 * DAY, 30.44 * DAY, "month", "months"], [2 * DAY, DAY, "day", "days"], [5400, 3600, "h", "h"], [90, 60, "min", "min"]];
+
+/** A length of time in its largest fitting unit: "45 s", "12 min", "31 h", "6 months". */
+export function length(seconds) {
+  const found = STEPS.find(([least]) => seconds >= least);
+  if (!found) return `${Math.round(Math.max(seconds, 0))} s`;
+  const [, unit, one, several] = found;
+  const rounded = Math.round(seconds / unit);
+  return `${rounded} ${rounded === 1 ? one : several}`;
+}
+
 export function age(seconds) {
-  if (seconds < 1) return "now";
-  if (seconds < 90) return `${Math.round(seconds)} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  if (seconds < 172800) return `${Math.round(seconds / 3600)} h ago`;
-  return `${Math.round(seconds / 86400)} days ago`;
+  return seconds < 1 ? "now" : `${length(seconds)} ago`;
 }
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

@@ -6,6 +6,7 @@ import * as format from "./format.js";
 import { href } from "./nav.js";
 import { overview } from "./overview.js";
 import { alerts } from "./alerts.js";
+import { connectors } from "./connectors.js";
 import { csfPage } from "./csf.js";
 import { pipeline } from "./pipeline.js";
 import { report } from "./report.js";
@@ -86,6 +87,7 @@ function controls(scopes) {
   const days = parameters.day && windows.length ? [[`day=${parameters.day}`, parameters.day]] : [];
   const chosen = parameters.window && windows.length ? `window=${parameters.window}` : parameters.day && days.length ? `day=${parameters.day}` : parameters.month ? `month=${parameters.month}` : view && view.newest ? "" : months[0][0];
   if (parameters.month && !info.months.includes(parameters.month)) months.push([`month=${parameters.month}`, parameters.month]);
+  byId("scope-label").hidden = view !== null && view.scopeless === true;
   byId("time-label").hidden = view !== null && view.times === "none";
   if (view && view.newest) months.unshift(["", view.newest]);
   options(byId("time"), [["Live", windows], ["Months", months], ["Day", days]], chosen);
@@ -136,6 +138,7 @@ function route() {
   if (sip) return sipPage(decodeURIComponent(sip[1]), go);
   if (location.pathname === "/sips") return sips(go);
   if (location.pathname === "/alerts") return alerts(go);
+  if (location.pathname === "/connectors") return connectors();
   if (location.pathname === "/report") return report(go);
   return location.pathname === "/pipeline" ? pipeline() : overview();
 }
@@ -157,7 +160,7 @@ async function show(moved) {
     freshness();
     for (const link of document.querySelectorAll("[data-page]")) {
       link.href = href(link.dataset.page === "overview" ? "/" : `/${link.dataset.page}`);
-      link.hidden = (link.dataset.page === "report" && !info.reports) || (link.dataset.page === "sips" && !info.register);
+      link.hidden = { report: !info.reports, sips: !info.register, connectors: !info.connectors }[link.dataset.page] || false;
       if (link.dataset.page === view.name) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }

@@ -71,7 +71,8 @@ const orError = (promise) => promise.catch((error) => ({ error: error.message })
 export function pipeline() {
   return {
     name: "pipeline",
-    times: "all",
+    times: "none",
+    scopeless: true,
     streams: false,
     title: () => "Pipeline",
     async load() {
