@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from pipeline.plain import printable
 from pipeline.report import words
 from pipeline.report.model import CsfReport, Finding, KpiReport, Movement, Report, SipReport, TargetState
 from pipeline.values import CsfState
 from reports import annex, charts
 from reports.figures import change_from, scope_words, service, target_words
+from reports.harmless import harmless
 from reports.silences import shared_notes, silences
 from reports.view import (
     Activity,
@@ -38,13 +36,6 @@ from reports.view import (
 #: services named beside a KPI as those that drive its change; KPIs of a CSF for which they are named
 DRIVERS, DRIVEN = 4, 4
 WHOLE = "Whole organisation"
-#: characters of a name; the data file has all of them
-LONGEST = 120
-_NAMES = frozenset({
-    "name", "scope", "scope_name", "organisation", "kpi_name", "service", "number", "title", "owner", "author", "unit", "by",
-})  # fmt: skip
-#: what becomes a heading, which must say something
-_HEADINGS = frozenset({"name", "scope_name", "organisation", "title"})
 
 _VERDICT: Final[dict[CsfState, Tone]] = {"aligned": "good", "at_risk": "warn", "concern": "bad", "unknown": "none"}
 _TARGET: Final[dict[TargetState, Tone]] = {
@@ -114,24 +105,6 @@ def compose(report: Report, *, standalone: bool = False) -> View:
         provenance_left=annex.provenance_left(report, behind),
         definitions=annex.definitions(report),
     )  # fmt: skip
-
-
-def harmless(report: Report) -> Report:
-    """Return a report whose texts hold nothing a reader's program obeys, and whose names end after ``LONGEST`` characters."""
-
-    def mended(value: Any, name: str = "") -> Any:
-        if isinstance(value, str):
-            text = printable(value, keep="\n" if name == "text" else "")
-            if name in _HEADINGS and not text.strip():
-                return "no name"
-            return text if len(text) <= LONGEST or name not in _NAMES else text[: LONGEST - 1] + "\u2026"
-        if isinstance(value, list):
-            return [mended(item, name) for item in value]
-        if isinstance(value, dict):
-            return {printable(key): mended(item, key) for key, item in value.items()}
-        return value
-
-    return msgspec.convert(mended(msgspec.to_builtins(report)), Report)
 
 
 def _year_before(month: str) -> str:

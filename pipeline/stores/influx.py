@@ -12,9 +12,10 @@ import msgspec
 from influxdb_client import BucketRetentionRules
 
 from pipeline.errors import StoreRejected
-from pipeline.stores import common, influx_databases, influx_flux, influx_lines
+from pipeline.stores import common, influx_databases, influx_flux, influx_lines, influx_rows
 from pipeline.stores.influx_http import InfluxConnection, Precision
-from pipeline.stores.influx_lines import ALERT, EXITS, HAPPENING, LIVE, NOTE, PERIOD, REVISION, STATUS, TEXT, Row
+from pipeline.stores.influx_lines import ALERT, EXITS, HAPPENING, LIVE, NOTE, PERIOD, REVISION, STATUS, TEXT
+from pipeline.stores.influx_rows import Row
 from pipeline.values import (
     WINDOWS,
     AlertChange,
@@ -153,7 +154,7 @@ class InfluxStore:
         """Return period values; see the port."""
         filters = {"period": [period], "kpi": kpis, "scope": scopes}
         rows = self._points(self._history, PERIOD, filters, start_from, start_to)
-        values = self._decode(self._history, partial(influx_lines.row_value, live=False), rows)
+        values = self._decode(self._history, partial(influx_rows.row_value, live=False), rows)
         values.sort(key=lambda v: (v.start, v.kpi, v.scope, v.csf, v.definition_version))
         return common.newest_definitions(values, live=False)
 
@@ -168,7 +169,7 @@ class InfluxStore:
         """Return live values; see the port."""
         filters = {"window": [window], "kpi": kpis, "scope": scopes}
         rows = self._points(self._live, LIVE, filters, end_from, None, newest=end_from is None)
-        values = self._decode(self._live, partial(influx_lines.row_value, live=True), rows)
+        values = self._decode(self._live, partial(influx_rows.row_value, live=True), rows)
         values.sort(key=lambda v: (v.end, v.kpi, v.scope, v.csf, v.definition_version))
         values = common.newest_definitions(values, live=True)
         return common.newest_only(values) if end_from is None else values
@@ -193,7 +194,7 @@ class InfluxStore:
             None if start_to is None else start_to + shift,
             newest=latest and start_from is None and start_to is None,
         )
-        statuses = sorted(self._decode(bucket, influx_lines.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
+        statuses = sorted(self._decode(bucket, influx_rows.row_status, rows), key=lambda s: (s.start, s.csf, s.scope))
         return common.latest_statuses(statuses) if latest else statuses
 
     def revisions(
@@ -211,7 +212,7 @@ class InfluxStore:
         filters = {"period": [period], "kpi": None if kpi is None else [kpi]}
         rows = self._points(self._history, REVISION, filters, start_from, start_to)
         return sorted(
-            self._decode(self._history, influx_lines.row_revision, rows),
+            self._decode(self._history, influx_rows.row_revision, rows),
             key=lambda r: (r.start, r.kpi, r.scope, r.revision, r.csf),
         )
 
@@ -225,21 +226,19 @@ class InfluxStore:
     ) -> list[ReportText]:
         """Return what issued reports say; see the port."""
         rows = self._points(self._history, TEXT, {"period": [period], "scope": scopes}, start_from, start_to)
-        return sorted(self._decode(self._history, influx_lines.row_text, rows), key=lambda t: (t.start, t.csf, t.scope))
+        return sorted(self._decode(self._history, influx_rows.row_text, rows), key=lambda t: (t.start, t.csf, t.scope))
 
     def alerts(
         self, *, at_from: int | None = None, at_to: int | None = None, scopes: Sequence[str] | None = None
     ) -> list[AlertChange]:
         """Return changes of alerts; see the port."""
         rows = self._points(self._history, ALERT, {"scope": scopes}, at_from, at_to)
-        found = self._decode(self._history, influx_lines.row_alert, rows)
+        found = self._decode(self._history, influx_rows.row_alert, rows)
         return sorted(found, key=lambda c: (c.at, c.rule, c.scope, c.state))
 
     def alert_notes(self, *, at_from: int | None = None, at_to: int | None = None) -> list[AlertNote]:
         """Return what people and channels did about alerts; see the port."""
-        found = self._decode(
-            self._history, influx_lines.row_note, self._points(self._history, NOTE, {}, at_from, at_to)
-        )
+        found = self._decode(self._history, influx_rows.row_note, self._points(self._history, NOTE, {}, at_from, at_to))
         return sorted(found, key=lambda n: (n.at, n.kind, n.slot))
 
     def happenings(
@@ -248,14 +247,14 @@ class InfluxStore:
         """Return what happened to services; see the port."""
         scopes = None if services is None else [f"service:{service}" for service in services]
         rows = self._points(self._history, HAPPENING, {"scope": scopes}, start_from, start_to)
-        found = self._decode(self._history, influx_lines.row_happening, rows)
+        found = self._decode(self._history, influx_rows.row_happening, rows)
         return sorted((h for h in found if not h.gone), key=lambda h: (h.start, h.kind, h.service, h.source, h.id))
 
     def exits(self) -> list[Exits]:
         """Return the latest exit counts of every source partition, ordered by (topic, partition)."""
         at = influx_lines.EXITS_TIME
         rows = self._points(self._history, EXITS, {}, at, at)
-        return sorted(self._decode(self._history, influx_lines.row_exits, rows), key=lambda e: (e.topic, e.partition))
+        return sorted(self._decode(self._history, influx_rows.row_exits, rows), key=lambda e: (e.topic, e.partition))
 
     def scopes(self) -> list[str]:
         """Return all scopes that have values, sorted."""

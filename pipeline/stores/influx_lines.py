@@ -1,4 +1,4 @@
-"""KPI values as InfluxDB points and back: line protocol out, pivoted query rows in.
+"""What the store keeps as InfluxDB points: line protocol. ``influx_rows`` reads it back.
 
 Tags and strings are armoured so that nothing in a name can break a line, a query or a delete predicate, and
 everything reads back as it was. Numbers are always floats: a field that changes its type is refused by InfluxDB.
@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Literal, cast
+from typing import Literal
 
 import msgspec
 
@@ -46,10 +46,10 @@ _ARMOUR = {
 }
 _ARMOURED = {"%": re.compile(r"%([0-9a-f]{4})"), "\\": re.compile(r"\\([0-9a-f]{4})")}
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
-_REVISION_FIELDS = ("value", "replaced_by")
-_ALERT_FIELDS = ("value", "threshold", "coverage")
-_NOTE_TEXTS = ("ref", "who", "via", "channel", "why", "about")
-_ALERT_TAGS = ("csf", "kpi", "rule", "scope", "severity", "state")
+REVISION_FIELDS = ("value", "replaced_by")
+ALERT_FIELDS = ("value", "threshold", "coverage")
+NOTE_TEXTS = ("ref", "who", "via", "channel", "why", "about")
+ALERT_TAGS = ("csf", "kpi", "rule", "scope", "severity", "state")
 #: severities as numbers that a query can compare; 0 stands for an alert that is over
 LEVELS = {"info": 1, "warning": 2, "critical": 3}
 
@@ -219,11 +219,11 @@ def text_line(text: ReportText) -> str:
 
 def alert_line(change: AlertChange) -> str:
     """Return the point of a change of an alert; the state is a tag, since each one is kept."""
-    numbers = [getattr(change, name) for name in _ALERT_FIELDS]
+    numbers = [getattr(change, name) for name in ALERT_FIELDS]
     known, known_fields = _known(numbers)
     over = change.state == "resolved"
     fields: dict[str, float | str | None] = {
-        **dict(zip(_ALERT_FIELDS, numbers, strict=True)),
+        **dict(zip(ALERT_FIELDS, numbers, strict=True)),
         "known": known,
         "known_fields": known_fields,
         "level": 0 if over else LEVELS[change.severity],
@@ -233,14 +233,14 @@ def alert_line(change: AlertChange) -> str:
         "unit": change.unit,
         "note": change.note,
     }
-    return _line(_head(ALERT, *((tag, getattr(change, tag)) for tag in _ALERT_TAGS)), fields, change.at)
+    return _line(_head(ALERT, *((tag, getattr(change, tag)) for tag in ALERT_TAGS)), fields, change.at)
 
 
 def note_line(note: AlertNote) -> str:
     """Return the point of a note about alerts; the slot is a tag, since notes of one second are kept apart."""
     known, known_fields = _known([note.until])
     fields: dict[str, float | str | None] = {
-        **{name: getattr(note, name) for name in _NOTE_TEXTS},
+        **{name: getattr(note, name) for name in NOTE_TEXTS},
         "alerts": msgspec.json.encode(note.alerts).decode(),
         "until": note.until,
         "known": known,
@@ -285,146 +285,3 @@ def entry_line(entry: Entry) -> str:
     """Return the point of an entry of the register: its id is a tag, since each one is kept; JSON in a string."""
     head = _head(REGISTER, ("entry", entry.id), ("subject", entry.subject))
     return _line(head, {"json": entry_bytes(entry).decode()}, entry.at // 1000)
-
-
-Row = dict[str, str]
-
-
-@lru_cache(maxsize=10_000)
-def epoch(time: str) -> int:
-    """Return epoch seconds of a time in a query's answer."""
-    return int(datetime.fromisoformat(time).timestamp())
-
-
-def _numbers(row: Row, names: Sequence[str]) -> dict[str, float | None]:
-    bits = int(float(row["known_fields"]))
-    return {name: float(row[name]) if bits >> position & 1 else None for position, name in enumerate(names)}
-
-
-def row_value(row: Row, *, live: bool) -> KpiValue:
-    """Return the KPI value of a row."""
-    time = epoch(row["_time"])
-    return KpiValue(
-        csf=tag_text(row["csf"]),
-        kpi=tag_text(row["kpi"]),
-        scope=tag_text(row["scope"]),
-        period=tag_text(row["window" if live else "period"]),
-        start=int(float(row["start"])) if live else time,
-        end=time if live else int(float(row["end"])),
-        unit=unarmour(row["unit"], "\\"),
-        count=int(float(row["count"])),
-        status=cast("Any", row["status"]),
-        state=cast("Any", row["state"]),
-        revision=int(float(row["revision"])),
-        definition_version=definition_version(row["definition"]),
-        reported=float(row["reported"]) != 0.0,
-        reason=unarmour(row["reason"], "\\"),
-        **cast("Any", _numbers(row, OPTIONAL_FIELDS)),
-    )
-
-
-def row_status(row: Row) -> CsfStatus:
-    """Return the CSF status of a row."""
-    worst = unarmour(row["worst_service"], "\\")
-    return CsfStatus(
-        csf=tag_text(row["csf"]),
-        scope=tag_text(row["scope"]),
-        period=tag_text(row["period"]),
-        start=int(float(row["start"])),
-        end=int(float(row["end"])),
-        status=cast("Any", row["status"]),
-        score=float(row["score"]) if float(row["known"]) else None,
-        known_weight=float(row["known_weight"]),
-        total_weight=float(row["total_weight"]),
-        worst_service=worst[1:] if worst else None,
-    )
-
-
-def row_revision(row: Row) -> KpiRevision:
-    """Return the superseded value of a row."""
-    return KpiRevision(
-        csf=tag_text(row["csf"]),
-        kpi=tag_text(row["kpi"]),
-        scope=tag_text(row["scope"]),
-        period=tag_text(row["period"]),
-        start=epoch(row["_time"]),
-        revision=int(row["revision"]),
-        reason=unarmour(row["reason"], "\\"),
-        **cast("Any", _numbers(row, _REVISION_FIELDS)),
-    )
-
-
-def row_text(row: Row) -> ReportText:
-    """Return what a report says, of a row."""
-    return ReportText(
-        csf=tag_text(row["csf"]),
-        scope=tag_text(row["scope"]),
-        period=tag_text(row["period"]),
-        start=epoch(row["_time"]),
-        verdict=cast("Any", row["verdict"]),
-        insight=unarmour(row["insight"], "\\"),
-        concerns=unarmour(row["concerns"], "\\"),
-        suggestions=unarmour(row["suggestions"], "\\"),
-        issue=int(float(row["issue"])),
-    )
-
-
-def row_alert(row: Row) -> AlertChange:
-    """Return the change of an alert of a row."""
-    return AlertChange(
-        at=epoch(row["_time"]),
-        since=int(float(row["since"])),
-        count=int(float(row["count"])),
-        unit=unarmour(row["unit"], "\\"),
-        note=unarmour(row["note"], "\\"),
-        **cast("Any", {tag: tag_text(row[tag]) for tag in _ALERT_TAGS}),
-        **cast("Any", _numbers(row, _ALERT_FIELDS)),
-    )
-
-
-def row_note(row: Row) -> AlertNote:
-    """Return the note about alerts of a row."""
-    until = _numbers(row, ("until",))["until"]
-    return AlertNote(
-        at=epoch(row["_time"]),
-        slot=int(row["slot"]),
-        kind=cast("Any", row["kind"]),
-        until=None if until is None else int(until),
-        alerts=msgspec.json.decode(unarmour(row["alerts"], "\\"), type=tuple[str, ...]),
-        **cast("Any", {name: unarmour(row[name], "\\") for name in _NOTE_TEXTS}),
-    )
-
-
-def row_happening(row: Row) -> Happening:
-    """Return what happened to a service, of a row."""
-    return Happening(
-        kind=cast("Any", row["kind"]),
-        service=tag_text(row["scope"]).removeprefix("service:"),
-        source=unarmour(row["source"], "\\"),
-        id=unarmour(row["id"], "\\"),
-        start=int(float(row["start"])),
-        end=int(float(row["end"])) if float(row["ended"]) else None,
-        text=unarmour(row["text"], "\\"),
-        team=unarmour(row["team"], "\\").removeprefix("team:"),
-        gone=not float(row["shown"]),
-    )
-
-
-def row_exits(row: Row) -> Exits:
-    """Return the exit counts of a row."""
-    counts = {
-        name: int(float(row[name]))
-        for name in ("received", "kpi", "dead_letter", "duplicate", "unmapped", "ignored", "truncated")
-    }
-    return Exits(
-        topic=tag_text(row["topic"]),
-        partition=int(row["partition"]),
-        clock=float(row["clock"]),
-        reasons=msgspec.json.decode(unarmour(row["reasons"], "\\"), type=dict[str, int]),
-        **counts,
-    )
-
-
-def row_entry(row: Row) -> Entry:
-    """Return the entry of the register of a row."""
-    return msgspec.json.decode(unarmour(row["json"], "\\"), type=Entry)

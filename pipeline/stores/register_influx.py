@@ -8,7 +8,7 @@ import msgspec
 
 from pipeline.errors import StoreRejected
 from pipeline.report.register import Entry
-from pipeline.stores import influx_flux, influx_lines
+from pipeline.stores import influx_flux, influx_lines, influx_rows
 from pipeline.stores.influx_http import InfluxConnection
 from pipeline.stores.register_common import is_there, require_seen
 
@@ -51,9 +51,9 @@ class InfluxRegister:
 
     def _found(self, tags: dict[str, list[str]]) -> list[Entry]:
         flux = influx_flux.series(self._bucket, influx_lines.REGISTER, tags, None, None) + influx_flux.ROWS
-        row: influx_lines.Row = {}
+        row: influx_rows.Row = {}
         try:
-            found = [influx_lines.row_entry(row := row_) for row_ in self._influx.query(self._bucket, flux)]
+            found = [influx_rows.row_entry(row := row_) for row_ in self._influx.query(self._bucket, flux)]
         except (KeyError, ValueError, msgspec.MsgspecError) as error:
             raise StoreRejected(
                 f"bucket {self._bucket} at {self._influx.url} has an entry of the register that csf-pulse did not "
