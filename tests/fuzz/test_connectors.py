@@ -29,7 +29,7 @@ from tests.connectors.desk import DECLARATION
 from tests.connectors.pulling import Memory
 from tests.fuzz import mutate
 from tests.fuzz.run import INPUTS, fuzz
-from tests.fuzz.test_files import as_yaml, one_sentence, write
+from tests.fuzz.written import as_yaml, one_sentence, write
 
 ENTRY: dict[str, Any] = {
     "name": "ours", "connector": "desk.yaml", "options": {"address": "https://desk.example.org"}, "auth": {"token": {"env": "DESK_TOKEN"}},

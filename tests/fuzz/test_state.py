@@ -27,7 +27,7 @@ from pipeline.engine import wire
 from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.rollup import RollupPartition
 from pipeline.errors import StateRefused, StoreRejected
-from pipeline.stores import influx_lines
+from pipeline.stores import influx_lines, influx_rows
 from pipeline.stores.influx import InfluxStore
 from pipeline.values import Exits
 from tests.fuzz import mutate
@@ -232,10 +232,10 @@ def test_rows_of_a_foreign_bucket() -> None:
         "unmapped": "0", "ignored": "0", "truncated": "0", "clock": "5", "reasons": '{"a": 1}',
     }  # fmt: skip
     decoders: list[Callable[[dict[str, str]], Any]] = [
-        lambda r: influx_lines.row_value(r, live=True), lambda r: influx_lines.row_value(r, live=False), influx_lines.row_status,
-        influx_lines.row_revision, influx_lines.row_exits,
+        lambda r: influx_rows.row_value(r, live=True), lambda r: influx_rows.row_value(r, live=False), influx_rows.row_status,
+        influx_rows.row_revision, influx_rows.row_exits,
     ]  # fmt: skip
-    assert value.kpi == influx_lines.row_value({**row, "kpi": "mttr"}, live=False).kpi
+    assert value.kpi == influx_rows.row_value({**row, "kpi": "mttr"}, live=False).kpi
 
     def make(rng: random.Random) -> dict[str, str]:
         given = mutate.mutated(row, rng)

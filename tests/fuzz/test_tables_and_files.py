@@ -16,7 +16,7 @@ from connectors.sql.load import shipped_sql
 from pipeline.errors import ConfigError
 from tests.fuzz import mutate
 from tests.fuzz.run import INPUTS, fuzz
-from tests.fuzz.test_files import as_yaml, one_sentence, write
+from tests.fuzz.written import as_yaml, one_sentence, write
 
 TABLE: dict[str, Any] = {
     "name": "ours", "connector": "table.yaml", "options": {"address": "postgresql://reader@db.example.org/x", "service": "shop"},

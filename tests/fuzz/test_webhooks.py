@@ -17,7 +17,7 @@ from pipeline.errors import ConfigError, InvalidEvent
 from pipeline.events.validate import decode_data, decode_envelope
 from tests.fuzz import mutate
 from tests.fuzz.run import INPUTS, fuzz
-from tests.fuzz.test_files import as_yaml, one_sentence, write
+from tests.fuzz.written import as_yaml, one_sentence, write
 
 SECRET = "whsec_" + base64.b64encode(b"a-secret-of-many-bytes").decode()
 CASES = [p for form in shipped_forms().values() for p in sorted(form.parent.glob("testcases/*/deliveries.yaml"))]
