@@ -20,7 +20,8 @@ FROM python:3.12-slim
 # the data are their owner's alone; the boards are read by Grafana, another user
 RUN useradd --system --uid 10001 --home-dir /var/lib/csf csf \
  && install --directory --owner csf --group csf --mode 0700 /var/lib/csf \
- && install --directory --owner csf --group csf --mode 0755 /var/lib/csf-boards
+ && install --directory --owner csf --group csf --mode 0755 /var/lib/csf-boards \
+ && install --directory --owner csf --group csf --mode 0755 /var/lib/csf-alerting
 COPY --from=build /opt/csf /opt/csf
 ENV PATH=/opt/csf/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER csf

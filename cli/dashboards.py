@@ -11,10 +11,11 @@ import click
 from cli.options import config_option, data_dir_option
 from cli.output import say
 from cli.settings import load_settings
-from dashboards.alerting import Judge, alerting_yaml, channels_left_out, left_out
+from dashboards.alerting import Judge, alerting_yaml, left_out
 from dashboards.build import GENERATED, board_files, stale, strangers
 from dashboards.grafana import Grafana
 from dashboards.marks import MONTH_CLOSED_TAG
+from dashboards.policies import DEFAULT_CONTACT, channels_left_out
 from dashboards.push import push_boards
 from dashboards.push_marks import ALERT_TAG, Told, happened, month_closes, push_marks, raised
 from pipeline.catalogue.loader import load_catalogue
@@ -89,8 +90,20 @@ def _write(files: dict[str, str], out: Path, what: str = "boards") -> None:
     show_default=True,
     help="Who judges for Grafana's alerting: csf-pulse (states), or Grafana itself by the catalogue's limits.",
 )
+@click.option(
+    "--policies",
+    is_flag=True,
+    help="Write notification policies by the catalogue's routes, in the place of all that Grafana has.",
+)
+@click.option(
+    "--root-contact",
+    default=DEFAULT_CONTACT,
+    show_default=True,
+    help="Contact point of alerts that are not csf-pulse's, where policies are written.",
+)
 def provision(
-    config: Path | None, data_dir: Path | None, out: Path | None, alerting: Path | None, judge: Judge
+    config: Path | None, data_dir: Path | None, out: Path | None, alerting: Path | None, judge: Judge, policies: bool,
+    root_contact: str,
 ) -> None:  # fmt: skip
     """Make InfluxDB ready for boards: its buckets, and databases of their names for InfluxQL."""
     settings = load_settings(config, data_dir=data_dir)
@@ -106,21 +119,27 @@ def provision(
     if out:
         _write(files, out)
     if alerting:
-        _write_alerting(settings.load_catalogue(), alerting, judge)
+        _write_alerting(settings.load_catalogue(), alerting, judge, root_contact if policies else None)
 
 
-def _write_alerting(catalogue: Catalogue, directory: Path, judge: Judge) -> None:
-    """Write the file of Grafana's own alerting, and say what is not in it."""
-    _write({"csf-pulse.yaml": alerting_yaml(catalogue, judge)}, directory, "alerting files")
+def _write_alerting(catalogue: Catalogue, directory: Path, judge: Judge, root: str | None) -> None:
+    """Write the file of Grafana's own alerting, and say what is in it."""
+    _write({"csf-pulse.yaml": alerting_yaml(catalogue, judge, root)}, directory, "alerting files")
+    if catalogue.organisation.told_by != "grafana":
+        say("csf-pulse tells people itself: the file takes our rules out of Grafana (told_by in organisation.yaml).")
+        return
+    say("Grafana tells people; csf-pulse tells nobody (told_by in organisation.yaml).")
     rules = left_out(catalogue) if judge == "thresholds" else []
     if rules:
         say(
-            f"{len(rules)} of {len(catalogue.alerts)} rules are judged by csf-pulse alone, such as {rules[0]}.",
+            f"{len(rules)} of {len(catalogue.alerts)} rules are judged by csf-pulse, such as {rules[0]}; Grafana is told"
+            " what comes of them.",
             err=True,
         )
     if channels := channels_left_out(catalogue):
         say(
-            f"no contact points of Grafana: the Apprise channels {', '.join(channels)}; add them there by hand",
+            f"no contact points of Grafana: the channels {', '.join(channels)}; name those that stand for them with the"
+            " key 'grafana' in channels.yaml",
             err=True,
         )
 

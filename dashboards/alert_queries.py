@@ -47,9 +47,10 @@ def open_now(where: Sequence[str] = ()) -> str:
     )
 
 
-def open_by_rule(level: int) -> str:
-    """Return a query for the alerts of a severity that are open, a series a rule and scope."""
-    return f'SELECT "level" FROM ({_newest((), [HORIZON])}) WHERE "level" = {level} GROUP BY {_WHOSE}'
+def open_by_rule(level: int, rules: Sequence[str] | None = None) -> str:
+    """Return a query for the alerts of a severity that are open, a series a rule and scope; ``rules``: of these only."""
+    which = [] if rules is None else [f'"rule" =~ /^({"|".join(rules)})$/']
+    return f'SELECT "level" FROM ({_newest((), [HORIZON, *which])}) WHERE "level" = {level} GROUP BY {_WHOSE}'
 
 
 def how_many(where: Sequence[str] = (), *, by: str = "") -> str:

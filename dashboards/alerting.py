@@ -1,51 +1,82 @@
-"""Grafana's own alerting, for who wants it: contact points and alert rules as provisioning files of the format of Grafana 9.4.
+"""Grafana's own alerting, for who wants it: contact points, policies and alert rules as a provisioning file for Grafana 9.4.
 
 Two ways. *states*: Grafana is told what csf-pulse's alerting says, every rule of it, and only routes. *thresholds*: Grafana
-judges by itself, by the catalogue's limits; burn rates, absence, forecasts, trends, clear limits, data clocks and maintenance it
-does not know. Policies are not written: Grafana would put them in the place of those that are there.
+judges by itself, by the catalogue's limits, what it can; clear limits, data clocks and maintenance it does not know. Of the other rules
+(burn rates, absence, forecasts, trends) it is told what csf-pulse says.
 
-In these files Grafana reads ``$`` as the beginning of a variable; ours are doubled, and templates go without.
+Where csf-pulse tells people itself, the file takes our rules out of Grafana: nobody shall be called twice. In these files Grafana reads
+``$`` as the beginning of a variable; ours are doubled, and templates go without.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import yaml
 
 from dashboards.alert_queries import open_by_rule
-from dashboards.model import DataSource
+from dashboards.model import DataSource, Json
 from dashboards.panels import HISTORY_SOURCE, LIVE_SOURCE
+from dashboards.policies import (
+    RULES_FOLDER,
+    contact_points,
+    doubled,
+    labels_of_rule,
+    labels_of_scope,
+    mute_times,
+    policies,
+    uid,
+)
 from dashboards.queries import holding_status, known_values
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.stores.influx_lines import LEVELS
 from pipeline.values import WINDOWS
 
-#: the folder of rules; no board and no other folder has this title
-RULES_FOLDER = "csf-pulse rules"
 Judge = Literal["states", "thresholds"]
 Evaluator = dict[str, Any]
 
 _EXPRESSION = {"type": "__expr__", "uid": "__expr__"}
-_UID_LENGTH = 40
 #: Grafana compares with beyond; a value at the limit is beyond one that is less by this
 _AT = 1e-9
 
 
-def alerting_yaml(catalogue: Catalogue, judge: Judge) -> str:
-    """Return the provisioning file: contact points of the catalogue's channels, and rules."""
-    rules = _states() if judge == "states" else _thresholds(catalogue)
-    groups = [
-        {"orgId": 1, "name": name, "folder": RULES_FOLDER, "interval": "1m", "rules": found}
-        for name, found in rules.items()
-        if found
-    ]
-    whole = {"apiVersion": 1, "contactPoints": _contact_points(catalogue), "groups": groups}
+def alerting_yaml(catalogue: Catalogue, judge: Judge, root: str | None = None) -> str:
+    """Return the provisioning file.
+
+    Args:
+        catalogue: its organisation says who tells people; where that is csf-pulse, the file takes our rules out.
+        judge: who judges the catalogue's thresholds.
+        root: the contact point of alerts that are not ours; where given, policies by the catalogue's routes are written.
+
+    Raises:
+        ConfigError: a route would tell nobody.
+    """
+    groups = _states(catalogue) if judge == "states" else _thresholds(catalogue)
+    parts: Json
+    if catalogue.organisation.told_by == "grafana":
+        policies_too = {} if root is None else {"muteTimes": mute_times(), "policies": policies(catalogue, root)}
+        rules = [
+            {"orgId": 1, "name": name, "folder": RULES_FOLDER, "interval": "1m", "rules": found}
+            for name, found in groups.items()
+            if found
+        ]
+        kept = {rule["uid"] for found in groups.values() for rule in found}
+        parts = {"contactPoints": contact_points(catalogue), **policies_too, "groups": rules}
+    else:
+        kept, parts = set(), {}
+    gone = [{"orgId": 1, "uid": name} for name in _everyuid(catalogue) if name not in kept]
+    whole = {"apiVersion": 1, **parts, "deleteRules": gone}
     return "# Written by csf dashboards provision --alerting; it is replaced when that runs again.\n" + yaml.safe_dump(
-        _doubled(whole), sort_keys=False, allow_unicode=True, width=10_000
+        doubled(whole), sort_keys=False, allow_unicode=True, width=10_000
     )
+
+
+def _everyuid(catalogue: Catalogue) -> list[str]:
+    """Return the uids of all rules that this catalogue can make in Grafana."""
+    every = {**_states(catalogue), **_thresholds(catalogue)}
+    return sorted({rule["uid"] for found in every.values() for rule in found} | {_openuid(s) for s in a.SEVERITIES})
 
 
 def left_out(catalogue: Catalogue) -> list[str]:
@@ -53,81 +84,30 @@ def left_out(catalogue: Catalogue) -> list[str]:
     return [rule.id for rule in catalogue.alerts.values() if not _is_judged(rule)]
 
 
-def channels_left_out(catalogue: Catalogue) -> list[str]:
-    """Return the ids of channels that are no contact point of Grafana."""
-    return [channel.id for channel in catalogue.channels.values() if channel.kind == "apprise"]
-
-
-# --- contact points ---
-
-
-def _contact_points(catalogue: Catalogue) -> list[dict[str, Any]]:
-    kinds = {"webhook": "webhook", "alertmanager": "prometheus-alertmanager"}
-    return [
-        {
-            "orgId": 1,
-            "name": f"csf-pulse {channel.id}",
-            "receivers": [{"uid": _uid("channel", channel.id), "type": kinds[channel.kind], "settings": _settings(channel)}],
-        }
-        for channel in catalogue.channels.values()
-        if channel.kind in kinds
-    ]  # fmt: skip
-
-
-class _Reference(str):
-    """What Grafana itself shall fill in: its ``$`` stays."""
-
-    __slots__ = ()
-
-
-def _settings(channel: a.Channel) -> dict[str, Any]:
-    if channel.url is not None:
-        url = channel.url
-    elif channel.url_env is not None:
-        url = _Reference(f"$__env{{{channel.url_env}}}")
-    else:
-        url = _Reference(f"$__file{{{channel.url_file}}}")
-    return {"url": url, "httpMethod": "POST"} if channel.kind == "webhook" else {"url": url}
-
-
-def _doubled(part: Any) -> Any:
-    """Return a part of the file in which no text of ours is read as a variable."""
-    if isinstance(part, dict):
-        return {key: _doubled(value) for key, value in part.items()}
-    if isinstance(part, list | tuple):
-        return [_doubled(value) for value in part]
-    if isinstance(part, _Reference):
-        return str(part)
-    return part.replace("$", "$$") if isinstance(part, str) else part
-
-
-def _uid(*names: str) -> str:
-    """Return a uid: the names where they are short and plain, else a digest of them."""
-    text = "-".join(("csf", *names))
-    if len(text) <= _UID_LENGTH and text.replace("-", "").replace("_", "").isalnum() and text.isascii():
-        return text
-    return f"csf-{blake2b(text.encode(), digest_size=12).hexdigest()}"
-
-
 # --- rules ---
 
 
-def _states() -> dict[str, list[dict[str, Any]]]:
-    """Return a rule a severity over the alerts that csf-pulse says are open."""
-    return {
-        "csf-pulse": [
-            _rule(
-                _uid("open", severity),
-                f"csf-pulse: {severity}",
-                HISTORY_SOURCE,
-                open_by_rule(level),
-                {"type": "gt", "params": [0]},
-                labels={"severity": severity},
-                annotations={"summary": "{{ .Labels.rule }} of {{ .Labels.scope }}"},
-            )
-            for severity, level in LEVELS.items()
-        ]
-    }
+def _openuid(severity: str) -> str:
+    return uid("open", severity)
+
+
+def _states(catalogue: Catalogue, only: Sequence[str] | None = None) -> dict[str, list[Json]]:
+    """Return a rule a severity over the alerts that csf-pulse says are open; ``only``: of some rules."""
+    labels = {**labels_of_rule(catalogue), **labels_of_scope(catalogue)}
+    found = [
+        _rule(
+            _openuid(severity),
+            f"csf-pulse: {severity}",
+            HISTORY_SOURCE,
+            open_by_rule(level, only),
+            {"type": "gt", "params": [0]},
+            labels={"severity": severity, **labels},
+            annotations={"summary": "{{ .Labels.rule }} of {{ .Labels.scope }}"},
+        )
+        for severity, level in LEVELS.items()
+        if only is None or only
+    ]
+    return {"csf-pulse": found}
 
 
 def _is_judged(rule: a.AnyRule) -> bool:
@@ -139,25 +119,27 @@ def _is_judged(rule: a.AnyRule) -> bool:
 def _thresholds(catalogue: Catalogue) -> dict[str, list[dict[str, Any]]]:
     """Return the rules that Grafana can judge by the catalogue's limits, a group a CSF."""
     groups: dict[str, list[dict[str, Any]]] = {csf.name: [] for csf in catalogue.csfs.values()}
+    of_scope = labels_of_scope(catalogue)
     for rule in catalogue.alerts.values():
         if not _is_judged(rule):
             continue
+        places = {} if rule.scopes == ("org",) else of_scope
         if isinstance(rule, a.StatusRule):
             csf = catalogue.csfs[rule.csf]
             query = holding_status(rule.csf, rule.window, rule.scopes, rule.states)
-            told = _told(rule, csf.name, {"csf": csf.id})
+            told = _told(rule, csf.name, {"csf": csf.id, **places})
             groups[csf.name].append(
-                _rule(_uid(rule.id), told["title"], LIVE_SOURCE, query, {"type": "gt", "params": [0]}, rule.window, rule.hold, **told["more"])
+                _rule(uid(rule.id), told["title"], LIVE_SOURCE, query, {"type": "gt", "params": [0]}, rule.window, rule.hold, **told["more"])
             )  # fmt: skip
         elif isinstance(rule, a.ThresholdRule):
             kpi = catalogue.kpis[rule.kpi]
             least = kpi.min_sample if rule.min_sample is None else rule.min_sample
             query = known_values(kpi.id, kpi.version, rule.window, rule.scopes, least)
-            told = _told(rule, kpi.name, {"csf": kpi.csf, "kpi": kpi.id})
+            told = _told(rule, kpi.name, {"csf": kpi.csf, "kpi": kpi.id, **places})
             groups[catalogue.csfs[kpi.csf].name].append(
-                _rule(_uid(rule.id), told["title"], LIVE_SOURCE, query, _evaluator(rule, kpi, catalogue), rule.window, rule.hold, **told["more"])
+                _rule(uid(rule.id), told["title"], LIVE_SOURCE, query, _evaluator(rule, kpi, catalogue), rule.window, rule.hold, **told["more"])
             )  # fmt: skip
-    return groups
+    return {**groups, **_states(catalogue, left_out(catalogue))}
 
 
 def _told(rule: a.AnyRule, what: str, labels: dict[str, str]) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class Desk:
 
     def __init__(self, catalogue: Catalogue, book: AlertBook) -> None:
         self._catalogue, self._book = catalogue, book
+        #: whether people are told here, and not by Grafana; what was told before is cleared all the same
+        self._tells = catalogue.organisation.told_by == "csf-pulse"
         self._routes = {route.id: route for route in catalogue.routes}
         #: routes found before: neither rules nor routes change while an engine lives
         self._route_of: dict[Key, Route | None] = {}
@@ -208,7 +210,7 @@ class Desk:
             self.forget(key)
             return None
         assert instance is not None
-        if route is None:  # it is only shown
+        if route is None or not self._tells:  # it is only shown
             return None
         if known.since is None:
             held = self.held_by(key, now)

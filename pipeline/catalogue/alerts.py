@@ -160,6 +160,7 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         url: the address, where nothing in it is secret; else url_env or url_file name where it is.
         secret_env, secret_file: key of a webhook's signature.
         expire_after: a notification older than this is not delivered any more but marked expired.
+        grafana: the contact point in Grafana that stands for it where Grafana tells people (default: one that is made).
     """
 
     id: str
@@ -170,6 +171,7 @@ class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     secret_env: str | None = None
     secret_file: str | None = None
     expire_after: str = "24h"
+    grafana: str | None = None
 
     @property
     def expire_s(self) -> int:

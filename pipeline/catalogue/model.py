@@ -337,6 +337,8 @@ class Organisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     #: stand for the alert's own
     board_url: str | None = None
     runbook_url: str | None = None
+    #: who tells people of alerts; the other only shows them
+    told_by: Literal["csf-pulse", "grafana"] = "csf-pulse"
 
 
 class Catalogue(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """Alerting as a whole: who is told of what, whatever is repeated, late, held back or dies in between."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,23 @@ def test_maintenance_holds_back_the_raise_and_never_the_clear():
     w.say(i.MaintenanceTold(service="shop", windows=[(T0, T0 + 6000)]))
     w.tell("delay", 10, T0 + 700)
     assert w.kinds(T0 + 700) == [OVER]
+
+
+def test_where_grafana_tells_people_nobody_is_told_here_but_the_end_of_what_was():
+    w = world()
+    at = firing(w)
+    assert w.kinds(at) == [HIGH]
+    told_by = msgspec.structs.replace(w.catalogue.organisation, told_by="grafana")
+    w.restart(msgspec.structs.replace(w.catalogue, organisation=told_by))
+    w.tell("delay", 200, at, scope="service:mail")
+    w.clock(at + 3_700)  # a reminder would be due
+    assert w.kinds(at + 3_700) == []
+    w.tell("delay", 10, at + 3_720)
+    w.tell("delay", 10, at + 3_720, scope="service:mail")
+    assert w.kinds(at + 3_720) == [OVER]
+    assert [(c.scope, c.state) for c in w.changes.values()] == [
+        ("service:shop", "firing"), ("service:mail", "firing"), ("service:shop", "resolved"), ("service:mail", "resolved"),
+    ]  # fmt: skip
 
 
 def test_a_silence_ends():

@@ -42,9 +42,18 @@ def test_an_empty_influxdb_is_made_ready_once(tmp_path: Path) -> None:
         both = [*arguments, "--alerting", str(alerting), "--judge", "thresholds"]
         told = CliRunner().invoke(dashboards, both, env=environment)
         assert told.exit_code == 0, told.output
-        assert "rules are judged by csf-pulse alone" in told.output
+        assert "csf-pulse tells people itself: the file takes our rules out of Grafana" in told.output
         assert [path.name for path in alerting.iterdir()] == ["csf-pulse.yaml"]
         assert "alerting files" in CliRunner().invoke(dashboards, both, env=environment).output
+        own = tmp_path / "own"
+        own.mkdir()
+        (own / "organisation.yaml").write_text("told_by: grafana")
+        switched = CliRunner().invoke(
+            dashboards, [*both, "--policies"], env={**environment, "CSF_CATALOGUE_DIR": str(own)}
+        )
+        assert switched.exit_code == 0, switched.output
+        assert "Grafana tells people; csf-pulse tells nobody" in switched.output
+        assert "rules are judged by csf-pulse, such as" in switched.output
         mapped = influx.api(f"/api/v2/dbrps?org={influx.org}")["content"]
         assert {m["database"] for m in mapped if not m.get("virtual")} == {"csf_live", "csf_history"}
     finally:

@@ -120,14 +120,27 @@ def test_every_path_that_is_mounted_is_there() -> None:
     assert set(sources) - set(paths) == set(DOCUMENT["volumes"])
 
 
+def test_what_is_mounted_into_a_mounted_folder_finds_its_place_there() -> None:
+    """The folder around it is read-only, so that its place cannot be made."""
+    places = 0
+    for service in SERVICES.values():
+        pairs = [volume.split(":")[:2] for volume in service.get("volumes", [])]
+        for source, folder in pairs:
+            for _, inside in pairs:
+                if source.startswith("./") and inside.startswith(f"{folder}/"):
+                    assert (ROOT / source / inside.removeprefix(f"{folder}/")).is_dir()
+                    places += 1
+    assert places == 1
+
+
 def test_volumes_of_ours_are_mounted_where_our_user_may_write() -> None:
     """A named volume takes owner and mode of the folder of the image that it covers."""
-    made = dict(re.findall(r"install --directory .* --mode (\d+) (\S+)", (ROOT / "Dockerfile").read_text()))
-    folders = {path: mode for mode, path in made.items()}
+    made = re.findall(r"install --directory .* --mode (\d+) (\S+)", (ROOT / "Dockerfile").read_text())
+    folders = {path: mode for mode, path in made}
     mounted = [v.split(":")[1] for name in OURS for v in SERVICES[name].get("volumes", []) if not v.endswith(":ro")]
     assert set(mounted) == set(folders)
     # what Grafana reads of us is readable to it, what is ours alone is not
-    assert folders["/var/lib/csf-boards"] == "0755"
+    assert folders["/var/lib/csf-boards"] == folders["/var/lib/csf-alerting"] == "0755"
     assert folders["/var/lib/csf"] == "0700"
 
 
