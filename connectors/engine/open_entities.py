@@ -18,11 +18,15 @@ class OpenEntities:
     Args:
         unfinished: which they are; None: nothing is remembered.
         known: what was kept: name → columns.
+        after: the name of the last one that was asked for, where a process ended while it asked.
     """
 
-    def __init__(self, unfinished: Unfinished | None, known: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self, unfinished: Unfinished | None, known: dict[str, dict[str, Any]] | None = None, after: str = ""
+    ) -> None:
         self._unfinished = unfinished
         self._open: dict[str, Record] = dict(known or {})
+        self._after = after
         self._fresh: set[str] = set()
         self._changed: dict[str, Record | None] = {}
         self._lost = 0
@@ -56,12 +60,20 @@ class OpenEntities:
             self._changed[name] = None
 
     def old(self) -> Iterator[Record]:
-        """Yield what was not read since the last call, the oldest first."""
+        """Yield what was not read since the last call, the oldest first; in the first call those behind ``after`` before."""
         fresh, self._fresh = self._fresh, set()
-        for name in list(self._open):
+        names = list(self._open)
+        begin = names.index(self._after) + 1 if self._after in self._open else 0
+        for name in names[begin:] + names[:begin]:
             if name not in fresh and (kept := self._open.get(name)) is not None:
+                self._after = name
                 yield kept
-        self._fresh = set()
+        self._after, self._fresh = "", set()
+
+    @property
+    def after(self) -> str:
+        """The one that was asked for last; empty where none is waiting behind it."""
+        return self._after
 
     def changes(self) -> dict[str, Record | None]:
         """Return what changed since the last call: name → what to keep, None where nothing any more."""

@@ -1,11 +1,11 @@
-"""Running a connector: its streams in turn, each when it is due; several instances share them."""
+"""Running a connector: its streams take turns, each when it is due, no turn without end; several instances share them."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,14 +13,17 @@ from connectors.cursors import read_cursors
 from connectors.engine.asking import call_of
 from connectors.engine.client import Client, Manners
 from connectors.engine.config import Connector, Reading
-from connectors.engine.cursor import place_from, rewound
+from connectors.engine.cursor import place_from
+from connectors.engine.delivery import Surroundings
 from connectors.engine.outgoing import Sink
 from connectors.engine.paginate import value_at
 from connectors.engine.peer import Peer
-from connectors.engine.read import StreamReader, Surroundings
+from connectors.engine.read import StreamReader
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.telling import StateTeller
+from connectors.engine.turns import NAME as TURN
+from connectors.engine.turns import turn_of
 from pipeline.errors import CsfError, ServiceUnavailable, SourceRefused
 
 #: The first read without ``since`` begins so long ago.
@@ -29,6 +32,10 @@ FIRST_READ = timedelta(days=1)
 _SOONEST_S, _LATEST_S = 5.0, 300.0
 #: Polls are spread by this share of their distance.
 _JITTER = 0.1
+#: A turn ends after so many pages, or after the page that makes it so long, seconds: then it is another stream's. The first
+#: turn of a stream in a process has one page and each has twice as many as the one before: also a short life has room for all.
+_TURN_PAGES, _TURN_S = 16, 10.0
+_END = object()
 
 
 class Stopped(Exception):
@@ -82,7 +89,7 @@ def reader_of(
     known = {key.removeprefix(prefix): value for key, value in cursors.items() if key.startswith(prefix)}
     reader = StreamReader(connector, reading, around, place, known, given)
     if since is not None and name in cursors:
-        reader.place = rewound(place, since, entities=reader.mapper.entities, stream=reading.name)
+        reader.rewind(since)
     return reader
 
 
@@ -113,6 +120,15 @@ class Runner:
         self.client = client_of(connector, stats, self._pause)
         self._around = Surroundings(self.client, sink, stats, clock or connector.clock, self._alive, complain)
         self._readers: dict[str, StreamReader] = {}
+        #: what is left of a poll whose turn ended before it did
+        self._polls: dict[str, Iterator[None]] = {}
+        self._begun: dict[str, float] = {}
+        #: when streams were asked last; those that are not in it were not asked by this instance
+        self._asked: dict[str, datetime] = {}
+        #: pages of a stream's next turn
+        self._pages: dict[str, int] = {}
+        #: cursors of streams that were not begun yet
+        self._cursors: dict[str, dict[str, dict[str, Any]]] = {}
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._left_out: set[str] = set()
@@ -127,10 +143,12 @@ class Runner:
             CsfError: the first failure, after all streams had their turn.
         """
         first: CsfError | None = None
-        for reading in self._connector.readings:
+        for reading in self._in_order(list(self._connector.readings)):
             try:
-                self._poll(reading)
+                while not self._poll(reading):
+                    pass
             except CsfError as e:
+                self._give_up(reading.name)
                 self._note_failure(reading, e)
                 if first is not None:
                     self._say(str(e))
@@ -148,9 +166,10 @@ class Runner:
         try:
             while not self._stop.is_set():
                 due = [r for r in self._ours() if self._due.get(r.name, 0.0) <= time.monotonic()]
-                for reading in due:
-                    self._turn(reading)
-                self._rest()
+                if due:
+                    self._turn(self._in_order(due)[0])
+                else:
+                    self._rest()
         except Stopped:
             return
         finally:
@@ -173,16 +192,30 @@ class Runner:
             return readings
         names = [r.name for r in self._connector.readings]
         ours = [r for r in readings if self._share.ours(names.index(r.name))]
-        for name in set(self._readers) - {r.name for r in ours}:
-            del self._readers[name]
+        for name in {*self._readers, *self._asked} - {r.name for r in ours}:
+            self._give_up(name)
+            self._asked.pop(name, None)
         return ours
 
+    def _in_order(self, readings: list[Reading]) -> list[Reading]:
+        """Return streams in the order of their last turns, also those of processes that are gone: the longest ago first."""
+        new = [r.name for r in readings if r.name not in self._asked]
+        try:
+            cursors = read_cursors(self._bootstrap, self._kafka) if new else {}
+        except ServiceUnavailable:
+            return readings  # the first one's turn ends with that, and says so
+        for name in new:
+            self._asked[name] = turn_of(cursors.get(f"{self._connector.source}/{name}|{TURN}")).asked
+            self._cursors[name] = cursors
+        return sorted(readings, key=lambda r: self._asked[r.name])
+
     def _turn(self, reading: Reading) -> None:
-        """Poll a stream, and say when it is due again."""
-        begun = time.monotonic()
+        """Let a stream have its turn, and say when it is due again."""
+        self._begun.setdefault(reading.name, time.monotonic())
         poll_s = self._connector.entry.poll_s or self._connector.declaration.poll_s
         try:
-            self._poll(reading)
+            if not self._poll(reading):
+                return
         except NotOurs:
             return
         except CsfError as e:
@@ -190,12 +223,12 @@ class Runner:
             return
         self._failures[reading.name] = 0
         wait = poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - spreads load, guards nothing
-        self._due[reading.name] = begun + wait
+        self._due[reading.name] = self._begun.pop(reading.name) + wait
 
     def _failed(self, reading: Reading, why: CsfError) -> None:
         """Note a failure: what is in memory is given up for what is kept, and the stream tried again later."""
         self._note_failure(reading, why)
-        self._readers.pop(reading.name, None)
+        self._give_up(reading.name)
         startup = self._connector.entry.startup
         if reading.name not in self._failures and startup == "fail":
             raise why
@@ -209,23 +242,49 @@ class Runner:
         self._due[reading.name] = time.monotonic() + wait
         self._say(f"{why}; trying again in {wait:.0f} s")
 
-    def _poll(self, reading: Reading) -> None:
-        self._current = reading.name
-        self._stats.turn(reading.name)
-        reader = self._readers.get(reading.name)
-        if reader is None:
+    def _give_up(self, stream: str) -> None:
+        """Forget what is in memory of a stream: it goes on from what is kept."""
+        for each in (self._readers, self._polls, self._begun, self._cursors):
+            each.pop(stream, None)
+
+    def _poll(self, reading: Reading) -> bool:
+        """Let a stream read for a turn; return whether it read all that is new."""
+        name = self._current = reading.name
+        self._stats.turn(name)
+        reader = self._reader(reading)
+        self._asked[name] = self._around.clock()
+        reader.note_turn()
+        steps = self._polls.setdefault(name, reader.steps())
+        end = time.monotonic() + _TURN_S
+        pages = self._pages.get(name, 1)
+        self._pages[name] = min(_TURN_PAGES, 2 * pages)
+        for _ in range(pages):
+            if next(steps, _END) is _END:
+                del self._polls[name]
+                self._polled(reader)
+                return True
+            if time.monotonic() >= end:
+                break
+        return False
+
+    def _reader(self, reading: Reading) -> StreamReader:
+        """Return what reads a stream, from where it was kept that it stands."""
+        name = reading.name
+        if name not in self._readers:
             if self._given is None:
                 self._given = asked(self._connector, self.client)
-            cursors = read_cursors(self._bootstrap, self._kafka)
-            since = None if reading.name in self._begun_anew else self._since
-            reader = reader_of(self._connector, reading, self._around, cursors, since, self._given)
-            self._readers[reading.name] = reader
-        reader.poll()
-        self._begun_anew.add(reading.name)
+            cursors = self._cursors.pop(name, None) or read_cursors(self._bootstrap, self._kafka)
+            since = None if name in self._begun_anew else self._since
+            self._readers[name] = reader_of(self._connector, reading, self._around, cursors, since, self._given)
+        return self._readers[name]
+
+    def _polled(self, reader: StreamReader) -> None:
+        """Note that a stream was read to its end, and say whom its records name and the configuration does not."""
+        self._begun_anew.add(reader.reading.name)
         if reader.mapper.unnamed:
             told = ", ".join(f"{name} ({n})" for name, n in sorted(reader.mapper.unnamed.items())[:20])
             self._say(f"{reader.cursor}: services does not name: {told}")
-            self._stats.unmapped(reading.name, reader.mapper.unnamed)
+            self._stats.unmapped(reader.reading.name, reader.mapper.unnamed)
             reader.mapper.unnamed.clear()
 
     def _alive(self) -> None:
@@ -236,7 +295,7 @@ class Runner:
             self._share.beat(0)
             names = [r.name for r in self._connector.readings]
             if not self._share.ours(names.index(self._current)):
-                self._readers.pop(self._current, None)
+                self._give_up(self._current)
                 raise NotOurs
 
     def _pause(self, seconds: float) -> None:

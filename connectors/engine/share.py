@@ -2,14 +2,17 @@
 
 Partitions of the control topic stand for the streams: stream n belongs to whoever is assigned partition n modulo their
 number. No record is read. For a moment two instances may read one stream: events have the same ids, and a cursor that
-is written late only makes an overlap.
+is written late only makes an overlap. An instance that has a lasting name (``connectors.engine.seat``) and is killed keeps
+its streams for the process that bears the name next.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer
+from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaError
 
 from pipeline.errors import ServiceUnavailable
@@ -29,18 +32,22 @@ class Share:
         bootstrap: brokers.
         source: the connector's; its instances are one group.
         settings: further keyword arguments for kafka-python.
+        name: of this instance, that nobody else bears while it lives; None: it has none.
 
     Raises:
         ServiceUnavailable: the brokers do not answer.
     """
 
-    def __init__(self, bootstrap: str, source: str, settings: dict[str, Any] | None = None) -> None:
-        self._bootstrap = bootstrap
+    def __init__(
+        self, bootstrap: str, source: str, settings: dict[str, Any] | None = None, name: str | None = None
+    ) -> None:
+        self._bootstrap, self._group, self._name = bootstrap, f"csf-connector-{source}", name
+        self._settings = {"bootstrap_timeout_ms": 10_000, **(settings or {})}
         try:
             self._consumer = KafkaConsumer(
-                _TOPIC, bootstrap_servers=bootstrap, group_id=f"csf-connector-{source}", enable_auto_commit=False,
+                _TOPIC, bootstrap_servers=bootstrap, group_id=self._group, group_instance_id=name, enable_auto_commit=False,
                 auto_offset_reset="latest", max_poll_interval_ms=_LONGEST_TURN_MS, session_timeout_ms=_SESSION_MS,
-                **{"bootstrap_timeout_ms": 10_000, **(settings or {})},
+                **self._settings,
             )  # fmt: skip
             self._partitions = len(self._consumer.partitions_for_topic(_TOPIC) or ())
         except KafkaError as e:
@@ -69,3 +76,11 @@ class Share:
     def close(self) -> None:
         """Leave: the others take over at once."""
         self._consumer.close()
+        if self._name is None:
+            return
+        with suppress(KafkaError, OSError, ValueError):  # what goes wrong costs the length of a session
+            admin = KafkaAdminClient(bootstrap_servers=self._bootstrap.split(","), **self._settings)
+            try:  # who has a name is expected back, and does not leave by closing
+                admin.remove_group_members(self._group, [MemberToRemove(group_instance_id=self._name)])
+            finally:
+                admin.close()

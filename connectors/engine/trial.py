@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from connectors.engine.config import Connector
-from connectors.engine.read import Surroundings
+from connectors.engine.delivery import Surroundings
 from connectors.engine.run import asked, client_of, reader_of
 from connectors.engine.stats import Stats
 from pipeline.errors import CsfError, InvalidEvent

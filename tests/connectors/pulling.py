@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.engine.config import Connector, find_entry
+from connectors.engine.delivery import Surroundings
 from connectors.engine.peer import Peer
-from connectors.engine.read import StreamReader, Surroundings
+from connectors.engine.read import StreamReader
 from connectors.engine.run import asked, client_of, reader_of
 from connectors.engine.stats import Stats
 from connectors.opening import prepare_any
@@ -56,7 +57,7 @@ class Memory:
             self.away -= 1
             raise ServiceUnavailable("the brokers are away")
         for kind, *what in waiting:
-            self.order.append(kind)
+            self.order.append("turn" if kind == "cursor" and what[0].endswith("|turn") else kind)
             if kind == "event":
                 self.keys.append((what[0], what[1]))
                 self.stored.append(what[2])

@@ -213,6 +213,28 @@ def test_instances_share_the_streams_and_one_that_leaves_is_followed_at_once(boo
     first.close()
 
 
+def test_a_killed_instance_keeps_its_streams_for_who_bears_its_name_next(bootstrap):
+    """Nobody waits for the session of the dead one: its name is known already, so nothing is shared anew."""
+    source = f"desk/{uuid4().hex}"
+    killed = Share(bootstrap, source, name="seat-of-the-first")
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not killed.ours(0):
+        killed.beat(0.1)
+    following = Share(bootstrap, source, name="seat-of-the-first")  # the first one says nothing more
+    begun = time.monotonic()
+    while time.monotonic() < end and not following.ours(0):
+        following.beat(0.1)
+    assert all(following.ours(n) for n in range(4))
+    assert time.monotonic() - begun < 10  # a session is 15 s
+    following.close()
+    after = Share(bootstrap, source)  # one that left in order is not waited for either
+    begun = time.monotonic()
+    while time.monotonic() < begun + 60 and not after.ours(0):
+        after.beat(0.1)
+    assert time.monotonic() - begun < 10
+    after.close()
+
+
 def test_a_cursor_can_be_ended(bootstrap):
     name = uuid4().hex
     producer = EventProducer(bootstrap)

@@ -19,8 +19,9 @@ import yaml
 from connectors.engine import client as clients
 from connectors.engine.client import Client
 from connectors.engine.config import Connector, load_entries, prepare
+from connectors.engine.delivery import Surroundings
 from connectors.engine.load import shipped
-from connectors.engine.read import StreamReader, Surroundings
+from connectors.engine.read import StreamReader
 from connectors.engine.run import reader_of
 from connectors.engine.stats import Stats
 from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused
