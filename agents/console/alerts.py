@@ -19,20 +19,27 @@ _CHANGES = 200
 
 
 def alerts_document(
-    changes: Sequence[AlertChange], notes: Sequence[AlertNote], catalogue: Catalogue, calendar: Calendar, now: float
-) -> dict[str, Any]:
-    """Return alerts that are not over, the latest changes, the silences that run, and how channels are.
+    changes: Sequence[AlertChange], notes: Sequence[AlertNote], names: Directory, scope: str, calendar: Calendar,
+    now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Return alerts of a scope that are not over, its latest changes, the silences that run, and how channels are.
+
+    Of the organisation these are all alerts, of a team its own and those of its services.
 
     Args:
         changes: in order of time, as far back as anything may still fire since.
         notes: of people and channels, of the time in which a silence may have begun that still runs.
-        catalogue: for names; what it no longer holds is shown by its id.
+        names: of scopes; what the catalogue no longer holds is shown by its id.
+        scope: one of ``names``.
         calendar: of the organisation.
         now: epoch seconds.
     """
-    names = Directory(catalogue)
+    catalogue = names.catalogue
     newest = {(c.rule, c.scope): c for c in changes}
-    firing = [c for c in newest.values() if c.state != "resolved"]
+    inside = {scope, *names.services(scope)}
+    everything = [c for c in newest.values() if c.state != "resolved"]
+    firing = [c for c in everything if scope == "org" or c.scope in inside]
+    own = [c for c in changes if scope == "org" or c.scope in inside]
     firing.sort(key=lambda c: (SEVERITIES.index(c.severity), -c.since, c.rule, c.scope))
     running = [s for s in silences(notes, now) if s.state == "running"]
     described = []
@@ -41,8 +48,10 @@ def alerts_document(
         taken = {"taken_on_by": taken_on_by(c, notes) or None, "silenced_by": held.by if held else None}
         described.append({**_described(c, catalogue, names, calendar), **taken})
     return {
+        "scope": {"scope": scope, "name": names.name(scope)},
         "firing": described,
-        "changes": [_described(c, catalogue, names, calendar) for c in reversed(changes[-_CHANGES:])],
+        "elsewhere": len(everything) - len(firing),
+        "changes": [_described(c, catalogue, names, calendar) for c in reversed(own[-_CHANGES:])],
         "silences": [_silence(s, calendar) for s in running],
         "channels": [_channel(c, calendar) for c in channel_states(notes, catalogue.channels)],
     }

@@ -206,11 +206,12 @@ class Console:
         )
 
     async def alerts(self, request: web.Request) -> web.Response:
-        """What fires, and what changed lately."""
-        parameters_of(request, ())
+        """What fires in a scope, and what changed there lately."""
+        parameters = parameters_of(request, ("scope",))
         source = self._source
-        changes, notes = await source.alerts(), await source.alert_notes()
-        document = alerts_document(changes, notes, source.catalogue, source.calendar, source.now())
+        changes, notes, names = await source.alerts(), await source.alert_notes(), await source.directory()
+        scope = one_of("scope", parameters.get("scope", "org"), names.scopes())
+        document = alerts_document(changes, notes, names, scope, source.calendar, source.now())
         return json_answer({**document, **(await source.clock()).fields()}, kept=False)  # an order must show at once
 
     async def exits(self, request: web.Request) -> web.Response:

@@ -50,8 +50,8 @@ class Server:
     def post(self, path: str, body: Any, status: int, **more: Any) -> Any:
         return self.call("POST", path, status, json=body, **more)
 
-    def get(self) -> Any:
-        return self.call("GET", "alerts", 200)
+    def get(self, scope: str = "") -> Any:
+        return self.call("GET", f"alerts?scope={scope}" if scope else "alerts", 200)
 
 
 @pytest.fixture
@@ -76,6 +76,17 @@ def test_a_silence_is_listed_with_who_why_and_until_and_ends_when_it_is_lifted(s
     assert [(n.kind, n.who, n.via, n.why) for n in notes] == [
         ("silenced", "Ana", "console", "moving house"), ("lifted", "Ben", "console", "done"),
     ]  # fmt: skip
+
+
+def test_a_scope_has_its_own_alerts_a_team_those_of_its_services_too(server: Server) -> None:
+    server.installed.fires(int(time.time()) - 120)
+    for scope, fires in (("org", 1), ("service:shop", 1), ("team:web", 1), ("service:mail", 0), ("team:work", 0)):
+        found = server.get(scope)
+        assert found["scope"]["scope"] == scope
+        assert [a["scope"] for a in found["firing"]] == ["service:shop"] * fires, scope
+        assert found["elsewhere"] == 1 - fires
+        assert {c["scope"] for c in found["changes"]} == {"service:shop"} & {a["scope"] for a in found["firing"]}
+    assert "scope 'service:shp' is unknown" in server.call("GET", "alerts?scope=service:shp", 400)["error"]
 
 
 def test_an_alert_that_is_taken_on_says_by_whom(server: Server) -> None:

@@ -55,6 +55,18 @@ def test_an_alert_is_taken_on_from_the_page(desk: Desk) -> None:
     assert "taken on by Ana" in found, "the page shows it then"
 
 
+def test_the_page_keeps_to_the_scope_chosen_and_says_how_many_fire_elsewhere(desk: Desk) -> None:
+    found = desk.look("/alerts?scope=service:mail")
+    assert "Firing, Mail (0)" in found
+    assert "Nothing fires in Mail; one alert fires elsewhere" in found
+    assert 'href="/alerts"' in found, "all of them are one step away"
+    assert "Changes of the last 45 days, Mail" in found
+    assert "at=service%3Amail" in found, "a silence begun here is of this scope"
+    found = desk.look("/alerts?scope=team:web")
+    assert "Firing, web (1)" in found
+    assert "elsewhere" not in found
+
+
 def test_a_silence_is_ordered_listed_and_ended(desk: Desk) -> None:
     steps = """
   const form = await until(() => document.querySelector("form.entry"));

@@ -139,6 +139,13 @@ function asking(order, scopes, info, go) {
   return el("div", { class: "page" }, el("p", { class: "crumb" }, el("a", { href: href("/alerts", without()), "data-nav": true }, "Alerts")), el("h1", null, title), made());
 }
 
+/** What is said where nothing fires in the scope chosen. */
+function calm(found) {
+  const other = found.elsewhere === 1 ? "one alert fires" : `${found.elsewhere} alerts fire`;
+  if (found.scope.scope === "org") return el("p", { class: "dim" }, "Nothing fires.");
+  return el("p", { class: "dim" }, `Nothing fires in ${found.scope.name}`, found.elsewhere ? [`; ${other} elsewhere: `, el("a", { href: href("/alerts", { ...without(), scope: null }), "data-nav": true }, "show all")] : ".");
+}
+
 export function alerts(go) {
   const order = new URLSearchParams(location.search).get("do");
   return {
@@ -147,24 +154,27 @@ export function alerts(go) {
     streams: false,
     still: order !== null,
     title: () => "Alerts",
-    load: () => ask("alerts"),
+    load: ({ scope }) => ask("alerts", scope ? { scope } : {}),
     streamed: () => ({}),
     render(root, found, info, scopes) {
       if (order !== null && info.orders) {
         replace(root, asking(order, scopes, info, go));
         return;
       }
+      const at = found.scope.scope === "org" ? {} : { at: found.scope.scope };
+      const where = found.scope.scope === "org" ? "" : `, ${found.scope.name}`;
       const bad = found.channels.filter((c) => c.state === "down" || c.state === "refused");
       replace(root,
         el("div", { class: "strip" }, el("h1", null, "Alerts"),
-          info.orders ? el("a", { class: "act", href: ordering("silence"), "data-nav": true }, "Silence \u2026") : null),
+          info.orders ? el("a", { class: "act", href: ordering("silence", at), "data-nav": true }, "Silence \u2026") : null),
         bad.length ? el("p", { class: "complaint", role: "alert" }, `${bad.map((c) => c.id).join(", ")}: nobody is told by ${bad.length === 1 ? "this channel" : "these channels"} now; see below.`) : null,
-        el("section", { "aria-label": "Firing" }, el("h2", null, `Firing (${found.firing.length})`),
-          found.firing.length ? table(found.firing, "since", "Alerts that fire", info) : el("p", { class: "dim" }, "Nothing fires.")),
+        el("section", { "aria-label": "Firing" }, el("h2", null, `Firing${where} (${found.firing.length})`),
+          found.firing.length ? table(found.firing, "since", "Alerts that fire", info) : calm(found),
+          found.firing.length && found.elsewhere ? el("p", { class: "dim" }, `${found.elsewhere} more elsewhere: `, el("a", { href: href("/alerts", { ...without(), scope: null }), "data-nav": true }, "show all")) : null),
         found.silences.length ? el("section", { "aria-label": "Silences" }, el("h2", null, `Silences (${found.silences.length})`), silences(found.silences, info)) : null,
         el("section", { "aria-label": "Channels" }, el("h2", null, "Channels"),
           found.channels.length ? channels(found.channels) : el("p", { class: "dim" }, "There are no channels: alerts are shown, and nobody is told (channels.yaml).")),
-        el("section", { "aria-label": "Changes" }, el("h2", null, "Changes of the last 45 days"),
+        el("section", { "aria-label": "Changes" }, el("h2", null, `Changes of the last 45 days${where}`),
           found.changes.length ? table(found.changes, "at", "Changes of alerts", null) : el("p", { class: "dim" }, "No alert has changed.")),
       );
     },
