@@ -7,21 +7,28 @@ Fusy, Gandouet, Meunier 2007, with linear counting in the small range; p = 12 gi
 from __future__ import annotations
 
 import math
-import sys
-from array import array
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 EXACT_LIMIT = 4096
 P = 12
 M = 1 << P
 _ALPHA = 0.7213 / (1 + 1.079 / M)
 _REST_BITS = 64 - P
-_REST_MASK = (1 << _REST_BITS) - 1
+_REST_MASK = np.uint64((1 << _REST_BITS) - 1)
+#: Hashes from this many on are kept as an array: a set of so many takes ten times the time and memory to unite and pack.
+_MANY = 64
 
-Distinct = set[int] | bytearray
-
+#: Hashes in order, each once; never changed in place.
+Hashes: TypeAlias = NDArray[np.uint64]
+#: The greatest rank of each register.
+Registers: TypeAlias = NDArray[np.uint8]
+#: A set holds few hashes, or those added one at a time.
+Distinct: TypeAlias = "set[int] | Hashes | Registers"
 
 #: Hashes remembered: users come again and again. A plain dictionary costs half of what an LRU cache does.
 _REMEMBERED = 65_536
@@ -38,39 +45,69 @@ def hash64(text: str) -> int:
     return known
 
 
-def _little(hashes: array[int]) -> array[int]:
-    """Return hashes in little-endian order, whatever the machine's."""
-    if sys.byteorder == "big":
-        hashes.byteswap()
-    return hashes
+def hashes_of(texts: list[str]) -> list[int]:
+    """Return the 64-bit hashes of texts."""
+    hashes: list[Any] = list(map(_hashes.get, texts))
+    return hashes if None not in hashes else list(map(hash64, texts))
 
 
-def _register(registers: bytearray, values: Iterable[int]) -> bytearray:
-    """Note values in registers, in place: the greatest rank of each register counts."""
-    for value in values:
-        index = value >> _REST_BITS
-        rank = _REST_BITS + 1 - (value & _REST_MASK).bit_length()
-        registers[index] = max(registers[index], rank)
+def distinct_of(hashes: Hashes) -> Distinct:
+    """Return the state of hashes in any order, at least one."""
+    if len(hashes) < _MANY:
+        return set(hashes.tolist())
+    return _bounded(_each_once(np.sort(hashes)))
+
+
+def _each_once(ordered: Hashes) -> Hashes:
+    """Return ordered hashes, each once."""
+    first = np.empty(len(ordered), dtype=bool)
+    first[:1] = True
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
+
+
+def _bounded(hashes: Hashes) -> Distinct:
+    """Return the state of ordered hashes."""
+    if len(hashes) > EXACT_LIMIT:
+        return _register(np.zeros(M, dtype=np.uint8), hashes)
+    return hashes if len(hashes) >= _MANY else set(hashes.tolist())
+
+
+def _array(values: Iterable[int]) -> Hashes:
+    return np.array(list(values), dtype=np.uint64)
+
+
+def _hashes_of(state: Distinct) -> Hashes:
+    return _array(state) if isinstance(state, set) else cast(Hashes, state)
+
+
+def _registers_of(state: Distinct) -> Registers | None:
+    """Return the registers of a state, None where it is exact."""
+    return None if isinstance(state, set) or state.dtype == np.uint64 else cast(Registers, state)
+
+
+def _register(registers: Registers, hashes: Hashes) -> Registers:
+    """Note hashes in registers, in place: the greatest rank of each register counts."""
+    # 52 bits are exact in floating point, whose exponent is the number of bits
+    _, bits = np.frexp((hashes & _REST_MASK).astype(np.float64))
+    ranks = (_REST_BITS + 1 - bits).astype(np.uint8)
+    np.maximum.at(registers, (hashes >> np.uint64(_REST_BITS)).astype(np.intp), ranks)
     return registers
 
 
-def _to_registers(values: set[int]) -> bytearray:
-    return _register(bytearray(M), values)
-
-
-def distinct_of(texts: set[str]) -> Distinct:
-    """Return the state of distinct texts."""
-    hashes: set[Any] = set(map(_hashes.get, texts))
-    if None in hashes:  # some are not remembered
-        hashes = set(map(hash64, texts))
-    return hashes if len(hashes) <= EXACT_LIMIT else _to_registers(hashes)
+def same(left: Distinct, right: Distinct) -> bool:
+    """Return whether two states are of the same values, as far as they tell."""
+    mine, others = _registers_of(left), _registers_of(right)
+    if mine is None and others is None:
+        return bool(np.array_equal(np.sort(_hashes_of(left)), np.sort(_hashes_of(right))))
+    return mine is not None and others is not None and bool(np.array_equal(mine, others))
 
 
 class DistinctAggregator:
-    """State: a set of hashes, or a bytearray of registers; contribution: one hash."""
+    """State: hashes, few as a set and many as an array in order, or registers; contribution: one hash."""
 
     def add(self, state: Distinct | None, contribution: int, sign: int) -> Distinct:
-        """Add one hash, in place.
+        """Add one hash, in place where the state is a set.
 
         Raises:
             ValueError: a distinct count cannot take a value back.
@@ -81,9 +118,8 @@ class DistinctAggregator:
             return {contribution}
         if isinstance(state, set):
             state.add(contribution)
-            return state if len(state) <= EXACT_LIMIT else _to_registers(state)
-        _register(state, (contribution,))
-        return state
+            return state if len(state) <= EXACT_LIMIT else _bounded(np.sort(_array(state)))
+        return self.absorb(state, {contribution})
 
     def merge(self, left: Distinct | None, right: Distinct | None) -> Distinct | None:
         """Return the union."""
@@ -92,53 +128,50 @@ class DistinctAggregator:
         if right is None:
             return left
         if isinstance(left, set) and isinstance(right, set):
-            both = left | right
-            return both if len(both) <= EXACT_LIMIT else _to_registers(both)
-        if isinstance(left, set):
-            left, right = right, left
-        registers = left if isinstance(left, bytearray) else bytearray(M)
-        if isinstance(right, set):
-            return _register(bytearray(registers), right)
-        return bytearray(map(max, registers, right))
+            return self.absorb(left | right, set())
+        registers = _registers_of(left)
+        return self.absorb(left if registers is None else registers.copy(), right)
 
     def absorb(self, left: Distinct | None, right: Distinct) -> Distinct:
         """Return the union, in the left state where it can be."""
+        mine, others = None if left is None else _registers_of(left), _registers_of(right)
         if left is None:
-            return right.copy()
-        if isinstance(left, set):
-            if isinstance(right, set):
-                left |= right
-                return left if len(left) <= EXACT_LIMIT else _to_registers(left)
-            return _register(bytearray(right), left)
-        if isinstance(right, set):
-            return _register(left, right)
-        left[:] = bytes(map(max, left, right))
-        return left
+            return right.copy() if isinstance(right, set) or others is not None else right
+        if isinstance(left, set) and isinstance(right, set):
+            left |= right
+            return left if len(left) < _MANY else _bounded(np.sort(_array(left)))
+        if mine is None:
+            if others is not None:
+                return _register(others.copy(), _hashes_of(left))
+            return _bounded(_each_once(np.sort(np.concatenate((_hashes_of(left), _hashes_of(right))))))
+        return _register(mine, _hashes_of(right)) if others is None else np.maximum(mine, others, out=mine)
 
     def pack(self, state: Distinct) -> Any:
         """Return 8-byte hashes in any order (True) or registers (False)."""
-        if isinstance(state, set):
-            return [True, _little(array("Q", state)).tobytes()]
-        return [False, bytes(state)]
+        registers = _registers_of(state)
+        if registers is None:
+            return [True, _hashes_of(state).astype("<u8", copy=False).tobytes()]
+        return [False, registers.tobytes()]
 
     def unpack(self, data: Any) -> Distinct:
-        """Return the set or the registers."""
+        """Return the hashes or the registers."""
         exact, raw = data
         if exact:
-            hashes = array("Q")
-            hashes.frombytes(raw)
-            return set(_little(hashes))
-        return bytearray(raw)
+            hashes = np.frombuffer(raw, dtype="<u8").astype(np.uint64)
+            return set(hashes.tolist()) if len(hashes) < _MANY else np.sort(hashes)
+        return np.frombuffer(raw, dtype=np.uint8).copy()
 
 
 def cardinality(state: Distinct | None) -> float:
     """Return the number of distinct values (an estimate above the exact limit)."""
     if state is None:
         return 0.0
-    if isinstance(state, set):
+    registers = _registers_of(state)
+    if registers is None:
         return float(len(state))
-    estimate = _ALPHA * M * M / sum(2.0**-r for r in state)
-    zeros = state.count(0)
+    ranks = np.bincount(registers)
+    estimate = _ALPHA * M * M / float(np.ldexp(ranks.astype(np.float64), -np.arange(len(ranks))).sum())
+    zeros = int(ranks[0])
     if estimate <= 2.5 * M and zeros:
         return M * math.log(M / zeros)
     return estimate

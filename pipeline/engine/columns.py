@@ -1,27 +1,35 @@
-"""Bases over many records at once: what they read is gathered into columns, which Python folds in C.
+"""Bases over many records at once: what they read is gathered into columns, which are folded cell by cell in C.
 
 A record at a time costs a function call, a tuple and a dictionary a base. Here one compiled function a type makes
-columns of what its bases read, each expression once, and each base makes its state of whole columns. That is the
-state that adding the records one by one would give: ``tests/core/test_columns.py`` holds them to it.
+columns of what its bases read, each expression once, and each base makes the states of all cells of whole columns. They
+are what adding the records one by one would give: ``tests/core/test_columns.py`` holds them to it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from itertools import compress
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.aggregate.base import MICRO, State
-from pipeline.aggregate.distinct import distinct_of
+from pipeline.aggregate.distinct import distinct_of, hash64, hashes_of
 from pipeline.aggregate.quantiles import bucket_of
 from pipeline.catalogue.expressions import compile_columns
 from pipeline.time.calendar import MICROSECOND
 
-Column = list[Any]
-#: Columns → the state that their records make, None where none of them contributes.
-Fold = Callable[[Sequence[Column]], State | None]
+#: Values of an expression, one a record: of a number type where all are such numbers, else objects.
+Column: TypeAlias = NDArray[Any]
+#: Values of an expression → what a base wants of them.
+Form = Callable[[list[Any]], Column]
+
+#: Integers up to this are summed in 64 bits, if as many as there are cannot exceed them; others as Python's.
+_LIMIT = 2**62
+_UNKNOWN, _FALSE, _TRUE = -1, 0, 1
 
 #: Buckets remembered by value: whole milliseconds repeat. A plain dictionary costs half of what an LRU cache does.
 _REMEMBERED = 65_536
@@ -29,22 +37,90 @@ _buckets: dict[float, int] = {}
 _FLOATS = {float}
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Records as columns, those of a cell beside each other.
+
+    Attributes:
+        columns: as ``Columns`` numbers them.
+        cells: the number of each record's cell, never falling.
+        number: of cells there are; some may have no record.
+    """
+
+    columns: Sequence[Column]
+    cells: NDArray[np.intp]
+    number: int
+
+    @staticmethod
+    def of(columns: Sequence[Column], codes: NDArray[np.int64]) -> tuple[list[int], Rows]:
+        """Return the codes of cells, each once, and the records ordered by them.
+
+        Args:
+            columns: in any order of records.
+            codes: of each record's cell.
+        """
+        order = np.argsort(codes)
+        ordered = codes[order]
+        new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+        found: list[int] = ordered[new].tolist()
+        return found, Rows([column[order] for column in columns], np.cumsum(new) - 1, len(found))
+
+    def where(self, passed: NDArray[np.bool_]) -> Rows:
+        """Return the records of a mask."""
+        if passed.all():
+            return self
+        return Rows([column[passed] for column in self.columns], self.cells[passed], self.number)
+
+    def parts(self) -> tuple[list[int], NDArray[np.intp]]:
+        """Return the cells that have records, and where those begin."""
+        starts = np.flatnonzero(np.concatenate(([True], self.cells[1:] != self.cells[:-1])))
+        if not len(self.cells):
+            return [], starts[:0]
+        return self.cells[starts].tolist(), starts
+
+    def slices(self) -> Iterator[tuple[int, slice]]:
+        """Yield each cell that has records, and where they are."""
+        cells, starts = self.parts()
+        bounds = [*starts.tolist(), len(self.cells)]
+        return zip(cells, map(slice, bounds, bounds[1:]), strict=False)
+
+    def states(self, found: Iterable[tuple[int, State]]) -> list[State | None]:
+        """Return the states of all cells, given those of some."""
+        states: list[State | None] = [None] * self.number
+        for cell, state in found:
+            states[cell] = state
+        return states
+
+
+#: Records → the state of each cell, None where no record of it contributes.
+Fold = Callable[[Rows], list[State | None]]
+
+
 class Columns:
-    """The columns that the bases of one record type read, each expression once."""
+    """The columns that the bases of one record type read, each expression once in each form."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._wanted: list[tuple[int, Form]] = []
 
-    def index(self, text: str) -> int:
+    def index(self, text: str, form: Form) -> int:
         """Return the number of an expression's column."""
         if text not in self._texts:
             self._texts.append(text)
-        return self._texts.index(text)
+        wanted = (self._texts.index(text), form)
+        if wanted not in self._wanted:
+            self._wanted.append(wanted)
+        return self._wanted.index(wanted)
 
     def reader(self) -> Callable[[list[Any]], list[Column]]:
         """Return the function that makes columns of records; all columns are asked for before."""
-        self.index("1")  # so that there is one
-        return compile_columns(tuple(self._texts))
+        values_of, wanted = compile_columns(tuple(self._texts)), tuple(self._wanted)
+
+        def read(records: list[Any]) -> list[Column]:
+            values = values_of(records)
+            return [form(values[at]) for at, form in wanted]
+
+        return read
 
 
 def to_micro(value: object) -> int | None:
@@ -58,13 +134,6 @@ def to_micro(value: object) -> int | None:
     if isinstance(value, float):
         return round(value * MICRO)
     return None
-
-
-def _micros(column: Column) -> list[int | None]:
-    """Return a column in millionths."""
-    if set(map(type, column)) == _FLOATS:
-        return [round(v * MICRO) for v in column]
-    return list(map(to_micro, column))
 
 
 def _bucket(value: float) -> int:
@@ -85,89 +154,168 @@ def bucket_key(value: object) -> int | None:
     return _bucket(float(value)) if isinstance(value, int) else None
 
 
-def _bucket_keys(column: Column) -> list[int | None]:
-    """Return the sketch buckets of a column."""
-    if set(map(type, column)) != _FLOATS:
-        return list(map(bucket_key, column))
-    keys = list(map(_buckets.get, column))
-    return keys if None not in keys else list(map(_bucket, column))
+def _objects(values: list[Any]) -> Column:
+    """Return values as they are."""
+    return np.fromiter(values, dtype=object, count=len(values))
+
+
+def _integers(values: list[Any]) -> Column:
+    """Return integers, unknown ones among them or not."""
+    if None not in values and min(values) > -_LIMIT and max(values) < _LIMIT:
+        return np.array(values, dtype=np.int64)
+    return _objects(values)
+
+
+def _micros(values: list[Any]) -> Column:
+    """Return values in millionths."""
+    if set(map(type, values)) == _FLOATS:
+        scaled = np.array(values) * MICRO
+        if np.abs(scaled).max() < _LIMIT:
+            whole: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
+            return whole
+    return _integers(list(map(to_micro, values)))
+
+
+def _micro_items(values: list[Any]) -> Column:
+    """Return values in millionths, and of lists each item."""
+    return _micros(values) if list not in set(map(type, values)) else _items(values, to_micro)
+
+
+def _items(values: list[Any], key_of: Callable[[object], int | None]) -> Column:
+    return _objects([list(map(key_of, v)) if isinstance(v, list) else key_of(v) for v in values])
+
+
+def _bucket_items(values: list[Any]) -> Column:
+    """Return the sketch buckets of values, and of lists those of each item."""
+    if set(map(type, values)) != _FLOATS:
+        return _items(values, bucket_key)
+    keys = list(map(_buckets.get, values))
+    return _integers(keys if None not in keys else list(map(_bucket, values)))
+
+
+def _hashes(values: list[Any]) -> Column:
+    """Return the hashes of values' texts, unknown ones among them or not."""
+    if set(map(type, values)) == {str}:
+        return np.array(hashes_of(values), dtype=np.uint64)
+    return _objects([None if v is None else hash64(str(v)) for v in values])
+
+
+def _truths(values: list[Any]) -> Column:
+    """Return for each value whether it is true, false or unknown."""
+    if set(map(type, values)) == {bool}:
+        return np.array(values, dtype=np.int8)
+    return np.array([_UNKNOWN if v is None else _TRUE if v else _FALSE for v in values], dtype=np.int8)
+
+
+def _known(column: Column) -> NDArray[np.bool_]:
+    """Return which values of a column are known."""
+    if column.dtype != object:
+        return np.ones(len(column), dtype=bool)
+    return np.array([v is not None for v in column], dtype=bool)
+
+
+def _sums(rows: Rows, numerators: Column, denominators: Column | None = None) -> list[State | None]:
+    """Return (sample, sum, sum) of each cell; without denominators the second sum is the sample."""
+    cells, starts = rows.parts()
+    if not cells:
+        return [None] * rows.number
+    sizes = np.diff(starts, append=len(numerators)).tolist()
+    above = _totals(numerators, starts)
+    below = sizes if denominators is None else _totals(denominators, starts)
+    return rows.states(zip(cells, zip(sizes, above, below, strict=True), strict=True))
+
+
+def _totals(column: Column, starts: NDArray[np.intp]) -> list[int]:
+    """Return the sums of a column's parts, exactly."""
+    if column.dtype == np.int64 and int(np.abs(column).max()) * len(column) >= _LIMIT:
+        column = column.astype(object)
+    totals: list[int] = np.add.reduceat(column, starts).tolist()
+    return totals
 
 
 def _value(columns: Columns, args: dict[str, Any]) -> Fold:
-    at = columns.index(args["value"])
+    at = columns.index(args["value"], _micros)
 
-    def fold(found: Sequence[Column]) -> State | None:
-        column = _micros(found[at])
-        numbers: list[Any] = column if None not in column else [n for n in column if n is not None]
-        return (len(numbers), sum(numbers), len(numbers)) if numbers else None
+    def fold(rows: Rows) -> list[State | None]:
+        rows = rows.where(_known(rows.columns[at]))
+        return _sums(rows, rows.columns[at])
 
     return fold
 
 
 def _count(columns: Columns, _args: dict[str, Any]) -> Fold:
-    at = columns.index("1")
-    return lambda found: (len(found[at]), len(found[at]), 0)
+    def fold(rows: Rows) -> list[State | None]:
+        cells, starts = rows.parts()
+        sizes = np.diff(starts, append=len(rows.cells)).tolist()
+        return rows.states((cell, (n, n, 0)) for cell, n in zip(cells, sizes, strict=True))
+
+    return fold
 
 
 def _share(columns: Columns, args: dict[str, Any]) -> Fold:
-    at = columns.index(args["of"])
+    at = columns.index(args["of"], _truths)
 
-    def fold(found: Sequence[Column]) -> State | None:
-        column = found[at]
-        known = len(column) - column.count(None)
-        return (known, len(list(filter(None, column))), known) if known else None
+    def fold(rows: Rows) -> list[State | None]:
+        rows = rows.where(rows.columns[at] != _UNKNOWN)
+        return _sums(rows, rows.columns[at].astype(np.int64))
 
     return fold
 
 
 def _ratio(columns: Columns, args: dict[str, Any]) -> Fold:
-    above, below = columns.index(args["numerator"]), columns.index(args["denominator"])
+    above, below = columns.index(args["numerator"], _micros), columns.index(args["denominator"], _micros)
 
-    def fold(found: Sequence[Column]) -> State | None:
-        pairs = zip(_micros(found[above]), _micros(found[below]), strict=True)
-        known = [(a, b) for a, b in pairs if a is not None and b is not None]
-        return (len(known), sum(a for a, _ in known), sum(b for _, b in known)) if known else None
+    def fold(rows: Rows) -> list[State | None]:
+        rows = rows.where(_known(rows.columns[above]) & _known(rows.columns[below]))
+        return _sums(rows, rows.columns[above], rows.columns[below])
 
     return fold
 
 
-def _counts(columns: Columns, args: dict[str, Any], keys_of: Callable[[Column], list[int | None]]) -> Fold:
+def _counts(columns: Columns, args: dict[str, Any], form: Form) -> Fold:
     """Return a fold that counts keys of values, each by its record's weight; of a list each item counts."""
-    at = columns.index(args["value"])
-    weight_at = columns.index(args["weight"] or "1")
+    at, weighted = columns.index(args["value"], form), args["weight"] is not None
+    weight_at = columns.index(args["weight"] or "1", _objects if weighted else _truths)
 
-    def fold(found: Sequence[Column]) -> State | None:
-        column = found[at]
-        if args["weight"] is None and list not in set(map(type, column)):
-            counts = Counter(keys_of(column))
-            counts.pop(None, None)
-            return dict(counts) or None
-        counts = Counter()
-        for value, weight in zip(column, found[weight_at], strict=True):
-            if isinstance(weight, int) and weight > 0:
-                for key in keys_of(value if isinstance(value, list) else [value]):
-                    if key is not None:
-                        counts[key] += weight
-        return dict(counts) or None
+    def fold(rows: Rows) -> list[State | None]:
+        if not weighted and rows.columns[at].dtype == np.int64:
+            keys = rows.columns[at].tolist()
+            return rows.states((cell, dict(Counter(keys[part]))) for cell, part in rows.slices())
+        return rows.states(
+            (cell, counts)
+            for cell, part in rows.slices()
+            if (counts := _weighted(rows.columns[at][part].tolist(), rows.columns[weight_at][part].tolist()))
+        )
 
     return fold
+
+
+def _weighted(keys: list[Any], weights: list[Any]) -> dict[int, int]:
+    """Return how often each key is there; keys may be lists of keys."""
+    counts: Counter[int] = Counter()
+    for key, weight in zip(keys, weights, strict=True):
+        if isinstance(weight, int) and weight > 0:
+            for each in key if isinstance(key, list) else [key]:
+                if each is not None:
+                    counts[each] += weight
+    return dict(counts)
 
 
 def _multiset(columns: Columns, args: dict[str, Any]) -> Fold:
-    return _counts(columns, args, _micros)
+    return _counts(columns, args, _micro_items)
 
 
 def _sketch(columns: Columns, args: dict[str, Any]) -> Fold:
-    return _counts(columns, args, _bucket_keys)
+    return _counts(columns, args, _bucket_items)
 
 
 def _distinct(columns: Columns, args: dict[str, Any]) -> Fold:
-    at = columns.index(args["value"])
+    at = columns.index(args["value"], _hashes)
 
-    def fold(found: Sequence[Column]) -> State | None:
-        column = found[at]
-        texts = set(column) if set(map(type, column)) == {str} else {str(v) for v in column if v is not None}
-        return distinct_of(texts) if texts else None
+    def fold(rows: Rows) -> list[State | None]:
+        rows = rows.where(_known(rows.columns[at]))
+        hashes = rows.columns[at].astype(np.uint64, copy=False)
+        return rows.states((cell, distinct_of(hashes[part])) for cell, part in rows.slices())
 
     return fold
 
@@ -196,13 +344,8 @@ def column_fold(columns: Columns, how: str, args: dict[str, Any]) -> Fold | None
         return None
     where = args.get("where")
     fold = make(columns, args)
-    return fold if where is None else _filtered(columns.index(where), fold)
+    return fold if where is None else _filtered(columns.index(where, _truths), fold)
 
 
 def _filtered(at: int, fold: Fold) -> Fold:
-    def filtered(found: Sequence[Column]) -> State | None:
-        passed = found[at]
-        kept = [list(compress(column, passed)) for column in found]
-        return fold(kept) if kept[at] else None
-
-    return filtered
+    return lambda rows: fold(rows.where(rows.columns[at] == _TRUE))

@@ -10,15 +10,17 @@ everything for each was a tenth slower (decision 0007).
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
-from typing import Any
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.engine.bounds import NAMING, Names
 from pipeline.engine.cells import CellId, Cells
-from pipeline.engine.columns import Column
+from pipeline.engine.columns import Column, Rows
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, ByColumns, Plan
 from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
@@ -37,6 +39,9 @@ _FUTURE_S = FUTURE_LIMIT_MS / 1000 - _EDGE_S
 _HOUR_MS = 3_600_000
 #: Events of one chunk: few enough that a processor's cache holds them, many enough that passes cost little.
 _MOST, _LEAST = 1024, 8
+#: Bits of a cell's code that number its service; more than a batch has events.
+_SERVICE_BITS = 27
+Codes: TypeAlias = NDArray[np.int64]
 
 #: (service, data, time ms, clock ms)
 Visit = Callable[[str, Any, int, int], None]
@@ -62,28 +67,25 @@ class _Type:
         naming: the type, where its events bring names that are bounded.
         by: how their data is folded.
         visit: tells sessions of an event, where sessions are measured.
-        gathered: columns of the batch, by cell.
+        gathered: codes of cells, and columns, of the batch's chunks.
     """
 
     check: Callable[[Any, int], None] | None
     naming: str | None
     by: ByColumns
     visit: Visit | None
-    gathered: dict[CellId, list[Column]] = field(default_factory=dict)
+    gathered: list[tuple[Codes, list[Column]]] = field(default_factory=list)
 
-    def gather(self, cells: Iterable[CellId], data: Iterable[Any]) -> None:
-        """Add the data of events to the columns of their cells."""
-        together: dict[CellId, list[Any]] = defaultdict(list)
-        for cell, each in zip(cells, data, strict=True):
-            together[cell].append(each)
-        for cell, records in together.items():
-            columns = self.by.read(records)
-            known = self.gathered.get(cell)
-            if known is None:
-                self.gathered[cell] = columns
-            else:
-                for column, more in zip(known, columns, strict=True):
-                    column.extend(more)
+    def gather(self, codes: Codes, data: list[Any]) -> None:
+        """Keep the columns of events, given the codes of their cells."""
+        self.gathered.append((codes, self.by.read(data)))
+
+    def rows(self) -> tuple[list[int], Rows]:
+        """Return the codes of the cells of what was gathered, and its records in their order; then it is forgotten."""
+        codes = np.concatenate([codes for codes, _ in self.gathered])
+        columns = [np.concatenate(parts) for parts in zip(*[columns for _, columns in self.gathered], strict=True)]
+        self.gathered.clear()
+        return Rows.of(columns, codes)
 
 
 @dataclass
@@ -132,6 +134,8 @@ class DirectPath:
         self._looked_into = any(how.check or how.naming for how in self._types.values())
         self._decode = whole_decoder(types) if types else None
         self._size = _LEAST
+        #: services of the batch, numbered
+        self._numbers: dict[str, int] = {}
 
     def take(self, items: Sequence[Item], start: int, clock_ms: int) -> Taken:
         """Lead items from ``start`` on to their exits, as far as they go this way.
@@ -213,14 +217,16 @@ class DirectPath:
     def _fold(self, chunk: _Chunk) -> int:
         """Gather the events that are no duplicates; return how many these are."""
         self._drop_duplicates(chunk)
-        events, cells = chunk.events, self._cells_of(chunk)
+        events = chunk.events
         kinds = set(map(type, events))
+        if kinds:
+            codes = self._codes_of(chunk)
         for kind in kinds:
             if len(kinds) == 1:
-                self._types[kind].gather(cells, [event.data for event in events])
+                self._types[kind].gather(codes, [event.data for event in events])
             else:
                 mine = [type(event) is kind for event in events]
-                self._types[kind].gather(compress(cells, mine), [event.data for event in compress(events, mine)])
+                self._types[kind].gather(codes[mine], [event.data for event in compress(events, mine)])
         if any(self._types[kind].visit or self._types[kind].by.others for kind in kinds):
             self._each(chunk)
         return len(events)
@@ -236,16 +242,25 @@ class DirectPath:
             chunk.keep(mask)
         fresh += keys
 
-    def _cells_of(self, chunk: _Chunk) -> list[CellId]:
-        """Return the finest cell of each event, for bases that enter every level."""
-        stamps, services = chunk.stamps, chunk.services
-        if not stamps:
-            return []
-        if min(stamps) >= chunk.clocks[-1] / 1000 - _FRESH_S:
-            return [(MINUTE, int(at) // 60 * 60, service) for at, service in zip(stamps, services, strict=True)]  # type: ignore[misc] # no service is None any more
+    def _codes_of(self, chunk: _Chunk) -> Codes:
+        """Return the code of the finest cell of each event, for bases that enter every level."""
+        services = self._numbers_of(chunk.services)  # type: ignore[arg-type] # no service is None any more
+        if min(chunk.stamps) >= chunk.clocks[-1] / 1000 - _FRESH_S:
+            starts = (np.array(chunk.stamps) // 60).astype(np.int64) * 60
+            return _code(starts, MINUTE, services)
         cell_of = self._cells.cell_of
-        each = zip(chunk.events, services, chunk.clocks, strict=True)
-        return [cell_of(service, to_ms(event.time), clock) for event, service, clock in each]  # type: ignore[arg-type] # as above
+        each = zip(chunk.events, chunk.services, chunk.clocks, strict=True)
+        cells = [cell_of(service, to_ms(event.time), clock) for event, service, clock in each]  # type: ignore[arg-type] # as above
+        panes = np.array([cell[:2] for cell in cells], dtype=np.int64)
+        return _code(panes[:, 1], panes[:, 0], services)
+
+    def _numbers_of(self, services: list[str]) -> Codes:
+        """Return a number for each service, the same until ``settle``."""
+        numbers: list[Any] = list(map(self._numbers.get, services))
+        if None in numbers:
+            known = self._numbers
+            numbers = [known.setdefault(service, len(known)) for service in services]
+        return np.array(numbers, dtype=np.int64)
 
     def _each(self, chunk: _Chunk) -> None:
         """Tell sessions of the events, and the bases that have no columns, in their order."""
@@ -261,15 +276,28 @@ class DirectPath:
 
     def settle(self) -> None:
         """Fold the gathered columns into the states that the batch gathers."""
+        services = list(self._numbers)
         for how in self._types.values():
-            for cell, columns in how.gathered.items():
-                states = self._cells.gathered(cell)
+            if how.gathered:
+                codes, rows = how.rows()
+                gathered = [self._cells.gathered(_cell(code, services)) for code in codes]
                 for key, absorb, fold in how.by.folds:
-                    state = fold(columns)
-                    if state is not None:
-                        held = states.get(key)
-                        states[key] = state if held is None else absorb(held, state)
-            how.gathered.clear()
+                    for states, state in zip(gathered, fold(rows), strict=True):
+                        if state is not None:
+                            held = states.get(key)
+                            states[key] = state if held is None else absorb(held, state)
+        self._numbers.clear()
+
+
+def _code(starts: Codes, levels: Codes | int, services: Codes) -> Codes:
+    """Return the codes of cells: numbers that are theirs alone, in the order of time."""
+    return ((starts * 4 + levels) << _SERVICE_BITS) + services
+
+
+def _cell(code: int, services: list[str]) -> CellId:
+    """Return the cell of a code."""
+    pane = code >> _SERVICE_BITS
+    return pane & 3, pane >> 2, services[code & ((1 << _SERVICE_BITS) - 1)]
 
 
 def _removed(keys: set[bytes], key: bytes) -> bool:

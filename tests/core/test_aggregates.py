@@ -6,12 +6,13 @@ import statistics
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.base import Aggregator
-from pipeline.aggregate.distinct import EXACT_LIMIT, DistinctAggregator, cardinality, hash64
+from pipeline.aggregate.distinct import EXACT_LIMIT, DistinctAggregator, cardinality, distinct_of, hash64, same
 from pipeline.aggregate.groups import GroupsAggregator, weighted
 from pipeline.aggregate.peak import PeakAggregator, busiest
 from pipeline.aggregate.points import PointsAggregator, WindowsAggregator
@@ -140,7 +141,8 @@ def test_distinct_parts_and_whole_agree_beyond_the_limit() -> None:
     merged = None
     for part in range(5):
         merged = aggregator.merge(merged, fold(aggregator, hashes[part::5]))
-    assert merged == whole
+    assert merged is not None
+    assert same(merged, whole)
     with pytest.raises(ValueError, match="take a value back"):
         aggregator.add(whole, 1, -1)
 
@@ -174,3 +176,27 @@ def test_windows_are_replaced_and_taken_back() -> None:
     state = aggregator.add(state, ("m1", 1, 9), 1)
     assert aggregator.merge(state, {"m2": (3, -1)}) == {"m1": (1, 9), "m2": (3, -1)}
     assert aggregator.unpack(aggregator.pack(state)) == state
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [(3, 3), (40, 40), (63, 1), (30, 90), (90, 90), (3000, 2000), (4096, 1), (50, 5000), (5000, 50), (5000, 5000)],
+)
+def test_distinct_is_the_same_however_it_is_kept(sizes: tuple[int, int]) -> None:
+    """A set, an array in order and registers stand for the same values, and what is absorbed or merged stays as it was."""
+    aggregator = DistinctAggregator()
+    hashes = [[hash64(f"{i}") for i in range(start, start + n)] for start, n in zip((0, 2), sizes, strict=True)]
+    singly = [fold(aggregator, many) for many in hashes]
+    at_once = [distinct_of(np.array([*many, *many[:9]], dtype=np.uint64)) for many in hashes]
+    unpacked = [aggregator.unpack(msgspec.msgpack.decode(msgspec.msgpack.encode(aggregator.pack(s)))) for s in singly]
+    whole = fold(aggregator, [h for many in hashes for h in many])
+    for left, right in [(a[0], b[1]) for a in (singly, at_once, unpacked) for b in (singly, at_once, unpacked)]:
+        packed = [sorted(aggregator.pack(s)[1]) for s in (left, right)]
+        for merged in (aggregator.merge(left, right), aggregator.merge(right, left)):
+            assert merged is not None
+            assert same(merged, whole)
+        absorbed = aggregator.absorb(aggregator.absorb(None, left), right)
+        assert same(absorbed, whole)
+        aggregator.absorb(absorbed, {1})
+        assert [sorted(aggregator.pack(s)[1]) for s in (left, right)] == packed
+    assert not same(whole, singly[0]) or set(hashes[1]) <= set(hashes[0])

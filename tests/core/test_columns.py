@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.catalogue import model as m
 from pipeline.engine.bases import make_base
+from pipeline.engine.columns import Rows
 from pipeline.engine.plan import by_columns, specs_of
 from pipeline.time.calendar import Calendar
 
@@ -58,21 +60,26 @@ records = st.builds(
 
 
 @pytest.mark.parametrize("name", MEASURES)
-@given(drawn=st.lists(records, min_size=1, max_size=40))
-def test_columns_give_what_adding_gives(name: str, drawn: list[Record]) -> None:
+@given(
+    drawn=st.lists(st.tuples(st.sampled_from([7, -2, 2**60]), records), min_size=1, max_size=40), cut=st.integers(1, 40)
+)
+def test_columns_give_what_adding_gives(name: str, drawn: list[tuple[int, Record]], cut: int) -> None:
     (spec,) = specs_of(MEASURES[name]).values()
     base = make_base(spec, Calendar())
     assert base.single is not None
-    expected = None
-    for record in drawn:
+    expected = dict.fromkeys(sorted({cell for cell, _ in drawn}))
+    for cell, record in drawn:
         contribution = base.single(record)
         if contribution is not None:
-            expected = base.aggregator.add(expected, contribution, 1)
+            expected[cell] = base.aggregator.add(expected[cell], contribution, 1)
     how = by_columns((base,))
     assert not how.others
     ((key, _, fold),) = how.folds
     assert key == base.key
-    assert fold(how.read(drawn)) == expected
+    chunks = [how.read([record for _, record in part]) for part in (drawn[:cut], drawn[cut:]) if part]
+    columns = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+    codes, rows = Rows.of(columns, np.array([cell for cell, _ in drawn]))
+    assert dict(zip(codes, fold(rows), strict=True)) == expected
 
 
 def test_bases_of_a_type_read_each_expression_once() -> None:
