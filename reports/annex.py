@@ -133,7 +133,7 @@ def _numbers(name: str, kpis: Sequence[KpiReport]) -> Table:
         state = {"to_date": "to date", "closed": "closed", "restated": f"restated, rev. {kpi.revision}"}[kpi.state]
         rows.append([
             kpi.name, words.quantity(kpi.value, kpi.unit, kpi.decimals), _plain(kpi.numerator), _plain(kpi.denominator),
-            words.number(kpi.count) if kpi.sample_known else words.UNKNOWN, span, slope + chance, state + (", reported" if kpi.reported else ""),
+            words.sample(kpi.count, kpi.sample_unit) if kpi.sample_known else words.UNKNOWN, span, slope + chance, state + (", reported" if kpi.reported else ""),
         ])  # fmt: skip
     return Table(
         caption=name,

@@ -91,7 +91,7 @@ def compose(report: Report, *, standalone: bool = False) -> View:
             Headline(kpi=c.kpi, csf=names.get(c.csf, c.csf), mark=_good(c.good), text=c.sentence) for c in summary.changes
         ],
         decisions=list(summary.decisions),
-        csfs=[_csf(csf, goals, month, draw) for csf in report.csfs],
+        csfs=[_csf(csf, goals, {s.id: s.title for s in report.sips}, month, draw) for csf in report.csfs],
         goals=[_goal(report, goal.id) for goal in report.goals],
         activities=list(_activities(report)),
         sips=[_sip(sip, report, draw) for sip in report.sips],
@@ -154,7 +154,7 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     ]  # fmt: skip
 
 
-def _csf(csf: CsfReport, goals: dict[str, str], month: str, draw: Draw) -> Csf:
+def _csf(csf: CsfReport, goals: dict[str, str], titles: dict[str, str], month: str, draw: Draw) -> Csf:
     before = words.score(csf.previous_score)
     shown = [kpi for kpi in csf.kpis if words.is_known(kpi.value)]
     shared = shared_notes(shown)
@@ -170,7 +170,7 @@ def _csf(csf: CsfReport, goals: dict[str, str], month: str, draw: Draw) -> Csf:
         reason=csf.verdict_reason,
         brief=csf.concerns[0] if csf.concerns else csf.verdict_reason,
         insight=insight(csf),
-        concerns=[_concern(text, csf.findings, goals) for text in csf.concerns],
+        concerns=[_concern(text, csf, goals, titles) for text in csf.concerns],
         suggestions=list(csf.suggestions),
         kpis=[_kpi(kpi, shared, draw) for kpi in shown],
         notes=shared,
@@ -228,8 +228,8 @@ def _linked(finding: Finding, names: dict[str, str]) -> Iterator[Run]:
         yield Run(text[at:])
 
 
-def _concern(text: str, findings: list[Finding], goals: dict[str, str]) -> Concern:
-    found = next((finding for finding in findings if finding.concern == text), None)
+def _concern(text: str, csf: CsfReport, goals: dict[str, str], titles: dict[str, str]) -> Concern:
+    found = next((finding for finding in csf.findings if finding.concern == text), None)
     if found is None:
         return Concern(text=text, activity="", goal="", kpi="")
     return Concern(
@@ -237,6 +237,9 @@ def _concern(text: str, findings: list[Finding], goals: dict[str, str]) -> Conce
         activity=words.ACTIVITIES.get(found.activity or "", ""),
         goal=goals.get(found.goal or "", ""),
         kpi=found.kpis[0] if found.kpis else "",
+        programmes="; ".join(
+            f"{titles[i]}, {i}" for k in csf.kpis if k.id in found.kpis for i in k.programmes if i in titles
+        ),
     )
 
 
@@ -246,7 +249,7 @@ def _kpi(kpi: KpiReport, shared: Collection[str], draw: Draw) -> Kpi:
         name=kpi.name,
         part=kpi.breakdown_of is not None,
         value=words.figure(kpi.value, kpi.unit, kpi.decimals),
-        unit=words.unit_after(kpi.unit),
+        unit=words.unit_of(kpi.value, kpi.unit),
         target=target_words(kpi),
         target_state=Mark(_TARGET[kpi.target_state], words.TARGET_STATES[kpi.target_state]),
         month_before=change_from(kpi, kpi.previous, kpi.change_pct),
@@ -254,7 +257,7 @@ def _kpi(kpi: KpiReport, shared: Collection[str], draw: Draw) -> Kpi:
         movement=_move(kpi),
         reason=_reason(kpi),
         trend=_chart(charts.trend(charts.Series.of(kpi), kpi.name), draw),
-        sample=words.number(kpi.count) if kpi.sample_known else words.UNKNOWN,
+        sample=words.sample(kpi.count, kpi.sample_unit) if kpi.sample_known else words.UNKNOWN,
         coverage=words.share(kpi.coverage),
         notes=[note for note in kpi.notes if note not in shared],
     )

@@ -38,7 +38,7 @@ def service(found: Contributor, kpi: KpiReport) -> Service:
         before=words.quantity(found.previous, kpi.unit, kpi.decimals),
         effect="" if found.effect is None else words.difference(found.effect, kpi.unit, kpi.decimals),
         share="" if found.share is None else words.percent(100 * found.share),
-        sample=words.number(found.count),
+        sample=words.sample(found.count, kpi.sample_unit),
     )
 
 

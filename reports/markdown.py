@@ -99,7 +99,8 @@ def _csf(csf: Csf, view: View) -> Iterator[str]:
     if csf.concerns:
         yield from ("", "### Concerns", "")
         for concern in csf.concerns:
-            touches = ", ".join(filter(None, (concern.activity, concern.goal)))
+            hand = f"in hand: {concern.programmes}" if concern.programmes else ""
+            touches = ", ".join(filter(None, (concern.activity, concern.goal, hand)))
             yield f"- {text(concern.text)}" + (f" ({text(touches)})" if touches else "")
     if csf.suggestions:
         yield from ("", "### Suggested improvements", "")

@@ -110,12 +110,13 @@ class Drivers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Concern(msgspec.Struct, frozen=True, kw_only=True):
-    """A concern, where in the value chain it belongs, and the goal it touches (empty where unknown)."""
+    """A concern, where in the value chain it belongs, the goal it touches, and programmes that are open for it (empty where none)."""
 
     text: str
     activity: str
     goal: str
     kpi: str
+    programmes: str = ""
 
 
 class Comment(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.catalogue.model import Catalogue, Kpi
-from pipeline.evaluate.words import grows, is_better, is_offered, unknown_reason
+from pipeline.evaluate.words import grows, is_better, is_offered, sample_unit, unknown_reason
 from pipeline.time.calendar import Calendar
 from pipeline.values import KpiValue
 
@@ -44,6 +44,7 @@ def kpi_entry(kpi: Kpi, period: str, value: KpiValue | None, before: float | Non
         "denominator": value.denominator if value else None,
         "count": value.count if value else 0,
         "min_sample": kpi.min_sample,
+        "sample_unit": sample_unit(kpi),
         "coverage": value.coverage if value else None,
         "target": value.target if value else kpi.target,
         "state": value.state if value else None,

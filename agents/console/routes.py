@@ -79,6 +79,7 @@ class Console:
         for path in ("/", "/csf/{csf}", "/alerts", "/connectors", "/pipeline", "/report", "/sips", "/sips/{sip}"):
             found.append(web.get(path, self.index))
         found.append(web.get("/static/{name}", self.static))
+        found.append(web.get("/{rest:.*}", self.no_page))
         return found
 
     async def _selection(self, parameters: Mapping[str, str]) -> Selection:
@@ -264,6 +265,13 @@ class Console:
     async def index(self, request: web.Request) -> web.StreamResponse:
         """The page."""
         return self._pages["index.html"].answer(request)
+
+    async def no_page(self, request: web.Request) -> web.StreamResponse:
+        """Say in the page that there is none of that name."""
+        answer = self._pages["index.html"].answer(request)
+        if answer.status == 200:
+            answer.set_status(404)
+        return answer
 
     async def static(self, request: web.Request) -> web.StreamResponse:
         """A file of the page."""

@@ -37,6 +37,7 @@ TRUTHS: dict[str, str] = {
     "dominated": "one service makes more than half of the change since last month, which went the way of the movement",
     "meets_whole": "a breakdown's value meets the target of the KPI that it is a part of",
     "reported": "the value was brought from elsewhere",
+    "programme": "an improvement programme is open for it, in the report's scope or a place in it",
 }
 #: What is a word of a KPI, and the words.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -98,7 +99,11 @@ FIGURES: dict[str, str] = {
     "top_move": "`Web shop (from 71 to 118)`: the first contributor with its own change",
 }
 #: What texts may carry of a KPI besides figures.
-NAMES: dict[str, str] = {"name": "the KPI's name, lower case inside a sentence", "top": "the first contributor's name"}
+NAMES: dict[str, str] = {
+    "name": "the KPI's name, lower case inside a sentence",
+    "top": "the first contributor's name",
+    "programmes": "the improvement programmes that are open for it, `SIP-K7Q2F`",
+}
 CSF_FIGURES: dict[str, str] = {"score": "the CSF's score of 100"}
 
 #: Stands for the KPI that a rule with ``each`` is tried for.

@@ -1,4 +1,4 @@
-"""Lengths of time as people say them: the one place that puts seconds into words."""
+"""Lengths of time as people say them: the one place that puts seconds into words (the console's is static/format.js)."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ def in_words(seconds: float) -> str:
             number = round(length / unit)
             return f"{number} {one if number == 1 else several}"
     return f"{length:.0f} s"
+
+
+#: A measured length is said in seconds below this.
+MEASURED_FROM_S = 600.0
+_MEASURED = ((731 * _DAY, _YEAR, "years"), (2 * _DAY, _DAY, "days"), (90 * _MINUTE, _HOUR, "h"), (0.0, _MINUTE, "min"))
+
+
+def measured(seconds: float) -> tuple[str, str]:
+    """Return a measured length of time as a number of three digits and its unit: ``194`` ``days``, ``30.1`` ``min``.
+
+    Args:
+        seconds: ten minutes or more, of either sign; what is shorter is said in seconds.
+    """
+    size = abs(seconds)
+    unit, name = next((unit, name) for least, unit, name in _MEASURED if size >= least)
+    return f"{size / unit:.3g}", name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from pipeline.catalogue.model import Availability, Count, Direction, Distinct, Kpi, Peak, Stickiness, Sum
+from pipeline.evaluate.duration import in_words
 from pipeline.values import WINDOWS, KpiValue
 
 #: How a value behaves while its month runs: ``grows`` with it (counts, sums); ``level``: to date is comparable with
@@ -35,8 +36,15 @@ def unknown_reason(kpi: Kpi, period: str, value: KpiValue | None) -> str:
             return "its sources delivered nothing"
         return "nothing to measure"
     if value.status == "unknown" and value.count < kpi.min_sample:
+        if sample_unit(kpi):
+            return f"sample too small: {in_words(value.count)} of {in_words(kpi.min_sample)}"
         return f"sample too small: {value.count} of {kpi.min_sample}"
     return ""
+
+
+def sample_unit(kpi: Kpi) -> str:
+    """Return what a KPI's sample is counted in: ``s`` where it is the time that was checked, "" for records."""
+    return "s" if isinstance(kpi.measure, Availability) else ""
 
 
 def is_better(direction: Direction, before: float, after: float) -> bool | None:

@@ -126,6 +126,7 @@ _ANSWERS: dict[str, Callable[[KpiReport], Any]] = {
     "missed": lambda k: k.target_state in {"not_met", "off_track"},
     "climbing": lambda k: k.trend.direction == "improving",
     "sliding": lambda k: k.trend.direction == "worsening",
+    "programme": lambda k: bool(k.programmes),
     "best": lambda k: _rank(k) > 0,
     "worst": lambda k: _rank(k) < 0,
     "dominated": lambda k: driver(k) is not None,
@@ -147,7 +148,7 @@ def _quantity(report: KpiReport, value: float | None) -> str:
 
 def _from_to(report: KpiReport, before: float | None, value: float | None) -> str:
     """Return ``from 81.0% to 87.2%``: the unit once."""
-    return f"from {words.figure(before, report.unit, report.decimals)} to {_quantity(report, value)}"
+    return f"from {words.between(before, value, report.unit, report.decimals)}"
 
 
 def _is_step(value: float, before: float, usual: float) -> bool:
@@ -231,10 +232,11 @@ _FIGURES: dict[str, Callable[[KpiReport], str]] = {
     "limits": limits_text,
     "slope": lambda k: words.difference(k.trend.slope, k.unit, max(k.decimals, 1)),
     "coverage": lambda k: words.share(k.coverage),
-    "count": lambda k: words.number(k.count),
+    "count": lambda k: words.sample(k.count, k.sample_unit),
     "months": lambda k: words.number(sum(p.value is not None for p in k.history)),
     "top_share": lambda k: words.share(k.contributors[0].share if k.contributors else None),
     "top_move": _top_move,
     "top": lambda k: k.contributors[0].name if k.contributors else words.UNKNOWN,
     "name": lambda k: words.inside(k.name),
+    "programmes": lambda k: words.listing(k.programmes) if k.programmes else words.UNKNOWN,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.evaluate.words import sample_unit
 from pipeline.report.contributors import contributors
 from pipeline.report.figures import MonthlyFigures, notes, percent_change, sample_known
 from pipeline.report.inputs import EntityEvidence
@@ -73,6 +74,8 @@ def _kpi_report(kpi: Kpi, figures: MonthlyFigures, names: Mapping[str, str]) -> 
         evidence=evidence.found,
         evidence_total=evidence.total,
         notes=notes(figures, kpi, history),
+        sample_unit=sample_unit(kpi),
+        programmes=[s.id for s in figures.inputs.sips if s.kpi == kpi.id and s.status != "closed"],
         sample_known=value is None or sample_known(kpi, value),
         breakdown_of=kpi.breakdown_of,
     )

@@ -174,6 +174,10 @@ class KpiReport(msgspec.Struct, kw_only=True):
     breakdown_of: str | None = None
     #: false where a value was brought from elsewhere without its sample: ``count`` is then what lets it be judged
     sample_known: bool = True
+    #: what ``count`` is counted in: ``s``, the time that was checked; "": records
+    sample_unit: str = ""
+    #: ids of the improvement programmes that are open for it, in the report's scope or a place in it
+    programmes: list[str] = []
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

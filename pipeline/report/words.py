@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
+from pipeline.evaluate.duration import MEASURED_FROM_S, in_words, measured
+
 UNKNOWN = "unknown"
 MINUS = "\u2212"
 #: keeps a number and its unit on one line
@@ -66,27 +68,49 @@ def unit_after(unit: str) -> str:
     return NO_BREAK + text.replace(" ", NO_BREAK) if text else ""
 
 
+def _length(value: float | None, unit: str, *, signed: bool = False) -> str | None:
+    """Return many seconds in a unit that people think in; None for what is said as it is."""
+    if unit != "s" or value is None or not MEASURED_FROM_S <= abs(value) < math.inf:
+        return None
+    text, better = measured(value)
+    return (MINUS if value < 0 else "+" if signed else "") + text + NO_BREAK + better
+
+
 def figure(value: float | None, unit: str, decimals: int) -> str:
-    """Return a KPI's value without its unit; a percentage below 100 is cut, so that it never reads as 100."""
+    """Return a KPI's value without its unit; a percentage below 100 is cut, so that it never reads as 100.
+
+    Many seconds are said in minutes, hours, days or years, with that.
+    """
     if unit == "%" and value is not None and 100 - 10.0**-decimals < value < 100:
         value = math.floor(value * 10**decimals) / 10**decimals
-    return number(value, decimals)
+    return _length(value, unit) or number(value, decimals)
+
+
+def unit_of(value: float | None, unit: str) -> str:
+    """Return the unit that follows ``figure``; empty where it has one already, or is unknown."""
+    return "" if not is_known(value) or _length(value, unit) else unit_after(unit)
 
 
 def quantity(value: float | None, unit: str, decimals: int) -> str:
     """Return a KPI's value with its unit."""
-    return figure(value, unit, decimals) + (unit_after(unit) if is_known(value) else "")
+    return figure(value, unit, decimals) + unit_of(value, unit)
 
 
-def between(low: float, high: float, unit: str, decimals: int) -> str:
-    """Return a range of a KPI's values, ``81.0 to 90.5%``."""
-    return f"{figure(low, unit, decimals)} to {quantity(high, unit, decimals)}"
+def between(low: float | None, high: float | None, unit: str, decimals: int) -> str:
+    """Return a range of a KPI's values with their unit once where it is one: ``81.0 to 90.5%``, ``80 s to 12 min``."""
+    first, last = quantity(low, unit, decimals), quantity(high, unit, decimals)
+    if _length(low, unit) is None and _length(high, unit) is None:
+        return f"{figure(low, unit, decimals)} to {last}"
+    number, _, said = first.partition(NO_BREAK)
+    return f"{number if last.endswith(NO_BREAK + said) else first} to {last}"
 
 
 def bound(value: float | None, unit: str, decimals: int) -> str:
     """Return a target with its unit, without decimals it does not need."""
     if value is None or not math.isfinite(value):
         return UNKNOWN
+    if length := _length(value, unit):
+        return length
     text = number(value, max(decimals, 3))
     return (text.rstrip("0").rstrip(".") if "." in text else text) + unit_after(unit)
 
@@ -95,6 +119,8 @@ def difference(value: float | None, unit: str, decimals: int) -> str:
     """Return a change in the KPI's unit with its sign; of percentages and scales (5.2 of 7) in points."""
     if not is_known(value):
         return UNKNOWN
+    if length := _length(value, unit, signed=True):
+        return length
     text = number(value, decimals, signed=True)
     return text + (NO_BREAK + "points" if unit == "%" or unit.startswith("points (") else unit_after(unit))
 
@@ -168,6 +194,11 @@ def moment(text: str | None) -> str:
         return text
     day = f"{found.day} {_MONTHS[found.month - 1]} {found.year}"
     return day if len(text) <= len("2026-11-03") else f"{day}, {found:%H:%M}"
+
+
+def sample(amount: int, unit: str) -> str:
+    """Return how much a value is made of: records, or with the unit ``s`` the time that was checked."""
+    return in_words(amount).replace(" ", NO_BREAK) if unit == "s" and amount else number(amount)
 
 
 def count(amount: int, one: str, many: str | None = None) -> str:

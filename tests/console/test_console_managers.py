@@ -113,6 +113,8 @@ def test_the_report_is_shown_in_its_frame_with_its_forms_concerns_and_issues(des
     assert "/sips?" in found
     assert "open=1" in found
     assert 'href="/report?issue=7"' in found
+    # a concern for which a programme is open leads there, not to another one
+    assert 'In hand: <a href="/sips/SIP-0001"' in found
 
 
 def test_a_programme_is_opened_from_a_prefilled_form(desk: Desk) -> None:

@@ -348,6 +348,10 @@ def report() -> Report:
         _integration(),
         _security(),
     ]
+    sips = _sips()
+    for kpi_report in (k for c in csfs for k in c.kpis):
+        kpi_report.programmes = [s.id for s in sips if s.kpi == kpi_report.id and s.status != "closed"]
+        kpi_report.sample_unit = "s" if kpi_report.id == "availability" else ""
     by_verdict = {v: [c.id for c in csfs if c.verdict == v] for v in ("aligned", "at_risk", "concern", "unknown")}
     return Report(
         schema_version=SCHEMA_VERSION, organisation="Northwind Retail", month="2026-10", start="2026-10-01T00:00:00+02:00",
@@ -371,7 +375,7 @@ def report() -> Report:
             GoalReport(id="trust_and_compliance", name="Trust and compliance", description="Customers can rely on how we protect what is theirs.",
                        state="aligned", kpis=["security_incidents", "breaches"], concerns=[]),
         ],
-        sips=_sips(),
+        sips=sips,
         proposals=[Proposal(kpi="change_success_rate", scope="service:ordering", title="Changes of Ordering that succeed",
                             reason="Its change success rate was below target in 3 of the last 4 months.")],
         quality=Quality(coverage=0.964, enough=0.8, low={"data_accuracy": 0.61},

@@ -19,7 +19,7 @@ def report(kpi: Kpi, value: float | None, *, movement: str = "steady", **given: 
         value: of the month.
         movement: improved, worsened, steady or unknown.
         given: previous, previous_year, count, coverage, state, trend and slope, limits (lower, upper), record (best,
-            worst: of 13 months), top (name, previous, value, share: of the first of two contributors).
+            worst: of 13 months), programmes (ids of open ones), top (name, previous, value, share: of the first of two contributors).
     """
     count = given.get("count", max(1000, kpi.min_sample))
     status, score = judge(kpi, value, count, kpi.target)
@@ -47,7 +47,7 @@ def report(kpi: Kpi, value: float | None, *, movement: str = "steady", **given: 
         natural_limits=NaturalLimits(lower=limits[0], centre=sum(limits) / 2, upper=limits[1], months=12) if limits else None,
         history=values(_history(kpi, value, given.get("record")), last=MONTH),
         contributors=_contributors(top) if top else [], services=[], evidence=[], evidence_total=0, notes=[],
-        breakdown_of=kpi.breakdown_of,
+        breakdown_of=kpi.breakdown_of, programmes=given.get("programmes", []),
     )  # fmt: skip
 
 

@@ -199,6 +199,33 @@ def test_what_keeps_missing_its_target_is_proposed_as_a_programme_unless_there_i
     assert built(*late, sips=[msgspec.structs.replace(sip, status="closed")]).proposals == [proposed]
 
 
+def test_what_is_out_of_reach_refers_to_the_programme_that_is_open_for_it() -> None:
+    far = [value("mttr", 400.0 + i % 2, m) for i, m in enumerate(MONTHS)]
+    sip = SipReport(
+        id="SIP-K7Q2F", title="Resolve sooner", kpi="mttr", kpi_name="Mean time to resolve", unit="h", scope="org", owner="Ada",
+        status="in_progress", opened="2026-06-01", due=None, baseline=40.0, goal=8.0, value=40.0, actions=[], result="not_yet",
+        result_reason="", overdue=False, history=[],
+    )  # fmt: skip
+
+    def said(*sips: SipReport) -> tuple[list[str], list[str]]:
+        report = built(*far, sips=list(sips))
+        reliability = next(c for c in report.csfs if c.id == "reliability")
+        mttr = next(k for k in reliability.kpis if k.id == "mttr")
+        return mttr.programmes, reliability.suggestions
+
+    ids, suggestions = said(sip)
+    assert ids == ["SIP-K7Q2F"]
+    assert suggestions == [
+        "Ask the owners of what is open whether their plans still reach the target: SIP-K7Q2F (mean time to resolve)."
+    ]
+    for none in ((), (msgspec.structs.replace(sip, status="closed"),), (msgspec.structs.replace(sip, kpi="csat"),)):
+        ids, suggestions = said(*none)
+        assert ids == []
+        assert suggestions == [
+            "Open an improvement programme for what is out of reach, or agree on a target that can be reached."
+        ]
+
+
 def test_the_same_inputs_give_the_same_bytes() -> None:
     values = [value(k, 5.0, m) for m in MONTHS for k in ("mttr", "csat", "incidents")]
     encoded = [msgspec.json.encode(built(*order)) for order in (values, values[::-1])]

@@ -140,7 +140,8 @@ def test_links_of_the_console() -> None:
     page = outline(html.render(sample.report(), links))
     tags = Counter(tag for tag, _ in page.tags)
     assert not tags["style"]
-    assert {"/report.pdf", "/kpi/mttr", "/sip?kpi=availability"} <= set(page.links)
+    assert {"/report.pdf", "/kpi/mttr", "/sip?kpi=csat"} <= set(page.links)
+    assert "/sip?kpi=availability" not in page.links, "a programme is open for it"
 
 
 def test_unknown_is_a_word() -> None:

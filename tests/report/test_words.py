@@ -77,3 +77,27 @@ def test_what_is_better_than_usual_says_where_it_came_down_from() -> None:
     assert move(made) == "stood at 24.8%, usually 21.0%", "it rose in an earlier month"
     made = report(kpi("bounce_rate"), 24.8, previous=21.2, movement="worsened", limits=(19.0, 23.0))
     assert move(made) == "rose from 21.2 to 24.8%"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (599.0, "599\u00a0s"), (600.0, "10\u00a0min"), (1800.0, "30\u00a0min"), (1805.0, "30.1\u00a0min"), (5399.0, "90\u00a0min"),
+        (7200.0, "2\u00a0h"), (100_000.0, "27.8\u00a0h"), (16_788_309.0, "194\u00a0days"), (94_672_800.0, "3\u00a0years"),
+        (-16_788_309.0, "\u2212194\u00a0days"), (None, "unknown"), (float("inf"), "unknown"),
+    ],
+)  # fmt: skip
+def test_many_seconds_are_said_in_a_unit_that_people_think_in(seconds: float | None, said: str) -> None:
+    assert words.quantity(seconds, "s", 0) == said
+    assert words.figure(seconds, "s", 0) + words.unit_of(seconds, "s") == said
+    assert seconds == 599.0 or words.bound(seconds, "s", 0) == said
+
+
+def test_ranges_and_differences_of_many_seconds_name_each_unit() -> None:
+    assert words.between(80.0, 90.0, "s", 0) == "80 to 90\u00a0s"
+    assert words.between(80.0, 720.0, "s", 0) == "80\u00a0s to 12\u00a0min"
+    assert words.between(720.0, 86_400.0, "s", 0) == "12\u00a0min to 24\u00a0h"
+    assert words.between(720.0, 900.0, "s", 0) == "12 to 15\u00a0min"
+    assert words.difference(3600.0, "s", 0) == "+60\u00a0min"
+    assert words.difference(-5.0, "s", 0) == "\u22125\u00a0s"
+    assert words.quantity(16_788_309.0, "ms", 0) == "16,788,309\u00a0ms", "other units are as the catalogue has them"

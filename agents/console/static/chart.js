@@ -70,6 +70,12 @@ function ticks(low, high) {
 
 /** Months with axis, target steps and a point a month that says its value; ``label`` says it all in words. */
 export function trend(months, { width = 560, height = 150, decimals = 1, unit = "", label = "", limits = null } = {}) {
+  const scaled = format.better(Math.max(0, ...months.map((m) => Math.abs(m.value ?? 0))), unit);
+  if (scaled) {
+    const per = (value) => (value === null || value === undefined ? value : value / scaled[0]);
+    months = months.map((m) => ({ ...m, value: per(m.value), target: per(m.target) }));
+    [decimals, unit] = [1, scaled[1]];
+  }
   // drawn at about the size it is shown in, so that its words stay legible on a phone
   width = Math.min(width, Math.max(300, innerWidth - 40));
   const known = months.filter((m) => m.value !== null);

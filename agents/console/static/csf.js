@@ -15,7 +15,7 @@ function fact(name, ...value) {
 
 function sample(kpi) {
   if (kpi.count === 0 && kpi.value === null) return "\u2013";
-  return format.count(kpi.count);
+  return format.sample(kpi.count, kpi.sample_unit);
 }
 
 function provenance(kpi) {
@@ -39,7 +39,7 @@ function details(kpi, months) {
       el("dl", null,
         fact("Numerator / denominator", provenance(kpi) || "not a ratio"),
         fact("Thresholds", limits),
-        fact("Least sample", format.count(kpi.min_sample)),
+        fact("Least sample", format.sample(kpi.min_sample, kpi.sample_unit)),
         fact("Weight", kpi.weight),
         fact("Owner", means.owner),
         fact("Business goal", means.goal || "none"),
@@ -68,7 +68,7 @@ function kpiRows(kpi, opened, toggle, before) {
   const row = el("tr", { class: child ? "child" : null },
     el("th", { scope: "row" }, button),
     el("td", { class: "num main", "data-label": "Value" },
-      known ? el("span", { class: moved ? "value moved" : "value" }, format.figure(kpi.value, kpi), el("small", null, format.unitAfter(kpi.unit))) : el("span", { class: "value unknown" }, "unknown")),
+      known ? el("span", { class: moved ? "value moved" : "value" }, format.figure(kpi.value, kpi), el("small", null, format.unitOf(kpi.value, kpi.unit))) : el("span", { class: "value unknown" }, "unknown")),
     el("td", { "data-label": "Status" }, child && known ? el("span", { class: "quiet dim" }, "not judged") : kpiStatus(kpi.status), kpi.reason ? el("span", { class: "why" }, kpi.reason) : null),
     el("td", { class: "num", "data-label": "Target" }, format.bound(kpi.target, kpi)),
     el("td", { class: "num", "data-label": "Change" }, change
@@ -163,7 +163,7 @@ export function csfPage(id) {
     name: "csf",
     times: "all",
     streams: true,
-    title: () => document_.csf.name,
+    title: () => (document_ ? document_.csf.name : "Critical success factor"),
     load: (parameters) => ask(`csfs/${encodeURIComponent(id)}`, parameters),
     streamed: (parameters) => ({ ...parameters, csf: id }),
     render: take,

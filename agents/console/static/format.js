@@ -40,21 +40,42 @@ export function unitAfter(unit) {
   return short ? NARROW + short : "";
 }
 
-/** A KPI's number; a percentage below 100 never reads as 100. */
+/** Many seconds as [length of the unit, its name] of a unit that people think in, as pipeline/evaluate/duration.py; null: as they are. */
+export function better(value, unit) {
+  const size = Math.abs(value ?? 0);
+  if (unit !== "s" || !(size >= 600 && size < Infinity)) return null;
+  return [[731 * 86400, 365.25 * 86400, "years"], [172800, 86400, "days"], [5400, 3600, "h"], [0, 60, "min"]].find(([least]) => size >= least).slice(1);
+}
+
+function measured(value, [length, name]) {
+  const text = String(Number((Math.abs(value) / length).toPrecision(3)));
+  return (value < 0 ? MINUS : "") + text + NARROW + name;
+}
+
+/** The unit that follows a KPI's figure, which may have a better one already. */
+export function unitOf(value, unit) {
+  return value === null || value === undefined || better(value, unit) ? "" : unitAfter(unit);
+}
+
+/** A KPI's number; a percentage below 100 never reads as 100; many seconds have a better unit. */
 export function figure(value, kpi) {
+  const scaled = better(value, kpi.unit);
+  if (scaled) return measured(value, scaled);
   const unit = 10 ** kpi.decimals;
   const shown = kpi.unit === "%" && value !== null && value < 100 && value > 100 - 1 / unit ? Math.floor(value * unit) / unit : value;
   return number(shown, kpi.decimals);
 }
 
 export function quantity(value, kpi) {
-  return figure(value, kpi) + (value === null || value === undefined ? "" : unitAfter(kpi.unit));
+  return figure(value, kpi) + unitOf(value, kpi.unit);
 }
 
 /** A target is written without decimals it does not need. */
 export function bound(value, kpi) {
   if (value === null || value === undefined) return "none";
   const sign = { up: "\u2265", down: "\u2264", zero: "\u00b1" }[kpi.direction];
+  const scaled = better(value, kpi.unit);
+  if (scaled) return `${sign}${NARROW}${measured(value, scaled)}`;
   const text = new Intl.NumberFormat("en", { maximumFractionDigits: Math.max(3, kpi.decimals) }).format(value);
   return `${sign}${NARROW}${text.replace("-", MINUS)}`;
 }
@@ -74,6 +95,11 @@ export function percent(share) {
 /** The reason why something is unknown, where there is little room. */
 export function brief(reason) {
   return reason.replace("sample too small: ", "sample ");
+}
+
+/** How much a value is made of: records, or the time that was checked. */
+export function sample(amount, unit) {
+  return unit === "s" && amount > 0 ? length(amount) : count(amount);
 }
 
 export function count(value) {

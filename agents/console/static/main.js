@@ -80,7 +80,7 @@ function controls(scopes) {
   offered = JSON.stringify([info.months, scopes]);
   const { parameters } = wanted();
   const of = (kind) => scopes.filter((s) => s.kind === kind).map((s) => [s.scope, s.name]);
-  options(byId("scope"), [["", of("org")], ["Teams", of("team")], ["Services", of("service")]], parameters.scope || "org");
+  options(byId("scope"), [["", [["org", "Whole organisation"]]], ["Teams", of("team")], ["Services", of("service")]], parameters.scope || "org");
   const months = info.months.map((m, i) => [`month=${m}`, i === 0 ? `${format.month(m)} (newest)` : format.month(m)]);
   if (!months.length) months.push(["", "This month"]);
   const windows = !view || view.times === "all" ? info.windows.map((w) => [`window=${w}`, `Last ${format.WINDOW_WORDS[w] || w}`]) : [];
@@ -140,7 +140,24 @@ function route() {
   if (location.pathname === "/alerts") return alerts(go);
   if (location.pathname === "/connectors") return connectors();
   if (location.pathname === "/report") return report(go);
-  return location.pathname === "/pipeline" ? pipeline() : overview();
+  if (location.pathname === "/pipeline") return pipeline();
+  return location.pathname === "/" ? overview() : missing();
+}
+
+/** What is shown where there is no page. */
+function missing() {
+  return {
+    name: "missing", still: true, times: "none", scopeless: true,
+    title: () => "No such page",
+    load: async () => ({}),
+    render: (root) => replace(root,
+      el("div", { class: "strip" }, el("h1", null, "No such page")),
+      el("p", null, `There is no page ${location.pathname} here. `, el("a", { href: "/", "data-nav": true }, "Show the overview"))),
+  };
+}
+
+function title() {
+  return `${view.title()} \u00b7 ${info.organisation}${info.demo ? " (demo)" : ""}`;
 }
 
 async function show(moved) {
@@ -156,6 +173,7 @@ async function show(moved) {
     byId("demo").hidden = !info.demo;
     view = route();
     controls(scopes.scopes);
+    document.title = title();
     if (view.waiting) byId("main").replaceChildren(el("p", { class: "loading", role: "status" }, view.waiting));
     freshness();
     for (const link of document.querySelectorAll("[data-page]")) {
@@ -175,7 +193,7 @@ async function show(moved) {
     };
     await load();
     if (mine !== turn) return;
-    document.title = `${view.title()} \u00b7 ${info.organisation}${info.demo ? " (demo)" : ""}`;
+    document.title = title();
     if (moved) {
       scrollTo(0, 0);
       main.focus({ preventScroll: true });

@@ -27,7 +27,7 @@ function kpiRow(kpi, before) {
     el("span", { class: "name" }, kpi.name),
     sparkline(kpi.sparkline, { width: 72, height: 26, target: kpi.target }),
     el("span", { class: `value${known ? "" : " unknown"}${moved ? " moved" : ""}` },
-      known ? format.figure(kpi.value, kpi) : "unknown", known ? el("small", null, format.unitAfter(kpi.unit)) : null),
+      known ? format.figure(kpi.value, kpi) : "unknown", known ? el("small", null, format.unitOf(kpi.value, kpi.unit)) : null),
     el("span", { class: "target" }, known && !(kpi.status === "unknown" && kpi.reason) ? target : format.brief(kpi.reason)),
   );
 }

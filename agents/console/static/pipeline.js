@@ -90,6 +90,7 @@ export function pipeline() {
           el("section", null, el("h2", { id: "reasons" }, "Reasons"), el("div", { class: "wide", tabindex: 0, role: "region", "aria-labelledby": "reasons" }, reasonTable(found.reasons))),
         ),
         el("section", null, el("h2", { id: "partitions" }, "Source partitions"),
+          el("p", { class: "dim lead" }, "Position: the offset of the next message; a message may hold many events. Clock: when the newest counted event arrived."),
           found.partitions.length ? el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "partitions" }, partitionTable(found)) : el("p", { class: "dim" }, "No event has arrived yet.")),
       );
       const scroll = root.querySelector(".scroll");

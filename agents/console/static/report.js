@@ -41,6 +41,19 @@ function frame(selection, title, go) {
   return { made, end: () => watch && watch.disconnect() };
 }
 
+/** The programme that is open for a KPI, in a scope or a place in it; null where none is. */
+function inHand(document_, kpi, scope) {
+  const open = document_.sips.filter((s) => s.kpi === kpi && s.status !== "closed");
+  return open.find((s) => s.scope === scope) || (scope === document_.scope ? open[0] : null) || null;
+}
+
+function act(document_, c, i) {
+  if (!c.kpi) return null;
+  const sip = inHand(document_, c.kpi, c.scope);
+  if (sip) return el("span", null, "In hand: ", el("a", { href: href(`/sips/${encodeURIComponent(sip.id)}`, { month: null, window: null }), "data-nav": true, "data-key": `act-${i}` }, sip.title));
+  return el("a", { href: href("/sips", { open: "1", kpi: c.kpi, scope: c.scope === "org" ? null : c.scope, title: c.title.slice(0, 200), why: c.why.slice(0, 2000), month: null, window: null }), "data-nav": true, "data-key": `act-${i}`, class: "nowrap" }, "Open a programme");
+}
+
 /** Each concern once, with where a programme for it is opened. */
 function concerns(document_) {
   const found = [];
@@ -62,7 +75,7 @@ function acting(document_) {
       el("td", { "data-label": "CSF" }, c.csf),
       el("th", { scope: "row" }, c.title, el("small", { class: "why" }, c.why)),
       el("td", { "data-label": "Suggested" }, c.advice.length ? el("ul", null, c.advice.map((a) => el("li", null, a))) : "\u2013"),
-      el("td", null, c.kpi ? el("a", { href: href("/sips", { open: "1", kpi: c.kpi, scope: c.scope === "org" ? null : c.scope, title: c.title.slice(0, 200), why: c.why.slice(0, 2000), month: null, window: null }), "data-nav": true, "data-key": `act-${i}`, class: "nowrap" }, "Open a programme") : null)))));
+      el("td", null, act(document_, c, i))))));
 }
 
 function commenting(document_, info, again) {
@@ -111,7 +124,7 @@ export function report(go) {
   return {
     name: "report", still: true, times: "months", newest: "Latest month that is over",
     waiting: "Building the report \u2026",
-    title: () => `Report ${format.month(shown.month)}`,
+    title: () => (shown ? `Report ${format.month(shown.month)}` : "Report"),
     end: () => end(),
     async load(parameters) {
       const selection = issue ? { issue } : {};

@@ -179,7 +179,7 @@ export function sipPage(id, go) {
   let shown = null;
   return {
     name: "sips", still: true, times: "none", waiting: "Reading the register \u2026",
-    title: () => shown.title,
+    title: () => (shown ? shown.title : "Improvement programme"),
     load: () => ask(`sips/${encodeURIComponent(id)}`),
     render(root, found, info) {
       const sip = shown = found.sip;
