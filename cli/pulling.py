@@ -101,6 +101,13 @@ def _tell(trial: Trial) -> None:
         return
     if not trial.events and not trial.refused:
         say(f"{trial.stream}: can be read; the last seven days hold nothing")
+        if trial.nothing_at is not None:
+            path, had = trial.nothing_at
+            say(
+                f"{trial.stream}: nothing was found at '{path}', though the answer has: {had}; if there should be records, "
+                "correct the path 'records' of the declaration",
+                err=True,
+            )
     if trial.events:
         say(f"{trial.stream}: can be read; an event: {trial.events[0].decode()}")
     for why in trial.refused[:3]:

@@ -39,6 +39,9 @@ class Asking:
         #: what the request of the moment was given: further requests for a record may ask for the same window
         self._asked: dict[str, Any] = given
         self._doubted: set[str] = set()
+        #: answers without the array of records, of a source that leaves empty ones out, before one that had it; and what they had
+        self._without, self._had = 0, ""
+        self._proven = False
 
     def begin(self) -> None:
         """Begin a poll: parents may have come and gone."""
@@ -185,15 +188,26 @@ class Asking:
         doubted, self._doubted = self._doubted, set()
         return doubted
 
+    def without_records(self) -> tuple[int, str]:
+        """Return how many answers had nothing where the records are declared to be, and what they had instead.
+
+        Once one had records there, the path is right, and it is none: a source that leaves empty arrays out says nothing with that.
+        """
+        return (0, "") if self._proven else (self._without, self._had)
+
     def _found(self, answer: Answer, path: str) -> list[Any]:
         found = answer.body if not path else value_at(answer.body, path)
         self._doubted |= {what for at, what in self._stream.doubts.items() if value_at(answer.body, at)}
+        of_records = path == self._stream.records
         if isinstance(found, list):
+            self._proven |= of_records
             return self._by_column(found, answer)
+        keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
         if found in (None, "") and self._stream.omits_empty and isinstance(answer.body, dict):
+            if of_records:
+                self._without, self._had = self._without + 1, keys
             return []  # an empty element of XML is an empty text
         where = f"'{path}'" if path else "a list"
-        keys = ", ".join(map(str, answer.body))[:200] if isinstance(answer.body, dict) else type(answer.body).__name__
         raise SourceRefused(
             f"{self._where}: the answer has no {where} to hold the records; it has: {keys or 'nothing'}"
         )

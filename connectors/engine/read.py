@@ -28,6 +28,8 @@ from pipeline.errors import SourceGone, SourceRefused
 
 #: Unfinished entities that are asked for in one step: what a death makes ask again.
 _TOGETHER = 20
+#: So many answers in a row without the declared array of records are told of, where the source leaves empty ones out.
+_WITHOUT = 20
 
 
 class StreamReader:
@@ -56,6 +58,7 @@ class StreamReader:
         self._open = OpenEntities(stream.unfinished, _named(known, "open:"), self._turn.after)
         self._delivery = Delivery(connector, reading, around, place, self._asking, self._open)
         self._sufficed_s = self._turn.sufficed_s(place.until)
+        self._told_without = False
         self._differences: Differences | None = None
         if isinstance(stream.cursor, Snapshot) and stream.cursor.changes:
             self._differences = Differences(stream.cursor, stream.id, self.mapper.columns, _named(known, "seen:"))
@@ -113,8 +116,27 @@ class StreamReader:
             case Snapshot() as snapshot:
                 yield from self._snapshot(snapshot)
         yield from self._refresh()
+        self._note_without_records()
         now = self._around.clock()
         self._around.stats.succeeded(self.reading.name, now.timestamp(), self.place.until.timestamp(), len(self._open))
+
+    @property
+    def found_nothing_at(self) -> str:
+        """What answers had where no records were found at the declared path; "" where there were some, or no answer."""
+        return self._asking.without_records()[1]
+
+    def _note_without_records(self) -> None:
+        """Say so where nothing was ever found at the path of the records: it may be mistyped."""
+        if not self.reading.stream.omits_empty:
+            return
+        number, had = self._asking.without_records()
+        self._around.stats.without_records(self.reading.name, number)
+        if number >= _WITHOUT and not self._told_without:
+            self._told_without = True
+            self._around.complain(
+                f"{self.cursor}: {number} answers had nothing at '{self.reading.stream.records}', and no other was seen; they have: "
+                f"{had or 'nothing'}; if there should be records, correct the path 'records' of the declaration"
+            )
 
     # -- by time ---------------------------------------------------------------------------------------------------
 

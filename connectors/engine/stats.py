@@ -62,6 +62,9 @@ class Stats:
         self._truncated = self._counter("truncated_records", "Records a limit of the source hides, at least", "stream")
         self._failures = self._counter("failed_polls", "Polls that did not come to their end", "stream")
         self._forgotten = self._counter("forgotten_entities", "Unfinished entities given up: too many", "stream")
+        self._without = self._gauge(
+            "answers_without_records", "Answers since the start with nothing at the declared path of records, until one has some", "stream"
+        )  # fmt: skip
         self._success = self._gauge("last_success_timestamp_seconds", "When a poll last came to its end", "stream")
         self._until = self._gauge("delivered_until_timestamp_seconds", "Until when everything was delivered", "stream")
         self._poll = self._gauge("poll_seconds", "Seconds between two polls of a stream")
@@ -128,6 +131,10 @@ class Stats:
         """Count unfinished entities that were given up."""
         self.of(stream).forgotten += number
         self._forgotten.labels(self.source, stream).inc(number)
+
+    def without_records(self, stream: str, number: int) -> None:
+        """Note how many answers had nothing at the path of the records, none before or after having had some."""
+        self._without.labels(self.source, stream).set(number)
 
     def succeeded(self, stream: str, now: float, until: float, unfinished: int) -> None:
         """Note a poll that came to its end."""

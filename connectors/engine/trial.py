@@ -34,6 +34,7 @@ class Trial:
         refused: why records are no events.
         unnamed: vendor ids that ``services`` does not name.
         permissions: what the credentials must be allowed.
+        nothing_at: where nothing was found though there were answers: the declared path, and what they had instead.
     """
 
     stream: str
@@ -42,6 +43,7 @@ class Trial:
     refused: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
     permissions: list[str] = field(default_factory=list)
+    nothing_at: tuple[str, str] | None = None
 
 
 class _Shown:
@@ -98,6 +100,8 @@ def trials(connector: Connector, pause: Callable[[float], None]) -> list[Trial]:
                 reader.poll()
             except _Enough:
                 trial.unnamed = sorted(reader.mapper.unnamed)
+                if reader.found_nothing_at:
+                    trial.nothing_at = (reading.stream.records, reader.found_nothing_at)
             except CsfError as e:
                 trial.problem = str(e)
     finally:

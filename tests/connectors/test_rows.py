@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.engine.load import shipped
+from connectors.engine.trial import trials
 from pipeline.errors import SourceRefused
 from tests.connectors.desk import Desk, declared
 from tests.connectors.pulling import on_bench
@@ -139,6 +140,38 @@ def test_an_array_that_is_left_out_holds_nothing_where_the_source_omits_empty_on
         bench = on_bench(tmp_path, declared(paginator={"kind": "none"}, omits_empty=True), **options)
         assert bench.poll() == []
         assert bench.sink.polled[0]["complete"]
+
+
+def test_a_path_at_which_nothing_is_ever_found_is_told_by_a_trial_and_after_twenty_answers(tmp_path):
+    (tmp_path / "token").write_text("t")
+    ticket = {
+        "id": "T1",
+        "updated": "2026-11-26T11:30:00Z",
+        "opened": "2026-11-26T11:30:00Z",
+        "state": "open",
+        "service": "s",
+    }
+    with serving(lambda _: Says({"tickets": [ticket], "took": 3})) as vendor:
+        options = {"options": {"address": vendor.address}, "auth": {"token": {"file": str(tmp_path / "token")}}}
+        bench = on_bench(tmp_path, declared(paginator={"kind": "none"}, omits_empty=True, records="tikets"), **options)
+        (trial,) = trials(bench.connector, bench.waits.append)
+        assert trial.nothing_at == ("tikets", "tickets, took")
+        for _ in range(25):
+            bench.poll()
+            bench.later(minutes=1)
+        assert [s for s in bench.said if "at 'tikets'" in s] == [
+            "desk/ours/tickets: 20 answers had nothing at 'tikets', and no other was seen; they have: tickets, took; if there should be "
+            "records, correct the path 'records' of the declaration"
+        ]
+        assert bench.counted("answers_without_records") == 25
+        right = on_bench(tmp_path, declared(paginator={"kind": "none"}, omits_empty=True), **options)
+        assert len(right.poll()) == 1
+        vendor.always = Says({"took": 3})
+        for _ in range(25):
+            right.later(minutes=1)
+            right.poll()
+        assert right.counted("answers_without_records") == 0  # the path is right: nothing is nothing
+        assert not right.said
 
 
 def test_where_an_answer_doubts_itself_the_time_is_not_covered_and_that_is_told_once(tmp_path):
