@@ -15,5 +15,5 @@ keep() {  # NAME VALUE
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
 keep influx_user csf
-for name in influx_password influx_token http_token grafana_password; do keep $name "$(random)"; done
+for name in influx_password influx_token http_token webhook_secret grafana_password; do keep $name "$(random)"; done
 keep connector_secret "" && chmod 644 "$folder/connector_secret"  # yours to fill: what the system it reads gave you
