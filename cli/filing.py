@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -16,15 +17,17 @@ import prometheus_client
 from cli.embedded.instance import running
 from cli.output import say
 from cli.settings import Settings
+from cli.sharing import sharing
 from connectors.access_log import visitor_salt
 from connectors.cursors import read_cursors
 from connectors.engine.config import Entry
+from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.telling import StateTeller
 from connectors.objects.load import Files, prepare_files
 from connectors.objects.read import STREAM, FilesReader
 from connectors.producer import EventProducer
-from pipeline.errors import CsfError
+from pipeline.errors import CsfError, ServiceUnavailable
 
 _POLL_S = 30.0
 #: A look that failed is repeated after this at the earliest and at the latest, seconds.
@@ -69,9 +72,11 @@ def run(entry: Entry, path: Path, settings: Settings, *, once: bool, metrics_por
     stats = Stats(files.source)
     if metrics_port:
         prometheus_client.start_http_server(metrics_port, settings.http_host, stats.registry)
-    with running(settings, worker=False) as instance:
-        producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
-
+    with (
+        running(settings, worker=False) as instance,
+        closing(EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")) as producer,
+        sharing(files.source, instance, settings, alone=once) as share,
+    ):  # fmt: skip
         teller = StateTeller(
             producer, stats, f"Files of {entry.options['place']}", None if once else entry.poll_s or _POLL_S
         )
@@ -79,17 +84,18 @@ def run(entry: Entry, path: Path, settings: Settings, *, once: bool, metrics_por
 
         def begin() -> FilesReader:
             kept = read_cursors(instance.bootstrap, instance.kafka_settings)
-            return FilesReader(files.place, files.form, files.source, producer, stats, kept, stop, _complain)
+            return FilesReader(
+                files.place, files.form, files.source, producer, stats, kept, stop, _complain, share=share
+            )
 
         try:
             if once:
                 _read_once(begin, files, stats)
                 return
             say(f"reading files of {entry.options['place']}; stop with Ctrl-C")
-            _follow(begin, files, stats, stop, teller)
+            _follow(begin, files, stats, stop, teller, share)
         finally:
             teller.tell([STREAM], at_once=True, stopped=not once)
-            producer.close()
 
 
 def _complain(text: str) -> None:
@@ -108,15 +114,20 @@ def _read_once(begin: Callable[[], FilesReader], files: Files, stats: Stats) -> 
 
 
 def _follow(
-    begin: Callable[[], FilesReader], files: Files, stats: Stats, stop: threading.Event, teller: StateTeller
-) -> None:
-    """Look again and again; after a failure from the cursors that are kept."""
+    begin: Callable[[], FilesReader], files: Files, stats: Stats, stop: threading.Event, teller: StateTeller,
+    share: Share | None,
+) -> None:  # fmt: skip
+    """Look again and again; after a failure, and where another share of the files is ours, from the cursors that are kept."""
     reader: FilesReader | None = None
     failures, succeeded = 0, False
     while not stop.is_set():
         wait = files.entry.poll_s or _POLL_S
         stats.turn(STREAM)
         try:
+            if share is not None:
+                share.beat(0)
+                if reader is not None and reader.held != share.held():
+                    reader = None
             reader = reader or begin()
             reader.poll()
             failures, succeeded = 0, True
@@ -127,12 +138,22 @@ def _follow(
             reader, failures = None, failures + 1
             wait = min(_LATEST_S, _SOONEST_S * 2 ** min(failures - 1, 10))
             _complain(f"{files.secrets.hidden(str(e))}; trying again in {wait:.0f} s")
-        _rest(wait, stop, teller)
+        _rest(wait, stop, teller, share)
 
 
-def _rest(seconds: float, stop: threading.Event, teller: StateTeller) -> None:
-    """Wait so long, or until stopped, and tell meanwhile how it is."""
+def _rest(seconds: float, stop: threading.Event, teller: StateTeller, share: Share | None) -> None:
+    """Wait so long, or until stopped or given another share of the files, and tell meanwhile how it is."""
     end = time.monotonic() + seconds
+    held = share.held() if share is not None else None
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
         teller.tell([STREAM])
-        stop.wait(min(left, _TOLD_EVERY_S))
+        if share is None:
+            stop.wait(min(left, _TOLD_EVERY_S))
+            continue
+        try:
+            share.beat(min(left, 1.0))
+        except ServiceUnavailable as e:
+            _complain(f"{e}; trying again")
+            stop.wait(min(left, _TOLD_EVERY_S))
+        if share.held() != held:
+            return

@@ -6,6 +6,7 @@ import logging
 import signal
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,10 @@ from cli import filing
 from cli.embedded.instance import Instance, running
 from cli.output import say
 from cli.settings import Settings
+from cli.sharing import sharing
 from connectors.cursors import read_cursors
 from connectors.engine.config import Connector, Entry, find_entry, load_entries
 from connectors.engine.run import Runner, Stopped
-from connectors.engine.seat import Seat, seat_in
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.telling import StateTeller
@@ -135,10 +136,11 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
     stats = Stats(connector.source)
     if how.metrics_port:
         prometheus_client.start_http_server(how.metrics_port, settings.http_host, stats.registry)
-    with running(settings, worker=False) as instance:
-        producer = EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")
-        seat = None if how.once else seat_of(connector.source, settings)
-        share = None if how.once else share_of(connector.source, instance, seat)
+    with (
+        running(settings, worker=False) as instance,
+        closing(EventProducer(instance.bootstrap, settings=instance.kafka_settings, client_id=f"csf-{entry.name}")) as producer,
+        sharing(connector.source, instance, settings, alone=how.once) as share,
+    ):  # fmt: skip
         runner = _runner(connector, producer, instance, stats, stop, how, share)
         try:
             if how.once:
@@ -150,21 +152,6 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
             return
         finally:
             runner.client.close()
-            if share is not None:
-                share.close()
-            producer.close()
-            if seat is not None:
-                seat.leave()
-
-
-def seat_of(source: str, settings: Settings) -> Seat | None:
-    """Return the seat of this process among the instances of a connector on its data directory."""
-    return seat_in(settings.data_dir / "connectors" / source.replace("/", "_"))
-
-
-def share_of(source: str, instance: Instance, seat: Seat | None) -> Share:
-    """Return the membership of this process among all instances of a connector."""
-    return Share(instance.bootstrap, source, instance.kafka_settings, seat.name if seat is not None else None)
 
 
 def _runner(

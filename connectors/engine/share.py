@@ -69,9 +69,13 @@ class Share:
         except KafkaError as e:
             raise ServiceUnavailable(f"Kafka at {self._bootstrap} does not answer: {e}") from None
 
+    def held(self) -> frozenset[int]:
+        """Return the partitions that this instance holds: what another one had is known anew once they changed."""
+        return frozenset(place.partition for place in self._consumer.assignment())
+
     def ours(self, number: int) -> bool:
         """Return whether stream number ``number`` is this instance's."""
-        return any(place.partition == number % self._partitions for place in self._consumer.assignment())
+        return number % self._partitions in self.held()
 
     def close(self) -> None:
         """Leave: the others take over at once."""

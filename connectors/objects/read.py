@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -46,6 +46,19 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     done: bool = False
 
 
+class Sharing(Protocol):
+    """Which part of the work is this instance's: ``connectors.engine.share.Share``."""
+
+    def held(self) -> frozenset[int]:
+        """Return what this instance holds."""
+
+    def ours(self, number: int) -> bool:
+        """Return whether the work of a number is this instance's."""
+
+    def beat(self, wait_s: float) -> None:
+        """Stay a member, and learn what is ours."""
+
+
 class FilesReader:
     """Reads one place.
 
@@ -59,12 +72,15 @@ class FilesReader:
         stop: set to end.
         complain: takes one sentence.
         clock: the time.
+        share: which files this instance reads, by their names; None: all. What it holds when the reader is made counts: cursors of
+            files that come to it later were written by another instance, and are read by the next reader.
     """
 
     def __init__(
         self, place: FilePlace, form: Form, source: str, sink: Sink, stats: Stats, kept: dict[str, dict[str, Any]], stop: threading.Event,
-        complain: Callable[[str], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        complain: Callable[[str], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC), share: Sharing | None = None,
     ) -> None:  # fmt: skip
+        self._share, self.held = share, share.held() if share is not None else frozenset()
         self._place, self._form, self._source, self._sink, self._stats = place, form, source, sink, stats
         self._stop, self._complain, self._clock = stop, complain, clock
         prefix = f"{source}|"
@@ -89,12 +105,17 @@ class FilesReader:
                 item.name
             ) == item.mark:
                 continue
-            if self._stop.is_set():
+            if self._stop.is_set() or self._moved():
                 return
-            self._read(item)
+            if self.ours(item):
+                self._read(item)
         self._seen = {item.name: item.mark for item in items}
         now = self._clock()
         self._stats.succeeded(STREAM, now.timestamp(), now.timestamp(), 0)
+
+    def _moved(self) -> bool:
+        """Return whether what this instance holds has changed: another reader goes on, with cursors read anew."""
+        return self._share is not None and self._share.held() != self.held
 
     def _listed(self) -> list[Item]:
         found = []
@@ -133,6 +154,10 @@ class FilesReader:
 
     # -- for one pass over one file ------------------------------------------------------------------------------------
 
+    def ours(self, item: Item) -> bool:
+        """Return whether this instance reads a file."""
+        return self._share is None or self._share.ours(zlib.crc32(item.name.encode()))
+
     def progress_of(self, item: Item) -> Progress:
         """Return how far a file was read."""
         return self._progress.get(item.name, Progress(mark=item.mark))
@@ -163,6 +188,8 @@ class FilesReader:
         self._sink.keep(f"{self._source}|{item.name}", msgspec.to_builtins(progress))
         self._sink.flush()
         self._progress[item.name] = progress
+        if self._share is not None:
+            self._share.beat(0)
 
     def _polled(self, sent: list[MappedEvent]) -> OutEvent:
         """Return the word that the file told everything from the first to the last of these events."""
@@ -204,6 +231,8 @@ class _Pass:
             if waiting >= _ROWS:
                 self._reader.keep(self._item, self._at(number, done=False), sent)
                 sent, waiting = [], 0
+                if not self._reader.ours(self._item):
+                    return  # another instance goes on from here
         self._tell_bad(known)
         self._reader.keep(self._item, self._at(max(number, known.rows), done=self._whole), sent)
 

@@ -67,12 +67,12 @@ class Drop:
         config.write_text(yaml.safe_dump([{"name": "ours", "connector": "files", "options": options, **more}]))
         return prepare_files(find_entry(config, "ours"), config, lambda: b"salt")
 
-    def reader(self, mapping=None, **more):
+    def reader(self, mapping=None, share=None, **more):
         files = self.files(mapping, **more)
         self.stats = Stats(files.source)
         return FilesReader(
             files.place, files.form, files.source, self.sink, self.stats, dict(self.sink.cursors), threading.Event(), self.said.append,
-            lambda: NOW,
+            lambda: NOW, share,
         )  # fmt: skip
 
     @property
@@ -128,6 +128,61 @@ def test_another_file_under_an_old_name_is_read_from_its_start(drop):
     drop.put("a.jsonl", lines(7, 8, 9))
     reader.poll()
     assert drop.checks == ["c1", "c2", "c7", "c8", "c9"]
+
+
+class Part:
+    """One of two instances: it holds partitions of two, and may lose one after so many beats."""
+
+    def __init__(self, *partitions, keeps=10**9):
+        self.partitions, self.keeps = set(partitions), keeps
+
+    def held(self):
+        return frozenset(self.partitions)
+
+    def ours(self, number):
+        return number % 2 in self.partitions
+
+    def beat(self, _wait_s):
+        self.keeps -= 1
+        if self.keeps <= 0:
+            self.partitions = set()
+
+
+def test_instances_share_the_files_and_none_is_read_by_two(drop):
+    names = [f"{n}.jsonl" for n in range(20)]
+    for n, name in enumerate(names):
+        drop.put(name, lines(n))
+    one, other = drop.reader(share=Part(0)), drop.reader(share=Part(1))
+    one.poll()
+    first = set(drop.checks)
+    other.poll()
+    assert 0 < len(first) < 20
+    assert sorted(drop.checks) == sorted(f"c{n}" for n in range(20))
+
+
+def test_a_file_that_goes_to_another_instance_is_gone_on_with_at_its_last_delivered_rows(drop, monkeypatch):
+    monkeypatch.setattr(reading, "_ROWS", 10)
+    drop.put("a.jsonl", lines(*range(35)))
+    leaving = drop.reader(share=Part(0, 1, keeps=2))
+    leaving.poll()
+    assert drop.checks == [f"c{n}" for n in range(20)]
+    assert not drop.sink.cursors["files/ours|a.jsonl"].get("done")
+    leaving.poll()  # nothing is its own now
+    following = drop.reader(share=Part(0, 1))
+    following.poll()
+    assert drop.checks == [f"c{n}" for n in range(35)]
+
+
+def test_a_reader_whose_share_changed_leaves_what_came_to_it_to_the_next_one(drop):
+    share = Part(0)
+    reader = drop.reader(share=share)
+    for n in range(20):
+        drop.put(f"{n}.jsonl", lines(n))
+    share.partitions = {0, 1}  # the other instance may have told half of some file meanwhile
+    reader.poll()
+    assert drop.checks == []
+    drop.reader(share=share).poll()
+    assert len(drop.checks) == 20
 
 
 def test_csv_waits_until_it_rests_and_packed_files_too(drop):

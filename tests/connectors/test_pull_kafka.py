@@ -13,6 +13,8 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from connectors.cursors import read_cursors
 from connectors.engine.share import Share
@@ -233,6 +235,66 @@ def test_a_killed_instance_keeps_its_streams_for_who_bears_its_name_next(bootstr
         after.beat(0.1)
     assert time.monotonic() - begun < 10
     after.close()
+
+
+def test_two_processes_share_the_files_of_one_connector_and_what_one_leaves_the_other_reads(tmp_path, bootstrap):
+    name = f"d{uuid4().hex[:8]}"
+    (tmp_path / "drop").mkdir()
+    data = {
+        "number": "number", "state": {"const": "new"}, "opened_at": {"column": "at", "as": "time"},
+        "updated_at": {"column": "at", "as": "time"},
+    }  # fmt: skip
+    event = {"type": "incident.updated", "time": "at", "key": ["number"], "data": data}
+    mapping = {"name": "incidents", "format": "jsonl", "service": "service", "events": [event]}
+    (tmp_path / "incidents.yaml").write_text(yaml.safe_dump(mapping))
+    entry = {
+        "name": name,
+        "connector": "files",
+        "poll_s": 0.3,
+        "options": {"place": "drop", "mapping": "incidents.yaml"},
+    }
+    (tmp_path / "connectors.yaml").write_text(yaml.safe_dump([entry]))
+
+    def drop(first, last):
+        for n in range(first, last):
+            text = json.dumps({"service": "shop", "number": f"N{n}", "at": "2026-11-26T11:00:00Z"})
+            (tmp_path / "drop" / f"{n}.jsonl").write_text(text + "\n")
+
+    def told():
+        return [e["data"]["number"] for r in read(bootstrap, INCIDENTS, f"files/{name}") for e in json.loads(r.value)]
+
+    def wait_for(number):
+        end = time.monotonic() + 90
+        while len(set(told())) < number:
+            assert time.monotonic() < end
+            assert all(p.poll() is None for p in alive)
+            time.sleep(0.3)
+
+    def shared_by_two():
+        try:
+            said = admin.describe_groups([group])[group]
+        except KafkaError:
+            return False  # nobody is a member yet
+        return said["group_state"] == "Stable" and len(said["members"]) == 2
+
+    alive = [csf(tmp_path, bootstrap, "run", name) for _ in range(2)]
+    group, admin = f"csf-connector-files/{name}", KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        while not shared_by_two():
+            assert all(p.poll() is None for p in alive)
+            time.sleep(0.2)
+        drop(0, 30)
+        wait_for(30)
+        assert len(told()) == 30  # nobody else told it too
+        alive.pop().terminate()
+        drop(30, 40)
+        wait_for(40)
+        assert len(told()) == 40
+    finally:
+        admin.close()
+        for process in alive:
+            process.kill()
+            process.communicate()
 
 
 def test_a_cursor_can_be_ended(bootstrap):
