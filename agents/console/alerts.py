@@ -11,6 +11,7 @@ from pipeline.alerts.matching import in_words
 from pipeline.catalogue.alerts import SEVERITIES
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue
+from pipeline.evaluate.words import sample_unit
 from pipeline.time.calendar import Calendar
 from pipeline.values import AlertChange, AlertNote
 
@@ -95,6 +96,7 @@ def _described(change: AlertChange, catalogue: Catalogue, names: Directory, cale
         "unit": change.unit,
         "decimals": kpi.decimals if kpi and kpi.unit == change.unit else 1,
         "sample": change.count,
+        "sample_unit": sample_unit(kpi) if kpi else "",
         "coverage": change.coverage,
         "note": change.note,
     }

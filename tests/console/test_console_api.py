@@ -63,6 +63,8 @@ def test_the_page_of_a_csf_has_all_its_kpis_months_and_services_worst_first(api:
     csf = api.get("csfs/reliability")["csf"]
     expected = [k.id for k in sample.catalogue.kpis.values() if k.csf == "reliability"]
     assert [k["id"] for k in csf["kpis"]] == expected
+    units = {k["id"]: k["sample_unit"] for k in csf["kpis"]}
+    assert (units["availability"], units["outages"], units["mttr"]) == ("s", "s", "")
     mttr = next(k for k in csf["kpis"] if k["id"] == "mttr")
     assert len(mttr["trend"]) == 13
     assert mttr["trend"][0]["start"] == "2025-10-01T00:00:00+02:00"

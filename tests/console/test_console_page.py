@@ -36,6 +36,13 @@ def test_errors_have_them_too(api: Api) -> None:
         assert b"import" not in body
 
 
+def test_an_address_without_a_page_is_told_in_the_page(api: Api) -> None:
+    status, headers, body = api.answer("/nonsense")
+    assert (status, headers["Content-Type"]) == (404, "text/html; charset=utf-8")
+    assert b"main.js" in body
+    assert api.answer("/static/nonsense.js")[0] == 404
+
+
 def test_a_file_that_did_not_change_is_not_sent_again(api: Api) -> None:
     _, headers, _ = api.answer("/static/main.js")
     status, _, body = api.answer("/static/main.js", **{"If-None-Match": headers["ETag"]})

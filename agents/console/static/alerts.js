@@ -56,7 +56,7 @@ function table(alerts, when, label, info) {
       el("td", { "data-label": "State" }, STATES[a.state]),
       el("td", { class: "num", "data-label": when === "since" ? "Since" : "At" }, format.clockTime(a[when])),
       el("td", { class: "num", "data-label": "Value" }, against(a)),
-      el("td", { class: "num", "data-label": "Sample" }, a.sample ? format.count(a.sample) : "\u2013"),
+      el("td", { class: "num", "data-label": "Sample" }, a.sample ? format.sample(a.sample, a.sample_unit) : "\u2013"),
       el("td", { class: "num", "data-label": "Coverage" }, a.coverage === null ? "\u2013" : format.percent(a.coverage)),
       info ? orders(a, info) : null))));
 }

@@ -96,13 +96,15 @@ function kpiTable(csf, opened, toggle, before, period) {
 function serviceTable(csf) {
   if (!csf.services.length) return null;
   const columns = csf.kpis.filter((k) => k.weight > 0 && k.offered);
+  // where one figure has a better unit than its column's, all of them carry theirs
+  const scaled = new Set(columns.filter((k) => csf.services.some((s) => format.better(s.kpis[k.id]?.value, k.unit))).map((k) => k.id));
   return el("section", { class: "services", "aria-labelledby": "services-title" },
     el("h2", { id: "services-title" }, "By service, worst first"),
     el("div", { class: "scroll", tabindex: 0, role: "region", "aria-labelledby": "services-title" },
       el("table", { class: "service-table" },
         el("thead", null, el("tr", null,
           el("th", { scope: "col" }, "Service"), el("th", { scope: "col" }, "Status"), el("th", { scope: "col", class: "num" }, "Score"),
-          columns.map((k) => el("th", { scope: "col", class: "num" }, k.name, format.shortUnit(k.unit) ? el("small", null, ` ${format.shortUnit(k.unit)}`) : null)))),
+          columns.map((k) => el("th", { scope: "col", class: "num" }, k.name, format.shortUnit(k.unit) && !scaled.has(k.id) ? el("small", null, ` ${format.shortUnit(k.unit)}`) : null)))),
         el("tbody", null, csf.services.map((s) => el("tr", null,
           el("th", { scope: "row" }, el("a", { href: href(`/csf/${encodeURIComponent(csf.id)}`, { scope: s.scope }), "data-nav": true, "data-key": s.scope }, s.name),
             el("small", null, [s.team, s.tier ? `tier ${s.tier}` : null].filter(Boolean).join(", "))),
@@ -111,7 +113,7 @@ function serviceTable(csf) {
           columns.map((k) => {
             const held = s.kpis[k.id];
             if (!held || held.value === null) return el("td", { class: "num unknown", title: held ? held.reason : null }, "unknown");
-            return el("td", { class: `num ${format.TONE[held.status]}`, title: held.reason || null }, quietStatus(held.status), " ", format.figure(held.value, k));
+            return el("td", { class: `num ${format.TONE[held.status]}`, title: held.reason || null }, quietStatus(held.status), " ", scaled.has(k.id) ? format.quantity(held.value, k) : format.figure(held.value, k));
           })))),
       )),
   );

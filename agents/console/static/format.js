@@ -70,14 +70,14 @@ export function quantity(value, kpi) {
   return figure(value, kpi) + unitOf(value, kpi.unit);
 }
 
-/** A target is written without decimals it does not need. */
+/** A target is written without decimals it does not need, and without its unit but for seconds, which values may leave behind. */
 export function bound(value, kpi) {
   if (value === null || value === undefined) return "none";
   const sign = { up: "\u2265", down: "\u2264", zero: "\u00b1" }[kpi.direction];
   const scaled = better(value, kpi.unit);
   if (scaled) return `${sign}${NARROW}${measured(value, scaled)}`;
   const text = new Intl.NumberFormat("en", { maximumFractionDigits: Math.max(3, kpi.decimals) }).format(value);
-  return `${sign}${NARROW}${text.replace("-", MINUS)}`;
+  return `${sign}${NARROW}${text.replace("-", MINUS)}${kpi.unit === "s" ? `${NARROW}s` : ""}`;
 }
 
 export function score(value) {

@@ -60,7 +60,7 @@ function opening(catalogue, scopes, info, go) {
     try {
       const found = await ask("baseline", { kpi: kpi.value, scope: scope.value });
       const from = found.value === null ? "no closed month has a value: the baseline will be unknown" : `baseline ${format.quantity(found.value, known)} (${format.month(found.month)})`;
-      told.textContent = `${from}; ${better}${known.target === null ? "" : `; target ${format.bound(known.target, known)}`}`;
+      told.textContent = `${from}; ${better}${known.target === null ? "" : `; target ${format.bound(known.target, known)}${known.unit === "s" ? "" : format.unitAfter(known.unit)}`}`;
     } catch (error) {
       told.textContent = error.message;
     }
