@@ -1,6 +1,7 @@
 """The csf command as people meet it: help, sentences, exit codes, formats."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,21 +11,8 @@ import pytest
 from cli.main import COMMANDS
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.values import KpiValue
+from tests.cli.running import csf
 from tests.paths import ROOT
-
-
-def csf(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "cli", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -62,7 +50,20 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: li
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_broker_that_does_not_answer_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arguments", "code", "said"), [(["--help"], 0, "Usage: "), (["kpis", "--kpi", "mtr"], 2, "")])
+def test_as_a_process_it_ends_the_same(tmp_path: Path, arguments: list[str], code: int, said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", *arguments], cwd=ROOT, env={**os.environ, "CSF_DATA_DIR": str(tmp_path)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == code
+    assert said in done.stdout
+    assert (done.stderr == "") == (code == 0)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.topics._BOOTSTRAP_MS", 300)
     done = csf("dead-letters", "list", "--bootstrap", "127.0.0.1:1", CSF_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr

@@ -14,6 +14,8 @@ import pytest
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.time.due import newest_due
 from pipeline.values import Exits, KpiValue
+from tests.cli import running
+from tests.cli.running import Done
 from tests.paths import ROOT
 from tests.report.smtp import mail_server
 from tests.report.test_build import CALENDAR
@@ -25,11 +27,8 @@ LAST_MONTH = newest_due("UTC", 1, "00:00", datetime.now(UTC))
 MONTH = f"{LAST_MONTH:%Y-%m}"
 
 
-def csf(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cli", "report", *arguments], cwd=ROOT, env={**os.environ, **environment},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+def csf(*arguments: str, **environment: str) -> Done:
+    return running.csf("report", *arguments, **environment)
 
 
 @pytest.fixture

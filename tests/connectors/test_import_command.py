@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 from connectors.cursors import read_cursors
+from tests.cli import running
 from tests.connectors.test_access_log import LINE
 from tests.connectors.test_mapping_language import HEAD, PLAIN, ROW
 from tests.connectors.test_producer import read
@@ -93,16 +94,17 @@ def test_nothing_is_sent_where_mapping_file_or_columns_are_wrong(bootstrap, tmp_
 
 def test_a_dry_run_shows_events_and_needs_no_broker(tmp_path):
     log = SHARED / "data" / "uci_incidents" / "incident_event_log.csv.gz"
-    done = csf("import", log, "--mapping", "servicenow-uci", "--dry-run", 3, "--bootstrap", "127.0.0.1:1")
+    done = running.csf("import", log, "--mapping", "servicenow-uci", "--dry-run", 3, "--bootstrap", "127.0.0.1:1")
     assert done.returncode == 0, done.stderr
     assert [json.loads(line)["type"] for line in done.stdout.splitlines()] == ["incident.updated"] * 3
 
 
-def test_a_broker_that_is_away_is_one_sentence(tmp_path):
+def test_a_broker_that_is_away_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr("agents.topics._BOOTSTRAP_MS", 300)
     file, own = tmp_path / "file.csv", tmp_path / "own.yaml"
     own.write_text(PLAIN)
     file.write_text(HEAD + "\n" + ROW + "\n")
-    done = csf("import", file, "--mapping", own, "--set", "origin=x", "--bootstrap", "127.0.0.1:1")
+    done = running.csf("import", file, "--mapping", own, "--set", "origin=x", "--bootstrap", "127.0.0.1:1")
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
@@ -175,7 +177,7 @@ def test_the_prober_tells_kafka_what_it_finds(bootstrap, tmp_path):
 
 
 def test_connectors_are_listed_and_wrong_use_is_one_sentence(tmp_path):
-    done = csf("connector", "list", "--format", "json")
+    done = running.csf("connector", "list", "--format", "json")
     assert {c["name"] for c in json.loads(done.stdout)} >= {"prober", "access-log", "servicenow"}
     for arguments, said in [
         (["prober"], "--config FILE"),
@@ -183,7 +185,7 @@ def test_connectors_are_listed_and_wrong_use_is_one_sentence(tmp_path):
         (["access-log"], "--path FILE"),
         (["nothing"], "there is no connector 'nothing'"),
     ]:
-        done = csf("connector", "run", *arguments, "--bootstrap", "127.0.0.1:1")
+        done = running.csf("connector", "run", *arguments, "--bootstrap", "127.0.0.1:1")
         assert done.returncode == 2
         assert said in done.stderr
         assert "Traceback" not in done.stderr

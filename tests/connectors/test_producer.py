@@ -114,7 +114,8 @@ def test_an_event_that_is_too_large_leaves_a_dead_letter_and_the_next_one_passes
     assert len(letter["sha256"]) == 64
 
 
-def test_a_broker_that_is_not_there_is_named():
+def test_a_broker_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr("connectors.producer._BOOTSTRAP_MS", 300)
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{held.getsockname()[1]}"
