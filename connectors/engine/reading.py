@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
+from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -61,9 +62,15 @@ def _check(value: Any, hint: Any, where: str, path: str) -> None:
             _check(each, parts[1], where, f"{path}.{key}")
 
 
-def _check_keys(value: dict[Any, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:
+@cache
+def _named(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return the type hints of a struct by the keys that a file uses."""
     hints = get_type_hints(kind)
-    named = {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind)}
+    return {f.encode_name: hints[f.name] for f in msgspec.structs.fields(kind)}
+
+
+def _check_keys(value: dict[Any, Any], kind: type[msgspec.Struct], where: str, path: str) -> None:
+    named = _named(kind)
     tag = kind.__struct_config__.tag_field
     for key, each in value.items():
         if key == tag:

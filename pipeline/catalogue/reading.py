@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -91,6 +92,7 @@ def _name(value: object) -> str:
     return names.get(type(value), f"{type(value).__name__} {value!r}")
 
 
+@cache
 def _hints(kind: type[msgspec.Struct]) -> dict[str, Any]:
     """Return the type hints of a struct by the keys that a file uses."""
     hints = get_type_hints(kind)

@@ -30,7 +30,7 @@ from tests.connectors.desk import DECLARATION
 from tests.connectors.pulling import Memory
 from tests.fuzz import mutate
 from tests.fuzz.run import INPUTS, fuzz
-from tests.fuzz.written import as_yaml, one_sentence, write
+from tests.fuzz.written import as_yaml, one_sentence, parse_quickly, write
 
 ENTRY: dict[str, Any] = {
     "name": "ours", "connector": "desk.yaml", "options": {"address": "https://desk.example.org"}, "auth": {"token": {"env": "DESK_TOKEN"}},
@@ -44,6 +44,7 @@ CASES = [p for folder in shipped().values() for p in sorted(folder.parent.glob("
 def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
     monkeypatch.setattr(clients, "_ATTEMPTS", 1)
+    parse_quickly(monkeypatch)
     return tmp_path_factory.mktemp("fuzz")
 
 
