@@ -145,6 +145,8 @@ class Console:
             raise BadParameterError("series gives one line; allowed: one kpi or csf, and one scope")
         since = self._since(parameters, await source.data_now())
         parameters.setdefault("scope", "org")
+        for name in {"kpi", "csf", "scope"} & parameters.keys():
+            parameters[name] = parameters[name].strip()  # as of a list, which parse_range takes it for
         last = parameters.pop("last", None)
         scopes = (await source.directory()).scopes()
         asked = parse_range(parameters, source.catalogue, scopes, source.calendar, await source.data_now())

@@ -2,6 +2,7 @@
 
 import json
 import signal
+from contextlib import closing
 
 import pytest
 
@@ -19,7 +20,8 @@ def test_what_was_remembered_belongs_to_the_next_holder_of_the_directory_only(tm
     second.remember("member-2")
     assert json.loads((tmp_path / "member.json").read_text()) == {"group": "g", "member": "member-1"}
     first.close()
-    assert not Membership(tmp_path, "another").succeed("127.0.0.1:1", {})
+    with closing(Membership(tmp_path, "another")) as third:
+        assert not third.succeed("127.0.0.1:1", {})
 
 
 def test_who_left_in_order_leaves_nothing_to_tell(tmp_path):
@@ -27,7 +29,8 @@ def test_who_left_in_order_leaves_nothing_to_tell(tmp_path):
     first.remember("member-1")
     first.forget()
     first.close()
-    assert not Membership(tmp_path, "g").succeed("127.0.0.1:1", {})
+    with closing(Membership(tmp_path, "g")) as second:
+        assert not second.succeed("127.0.0.1:1", {})
 
 
 def test_without_a_usable_directory_nothing_is_taken_over(tmp_path):

@@ -126,6 +126,12 @@ def test_kpis_are_rows_as_the_command_line_prints_them(api: Api, sample: Sample)
     assert [row["start"][:10] for row in days] == ["2026-10-18", "2026-10-19", "2026-10-20"]
 
 
+@pytest.mark.parametrize("line", ["kpi=%0D%0Amttr&scope=org", "kpi=mttr&scope=%20org", "csf=reliability%09&scope=org"])
+def test_spaces_beside_the_one_name_of_a_series_are_as_harmless_as_in_a_list(api: Api, line: str) -> None:
+    plain = line.replace("%0D%0A", "").replace("%20", "").replace("%09", "")
+    assert api.get(f"series?{line}") == api.get(f"series?{plain}")
+
+
 def test_series_of_a_kpi_of_a_score_and_of_a_window(api: Api) -> None:
     kpi = api.get("series?kpi=mttr&from=2026-01")
     assert (kpi["unit"], kpi["direction"], len(kpi["points"])) == ("h", "down", 10)
