@@ -25,8 +25,8 @@ RULES_FOLDER = "csf-pulse rules"
 DEFAULT_CONTACT = "grafana-default-email"
 #: a mute timing that is always on: Grafana has no contact point that tells nobody
 NOBODY = "csf-pulse: nobody is told"
-#: a repeat interval must be above 0; Grafana forgets after five days whom it told, and tells again then
-_NEVER = "120h"
+#: a repeat interval must be above 0; Grafana forgets after five days whom it told, and tells again then, seconds
+_NEVER_S = 120 * 3_600
 _KINDS = {"webhook": "webhook", "alertmanager": "prometheus-alertmanager"}
 _UID_LENGTH = 40
 
@@ -144,11 +144,17 @@ def _policy(route: a.Route, catalogue: Catalogue, root: str) -> Json:
         "group_by": list(route.group_by),
         "group_wait": route.group_wait,
         "group_interval": "1s" if a.duration_s(route.group_interval) == 0 else route.group_interval,
-        "repeat_interval": _NEVER if a.duration_s(route.repeat) == 0 else route.repeat,
+        "repeat_interval": f"{_repeat_s(route)}s",
     }
     if len(told) > 1:  # each of them takes what the route takes
         policy["routes"] = [{"receiver": name, "continue": name != told[-1]} for name in told]
     return policy
+
+
+def _repeat_s(route: a.Route) -> int:
+    """Return the repeat interval of a policy, seconds: that of the most urgent alerts which its route takes."""
+    severities = route.match.severity or a.SEVERITIES
+    return min(route.repeat_s(severity) or _NEVER_S for severity in severities)
 
 
 def _matchers(match: a.Match) -> list[list[str]]:

@@ -203,8 +203,11 @@ def _burn(rule: a.BurnRateRule, kpi: Kpi, now: InForce) -> Judgement:
         return _unknown(kpi, long, "no target")
     burn_long, burn_short = _bad_share(kpi, long) / allowed, _bad_share(kpi, short) / allowed
     holds = burn_long > rule.factor and burn_short > rule.factor
-    note = f"burn rate of the error budget over {rule.long} (over {rule.short}: {burn_short:.1f})"
-    return Judgement(holds, not holds, burn_long, rule.factor, "times", long.count, long.coverage, note)
+    # once it is over, what is told is the window that is back
+    told, other, value = (long, short, burn_long) if holds or burn_long <= burn_short else (short, long, burn_short)
+    over, beside = (rule.long, rule.short) if told is long else (rule.short, rule.long)
+    note = f"burn rate of the error budget over {over} (over {beside}: {_bad_share(kpi, other) / allowed:.1f})"
+    return Judgement(holds, not holds, value, rule.factor, "times", told.count, told.coverage, note)
 
 
 def _bad_share(kpi: Kpi, value: KpiValue) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -92,6 +92,7 @@ class Desk:
         self._routes = {route.id: route for route in catalogue.routes}
         #: routes found before: neither rules nor routes change while an engine lives
         self._route_of: dict[Key, Route | None] = {}
+        self._groups: dict[tuple[Key, str], Group] = {}
         self.open: dict[Key, Open] = {}
         self.silences: dict[str, Silence] = {}
         self.maintenance: dict[str, list[tuple[int, int]]] = {}
@@ -181,18 +182,26 @@ class Desk:
     def decide(self, now: float) -> list[Notification]:
         """Return what is to be told now, and note that it is told."""
         wanted: dict[Group, list[tuple[Key, Item]]] = defaultdict(list)
+        #: how urgent what people know of a group is
+        ranks: dict[Group, int] = {}
         for key, known in list(self.open.items()):
             # what was raised is cleared the way it was raised, whatever the routes say meanwhile
             route = self._routes.get(known.route) or self.route_of(key)
+            if route is not None and known.since is not None:
+                group = self._group_of(key, route)
+                ranks[group] = min(self._rank(key), ranks.get(group, len(SEVERITIES)))
             item = self._item(key, known, route, now)
             if item is not None and route is not None:
-                labels = self.labels(key)
-                wanted[route.id, tuple(labels[name] for name in route.group_by)].append((key, item))
+                wanted[self._group_of(key, route)].append((key, item))
             elif item is not None:  # a clear that no route takes any more
                 self.forget(key)
         for group in self._waits.keys() - wanted.keys():
             del self._waits[group]
-        return [self._tell(group, found, now) for group, found in wanted.items() if self._is_due(group, found, now)]
+        return [
+            self._tell(group, found, now)
+            for group, found in wanted.items()
+            if self._is_due(group, found, ranks.get(group, len(SEVERITIES)), now)
+        ]
 
     def next_due_s(self, now: float) -> float | None:
         """Return in how many seconds a group that waits for others is to be told, None where none waits."""
@@ -218,7 +227,7 @@ class Desk:
                 return Item(*key, "raise", instance.since, held=known.held)
             self._remember(key, known, held)
             return None
-        repeat = duration_s(route.repeat) or 0
+        repeat = route.repeat_s(self._book.rules[key[0]].severity)
         due = repeat and now - known.told_at >= repeat and not known.acked_by
         return Item(*key, "remind", known.since) if due and not self.held_by(key, now) else None
 
@@ -228,13 +237,29 @@ class Desk:
             known.held = (*(h for h in known.held if h.why != held.why), held)
             self.dirty_open.add(key)
 
-    def _is_due(self, group: Group, found: Iterable[tuple[Key, Item]], now: float) -> bool:
+    def _is_due(self, group: Group, found: Sequence[tuple[Key, Item]], known_rank: int, now: float) -> bool:
+        """Return whether a group is told now; what is more urgent than all that it was told waits for no interval."""
         route = self._routes[group[0]]
         since = self._waits.setdefault(group, now)
         if now - since < (duration_s(route.group_wait) or 0):
             return False
-        clears = any(item.kind == "clear" for _, item in found)
-        return clears or now - self.told.get(group, 0.0) >= (duration_s(route.group_interval) or 0)
+        if any(item.kind == "clear" for _, item in found):
+            return True
+        if now - self.told.get(group, 0.0) >= (duration_s(route.group_interval) or 0):
+            return True
+        raised = [self._rank(key) for key, item in found if item.kind == "raise"]
+        return bool(raised) and min(raised) < known_rank
+
+    def _rank(self, key: Key) -> int:
+        """Return how urgent an alert is, 0 for the most urgent."""
+        return SEVERITIES.index(self._book.rule(key[0]).severity)
+
+    def _group_of(self, key: Key, route: Route) -> Group:
+        found = self._groups.get((key, route.id))
+        if found is None:
+            labels = self.labels(key)
+            found = self._groups[key, route.id] = route.id, tuple(labels[name] for name in route.group_by)
+        return found
 
     def _tell(self, group: Group, found: list[tuple[Key, Item]], now: float) -> Notification:
         route = self._routes[group[0]]
@@ -261,8 +286,7 @@ class Desk:
 
     def _urgency(self, item: Item) -> tuple[int, int, str, str]:
         """Return what orders the alerts of a notification: what is new first, then by severity; what is over last."""
-        severity = self._book.rule(item.rule).severity
-        return _KINDS.index(item.kind), SEVERITIES.index(severity), item.rule, item.scope
+        return _KINDS.index(item.kind), self._rank((item.rule, item.scope)), item.rule, item.scope
 
     def forget(self, key: Key) -> None:
         """Forget an alert: people know of nothing that is not over."""

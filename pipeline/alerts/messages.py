@@ -14,7 +14,7 @@ from pipeline.alerts.desk import MAINTENANCE, Held, Item, Notification
 from pipeline.alerts.links import filled
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.directory import Directory
-from pipeline.catalogue.model import Catalogue, Kpi
+from pipeline.catalogue.model import Availability, Catalogue, Kpi
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
 from pipeline.values import CsfStatus, KpiValue
@@ -149,7 +149,9 @@ class Writer:
         else:
             yield f"Value {words.UNKNOWN}" + (f" ({said.note})" if said.note else "")
         if said.count:
-            yield f"Sample {said.count:,}"
+            # of availability and what follows from it the sample is time, in seconds
+            timed = kpi is not None and isinstance(kpi.measure, Availability)
+            yield f"Observed {_length(said.count)}" if timed else f"Sample {said.count:,}"
         if said.coverage is not None:
             yield f"Coverage {words.share(said.coverage)}"
         tier = f" (tier {told.tier})" if told.tier is not None else ""

@@ -14,6 +14,9 @@ import msgspec
 Severity = Literal["critical", "warning", "info"]
 #: From the most urgent on.
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+#: What fires is told again after so long, seconds, unless its route says otherwise; 0: never. What is not urgent, such as a
+#: month that will miss its target, stays so for weeks, and whoever is told of it six times a day reads none of it.
+REPEAT_S: dict[Severity, int] = {"critical": 4 * 3_600, "warning": 86_400, "info": 0}
 
 _DURATION = re.compile(r"(\d{1,6})(s|m|h|d)")
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -197,8 +200,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         channels: ids; an empty list takes the alert and tells nobody.
         group_by: alerts that agree in these are told together.
         group_wait: how long the first alert of a group waits for others.
-        group_interval: least time between two raises of one group.
-        repeat: what fires is told again after this; ``0s``: never.
+        group_interval: least time between two raises of one group; what is more urgent than all it was told waits for nothing.
+        repeat: what fires is told again after this; ``0s``: never (default: by its severity, ``REPEAT_S``).
         resolved: tell too when it is over.
     """
 
@@ -207,6 +210,10 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     channels: list[str]
     group_by: tuple[Literal["rule", "kpi", "csf", "scope", "team", "severity"], ...] = ("csf", "scope")
     group_wait: str = "1s"
-    group_interval: str = "1m"
-    repeat: str = "4h"
+    group_interval: str = "5m"
+    repeat: str | None = None
     resolved: bool = True
+
+    def repeat_s(self, severity: Severity) -> int:
+        """Return after how many seconds an alert of a severity is told again, 0 for never."""
+        return REPEAT_S[severity] if self.repeat is None else duration_s(self.repeat) or 0

@@ -46,7 +46,8 @@ def _route(route: a.Route, catalogue: Catalogue, place: str) -> None:
     for channel in route.channels:
         check_name(channel, catalogue.channels, f"{place}: channels", "channel")
     for key in ("group_wait", "group_interval", "repeat"):
-        check_duration(getattr(route, key), f"{place}: {key}")
+        if (text := getattr(route, key)) is not None:
+            check_duration(text, f"{place}: {key}")
     match = route.match
     for rule in match.rule or ():
         check_name(rule, catalogue.alerts, f"{place}: match.rule", "rule")

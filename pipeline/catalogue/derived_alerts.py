@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
+from math import ceil, floor
 
 import msgspec
 
@@ -16,7 +16,7 @@ from pipeline.catalogue.alerts import (
     StatusRule,
     ThresholdRule,
 )
-from pipeline.catalogue.model import Availability, Catalogue, Csf, Kpi, Ratio, Share
+from pipeline.catalogue.model import Availability, Catalogue, Count, Csf, Kpi, Quantile, Ratio, Share
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import grows
 
@@ -29,6 +29,8 @@ _BURNS: tuple[tuple[str, str, str, float, Severity], ...] = (
     ("slow", "6h", "30m", 6.0, "critical"),
     ("ticket", "3d", "6h", 1.0, "warning"),
 )
+#: What burns just faster than it lasts would be *1 times too fast*.
+_TOO_FAST = {1.0: "faster than it lasts"}
 #: Rolling window of a threshold rule by the smallest period the KPI is offered for.
 _WINDOW = {"live": "24h", "hour": "24h", "6h": "24h", "day": "24h", "week": "7d"}
 #: The clear limit lies so far from the limit on the way to the next better one.
@@ -62,21 +64,48 @@ def _of_kpi(kpi: Kpi) -> Iterator[AnyRule]:
 
 
 def _thresholds(kpi: Kpi, amber: float, red: float) -> Iterator[AnyRule]:
-    # a limit that counts over a month is one over 30 days; what is an average is looked at over a day
-    window = "30d" if grows(kpi) else _WINDOW[kpi.smallest]
     good = amber if kpi.target is None else kpi.target
     rule = ThresholdRule(
-        id=f"{kpi.id}_red", name=f"{kpi.name} is red", kpi=kpi.id, window=window, limit=red, severity="critical",
-        clear=red + _HYSTERESIS * (amber - red), hold="5m", derived=True,
+        id=f"{kpi.id}_red", name=f"{kpi.name} beyond red", kpi=kpi.id, window=_window(kpi), limit=red, severity="critical",
+        clear=red + _HYSTERESIS * (amber - red), hold="5m", min_sample=_least(kpi, red), derived=True,
     )  # fmt: skip
     yield rule
     # where amber begins only beyond the target's own value (breaches: 0), what is on target would be told of
     on_target = kpi.target is not None and badness(kpi, amber) <= badness(kpi, kpi.target)
     if amber != red and not on_target:
         yield msgspec.structs.replace(
-            rule, id=f"{kpi.id}_amber", name=f"{kpi.name} is amber", limit=amber, severity="warning",
-            clear=amber + _HYSTERESIS * (good - amber), quiet_while=(f"{kpi.id}_red",),
+            rule, id=f"{kpi.id}_amber", name=f"{kpi.name} beyond amber", limit=amber, severity="warning",
+            min_sample=_least(kpi, amber), clear=amber + _HYSTERESIS * (good - amber), quiet_while=(f"{kpi.id}_red",),
         )  # fmt: skip
+
+
+def _window(kpi: Kpi) -> str:
+    """Return the rolling window over which a KPI's thresholds are looked at.
+
+    A limit that counts over a month is one over 30 days: of what adds up, of the error budget, and of what a single day mostly has
+    none of, so that its rate or the time between two would be at its worst each day. What is an average is looked at over a day.
+    """
+    measure = kpi.measure
+    of_a_month = isinstance(measure, Availability) and measure.stat != "availability"
+    rate = isinstance(measure, Count) and measure.per == "day"
+    return "30d" if grows(kpi) or of_a_month or rate else _WINDOW[kpi.smallest]
+
+
+def _least(kpi: Kpi, limit: float) -> int | None:
+    """Return the smallest sample by which a KPI is held against a limit, None for the KPI's own.
+
+    A share of so few cases that a single bad one is at the limit says nothing but that there was one; a quantile of fewer cases than
+    leave one beyond it, 1 / (1 - q), is just the worst of them.
+    """
+    measure, up = kpi.measure, kpi.direction == "up"
+    match measure:
+        case Share():
+            bad = (100 - limit if up else limit) / 100
+            return max(kpi.min_sample, floor(1 / bad + 1e-9) + 1) if bad > 0 else None
+        case Quantile():
+            beyond = measure.q if up else 1 - measure.q
+            return max(kpi.min_sample, ceil(1 / beyond - 1e-9)) if beyond > 0 else None
+    return None
 
 
 def _burns(kpi: Kpi, allowed: float) -> Iterator[AnyRule]:
@@ -86,7 +115,7 @@ def _burns(kpi: Kpi, allowed: float) -> Iterator[AnyRule]:
     for name, long, short, factor, severity in _BURNS:
         if factor * allowed < 1:  # a burn rate above 1 / (1 - target) is never reached
             yield BurnRateRule(
-                id=f"{kpi.id}_burn_{name}", name=f"{kpi.name}: error budget burns at {factor:g} times its rate",
+                id=f"{kpi.id}_burn_{name}", name=f"{kpi.name}: error budget burns {_TOO_FAST.get(factor, f'{factor:g} times too fast')}",
                 kpi=kpi.id, long=long, short=short, factor=factor, severity=severity, quiet_while=tuple(quicker), min_sample=least,
                 derived=True,
             )  # fmt: skip

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pipeline.alerts import inputs as i
 from pipeline.alerts.desk import MAX_AGE_S
 from pipeline.catalogue.alerts import Match
-from tests.alerts.samples import DELAY, ODD, SILENT, T0, World, catalogue
+from tests.alerts.samples import ALL, DELAY, ODD, SILENT, T0, World, catalogue
 
 HIGH = ("raise", "delay_high", "service:shop")
 OVER = ("clear", "delay_high", "service:shop")
@@ -66,6 +66,20 @@ def test_reminders_until_somebody_takes_it_on():
     w.say(i.Acknowledgement(rule="delay_high", scope="service:shop", by="ana", at=at + 3700))
     w.clock(at + 7300)
     assert w.kinds(at + 7300) == []
+
+
+def test_what_is_not_urgent_is_not_told_again_and_again():
+    rules = [msgspec.structs.replace(ODD, id=s, severity=s, quiet_while=()) for s in ("critical", "warning", "info")]
+    w = World(catalogue(*rules, routes=(msgspec.structs.replace(ALL, repeat=None, group_by=("rule",)),)))
+    w.tell("delay", 70, T0)
+    assert sorted(rule for _, rule, _ in w.kinds(T0)) == ["critical", "info", "warning"]
+    told = []
+    for hour in range(1, 49):
+        w.clock(T0 + 3_605 * hour + 60)
+        told += [(hour, rule) for _, rule, _ in w.kinds(T0 + 3_605 * hour + 60)]
+    assert [hour for hour, rule in told if rule == "critical"] == list(range(4, 49, 4))
+    assert [hour for hour, rule in told if rule == "warning"] == [24, 48]
+    assert not [hour for hour, rule in told if rule == "info"]
 
 
 def test_old_values_page_nobody_and_what_still_fires_does():
@@ -148,6 +162,21 @@ def test_alerts_of_a_group_are_told_together():
     w.advance(T0 + 300)
     assert len(w.told) == 1
     assert len(next(iter(w.told.values())).alerts) == 2
+
+
+def test_what_follows_from_one_outage_is_told_at_once_only_where_it_is_more_urgent():
+    low, high, late = (
+        msgspec.structs.replace(ODD, id=name, severity=severity, limit=limit, quiet_while=())
+        for name, severity, limit in (("low", "warning", 60), ("high", "critical", 100), ("late", "critical", 140))
+    )
+    w = World(catalogue(low, high, late, routes=(msgspec.structs.replace(ALL, group_interval="5m"),)))
+    told = []
+    for at, number in ((T0, 70), (T0 + 60, 110), (T0 + 120, 150)):
+        w.tell("delay", number, at)
+        told.append(w.kinds(at))
+    assert [[rule for _, rule, _ in found] for found in told] == [["low"], ["high"], []]
+    w.clock(T0 + 60 + 301)
+    assert [rule for _, rule, _ in w.kinds(T0 + 60 + 301)] == ["late"]
 
 
 def test_what_was_over_within_a_second_is_told_to_nobody():

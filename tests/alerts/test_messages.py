@@ -4,7 +4,7 @@ import msgspec
 
 from pipeline.alerts import inputs as i
 from pipeline.catalogue import alerts as a
-from tests.alerts.samples import CONCERN, DELAY, ODD, T0, World, catalogue, status
+from tests.alerts.samples import BURN, CONCERN, DELAY, ODD, T0, World, catalogue, status
 
 RULE = msgspec.structs.replace(DELAY, name="Delay is high", owner="Web team", runbook="https://wiki.example.org/delay")
 ORG = a.ThresholdRule(id="slow", name="Delay is red", kpi="delay", limit=100, window="5m", scopes=("org",))
@@ -157,3 +157,19 @@ def test_what_held_back_an_earlier_one_is_not_said_of_the_next() -> None:
     w.tell("delay", 243, T0 + 620)
     w.clock(T0 + 680)
     assert held(w, T0 + 680) == ""
+
+
+def test_the_end_of_a_burn_rate_tells_the_window_that_is_back_and_the_time_observed() -> None:
+    w = world(BURN)
+    w.tell("availability", 90.0, T0, "5m", count=300)
+    w.tell("availability", 97.0, T0, "1h", count=3_600)
+    (told,) = w.advance(T0)
+    lines = told.text.replace("\u00a0", " ").splitlines()
+    assert "Value 30.0 times, limit 14.4 times (burn rate of the error budget over 1h (over 5m: 100.0))" in lines
+    assert "Observed 1 h 00 min" in lines
+    assert not [line for line in lines if line.startswith("Sample")]
+    w.tell("availability", 100.0, T0 + 300, "5m", count=300)
+    (told,) = w.advance(T0 + 300)
+    lines = told.text.replace("\u00a0", " ").splitlines()
+    assert "Value 0.0 times, limit 14.4 times (burn rate of the error budget over 5m (over 1h: 30.0))" in lines
+    assert "Observed 5 min" in lines

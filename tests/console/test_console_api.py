@@ -157,7 +157,7 @@ def test_alerts_that_fire_come_first_and_changes_newest_first(api: Api, sample: 
         ("critical", "org", None), ("warning", "service:a", 12.5),
     ]  # fmt: skip
     assert [a["state"] for a in found["changes"]] == ["resolved", "firing", "firing", "firing"]
-    assert found["changes"][0]["name"] == "Mean time to resolve is red"
+    assert found["changes"][0]["name"] == "Mean time to resolve beyond red"
     assert {a["decimals"] for a in found["changes"]} == {2}
     assert found["firing"][0]["scope_name"] == "Nordwind Trading"
 

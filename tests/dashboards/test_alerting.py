@@ -323,7 +323,7 @@ def test_policies_keep_what_grafana_asks_of_them() -> None:
         ["team"],
         "5s",
         "1s",
-        "120h",
+        "432000s",
     )
     raises = [p for p in file.contact_points if p.receivers[0].disable_resolve_message]
     assert [p.name for p in raises] == ["csf-pulse hook (raises only)"]
