@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from connectors.engine.client import Answer, Call
-from connectors.engine.declaration import Beside, Stream, TooMany
+from connectors.engine.declaration import Beside, Opaque, Stream, TooMany
 from connectors.engine.declared_requests import Also, Job, OnePage, Paginator, Request, named
-from connectors.engine.paginate import pages, value_at
+from connectors.engine.paginate import pages, value_at, with_parameter
 from connectors.engine.peer import Peer
 from connectors.engine.records import Record, completed_by, holds
 from connectors.engine.texts import filled
@@ -69,6 +70,38 @@ class Asking:
         for parent in self._all_parents():
             yield self._pages_of(asked, {**given, **_columns(self._named(asked), "parent:", parent)}, too_many, parent)
 
+    def followed(self, cursor: Opaque, given: dict[str, Any], token: str) -> Iterator[tuple[list[Any], str]]:
+        """Yield the records of every page and the source's cursor behind them, from a cursor on.
+
+        Args:
+            cursor: how the source gives and takes it.
+            given: variables of this reading.
+            token: the cursor; "": begin.
+
+        Raises:
+            CutOff: the source does not know the cursor.
+            ServiceUnavailable: the source does not answer.
+            SourceRefused: it refuses, or gives the same cursor for ever.
+        """
+        self._asked = given = {**self._given, **given}
+        plain = with_parameter(self.call(self._stream.request, given), cursor.limit, cursor.size)
+        while True:
+            call = plain
+            for name, value in {cursor.parameter: token}.items() if token else cursor.begin.items():
+                call = with_parameter(call, name, filled(value, given, self._where) if not token else value)
+            answer = self.ask(call, cursor.lost if token else None)
+            found = completed_by(self._found(answer, self._stream.records), answer.body, self._stream.beside)
+            after = value_at(answer.body, cursor.path)
+            ended = bool(value_at(answer.body, cursor.last)) if cursor.last else not after
+            if not ended and (not after or str(after) == token):
+                raise SourceRefused(
+                    f"{self._where}: the source says that there is more, but no other '{cursor.path}' to ask for it by"
+                )
+            token = str(after) if after else token
+            yield found, token
+            if ended:
+                return
+
     def _pages_of(
         self, request: Request, given: dict[str, Any], too_many: TooMany | None, parent: Record | None
     ) -> Iterator[list[Any]]:
@@ -78,6 +111,9 @@ class Asking:
         found = self._pages(request, given, self._stream.records, self._stream.paginator, too_many, self._stream.beside)
         for records in found:
             yield records if parent is None else [_with(r, "parent", parent) for r in records]
+        if self._stream.job is not None and self._stream.job.end is not None:
+            with suppress(ServiceUnavailable, SourceRefused):  # all was read; the source forgets it by itself, later
+                self.ask(self.call(self._stream.job.end, given))
 
     def _all_parents(self) -> list[Record]:
         """Return the parents, asked for once a poll."""
@@ -90,7 +126,12 @@ class Asking:
     def _named(self, request: Request) -> set[str]:
         """Return the places of all requests that are made for one parent."""
         job = self._stream.job
-        return set().union(*(named(each) for each in (request, *((job.start, job.status) if job else ()))))
+        return set().union(
+            *(
+                named(each)
+                for each in (request, *(each for each in (job and (job.start, job.status, job.end)) or () if each))
+            )
+        )
 
     def _made(self, job: Job, given: dict[str, Any]) -> dict[str, str]:
         """Return what names an export, once it is there."""
@@ -98,6 +139,8 @@ class Asking:
         name = value_at(started.body, job.id)
         if name is None:
             raise SourceRefused(f"{started.url.partition('?')[0]}: starts no export: the answer has no '{job.id}'")
+        if job.status is None:
+            return {"job": str(name), **self._given_by(job, started)}
         given = {**given, "job": str(name)}
         end = self._clock() + job.most_s
         while True:
@@ -111,10 +154,15 @@ class Asking:
             if self._clock() >= end:
                 raise ServiceUnavailable(f"{address}: the export is not there after {job.most_s:g} s")
             self._client.rest(job.every_s)
-        found = {"job": str(name)}
+        return {"job": str(name), **self._given_by(job, answer)}
+
+    def _given_by(self, job: Job, answer: Answer) -> dict[str, str]:
+        """Return what the answer that says an export is there gives for the request that fetches it."""
+        found = {}
         for variable, path in job.give.items():
-            value = value_at(body, path)
+            value = value_at(answer.body, path)
             if value is None:
+                address = answer.url.partition("?")[0]
                 raise SourceRefused(f"{address}: the export is done, but the answer has no '{path}'")
             found[variable] = str(value)
         return found

@@ -17,6 +17,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
         until: everything before this was delivered, but for what ``first`` says.
         first: where reading began.
         time, id: the last record of a keyset, as the source writes them.
+        token: the source's own cursor, behind the last page that was delivered.
         seen: services that were named so far, for streams that speak for these only.
         looked: what a source shows was seen before.
     """
@@ -25,6 +26,7 @@ class Place(msgspec.Struct, frozen=True, omit_defaults=True):
     first: datetime
     time: str = ""
     id: str = ""
+    token: str = ""
     seen: tuple[str, ...] = ()
     looked: bool = False
 
@@ -66,10 +68,14 @@ def rewound(place: Place, since: datetime, *, entities: bool, stream: str) -> Pl
         ConfigError: the stream's events add up: read a second time, days later, they would count twice.
     """
     if since >= place.first:
-        return place if not entities else msgspec.structs.replace(place, until=min(place.until, since), time="", id="")
+        return (
+            place
+            if not entities
+            else msgspec.structs.replace(place, until=min(place.until, since), time="", id="", token="")
+        )
     if not entities and place.until > place.first:
         raise ConfigError(
             f"stream {stream} was read from {place.first:%Y-%m-%d %H:%M} UTC on already, and its events add up: an earlier "
             "--since would count them twice; read the earlier time under another name, with its own cursor"
         )
-    return msgspec.structs.replace(place, until=since, first=since, time="", id="", looked=False)
+    return msgspec.structs.replace(place, until=since, first=since, time="", id="", token="", looked=False)

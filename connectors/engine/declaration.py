@@ -89,6 +89,34 @@ class Keyset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     lag_s: float = 60.0
 
 
+class Opaque(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="opaque"):
+    """The source gives a cursor of its own with every page: it is kept, and the next poll asks on from it.
+
+    Attributes:
+        path: where an answer has it.
+        parameter: as which requests take it.
+        begin: query parameters of the first request, which has none yet (``{since}``); they are left out of all others.
+        last: where an answer says that there is no more now; left out: it is so where an answer has no cursor.
+        limit, size: parameter and number of records of a page.
+        lost: how the source says that it does not know a cursor any more: reading begins again by ``begin``.
+        again_s: so long before the end of the last poll it then begins, seconds.
+        format, zone: how the request writes ``since``.
+        lag_s: the newest seconds that the source leaves out, and that count as not covered yet.
+    """
+
+    path: str
+    parameter: str
+    begin: dict[str, str]
+    last: str | None = None
+    limit: str | None = None
+    size: int = 1000
+    lost: TooMany | None = None
+    again_s: float = 3600.0
+    format: str = "iso"
+    zone: str = "UTC"
+    lag_s: float = 60.0
+
+
 class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="snapshot"):
     """The source shows what is there now; every poll reads all of it.
 
@@ -113,7 +141,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return ["before_at", *self.changes, "gone"] if self.changes else []
 
 
-Cursor = Window | Keyset | Snapshot
+Cursor = Window | Keyset | Snapshot | Opaque
 
 
 class Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -277,6 +305,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         what: one sentence: what it reads.
         tested: ``peer``: against the real thing; ``shapes``: against answers of the documented shape only.
         limits: what it cannot see, one sentence each.
+        facts: where it was read that the source is as declared here, one sentence each.
         lacks: KPIs that its events do not feed though their fields would do, because of a limit.
         base: the address that paths are below.
         options: what a configuration says under ``options``.
@@ -294,6 +323,7 @@ class Declaration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     what: str
     tested: Literal["peer", "shapes"] = "shapes"
     limits: list[str] = []
+    facts: list[str] = []
     lacks: list[str] = []
     base: str
     options: dict[str, Option] = {}

@@ -15,7 +15,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     Attributes:
         path: below the base address.
-        method: GET or POST.
+        method: GET or POST; DELETE only to let a source forget what was made there (``job.end``).
         query: parameters of the address.
         headers: further headers.
         body: of a POST, sent as JSON.
@@ -25,7 +25,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """
 
     path: str
-    method: Literal["GET", "POST"] = "GET"
+    method: Literal["GET", "POST", "DELETE"] = "GET"
     query: dict[str, str] = {}
     headers: dict[str, str] = {}
     body: dict[str, Any] | None = None
@@ -125,12 +125,14 @@ class AfterLast(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         token: the parameter that takes it: of the query, or of the body of a POST.
         limit: the parameter for the size of a page.
         size: records of a page that are asked for.
+        carries: further parameters of the next request → paths in the answer, where it has them.
     """
 
     path: str
     token: str
     limit: str | None = None
     size: int = 100
+    carries: dict[str, str] = {}
 
 
 Paginator = OnePage | Offset | PageNumber | LinkHeader | NextUrl | Token | AfterLast
@@ -179,20 +181,22 @@ class Job(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     Attributes:
         start: the request that starts it; may name what the stream's request may.
         id: path of its name in the answer: ``{job}`` in the requests that follow.
-        status: asks how far it is.
+        status: asks how far it is; left out: it is there at once.
         done: conditions on that answer that say it is there.
         failed: conditions that say it will not come.
         give: variable of the stream's request → path in the last answer: ``{file: result.fileId}``.
+        end: the request that lets the source forget it, once all pages were read; what it answers does not matter.
         every_s: seconds between questions.
         most_s: seconds after which it is given up, to be started anew.
     """
 
     start: Request
     id: str
-    status: Request
-    done: list[When]
+    status: Request | None = None
+    done: list[When] = []
     failed: list[When] = []
     give: dict[str, str] = {}
+    end: Request | None = None
     every_s: float = 5.0
     most_s: float = 1800.0
 

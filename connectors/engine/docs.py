@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from connectors.engine.auth import needed
-from connectors.engine.declaration import Declaration, Stream, Window
+from connectors.engine.declaration import Declaration, Opaque, Stream, Window
 from connectors.engine.load import load_declaration, shipped
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.engine.plan import build_plan
@@ -74,6 +74,8 @@ def _page(d: Declaration, folder: Path) -> str:
     ]  # fmt: skip
     if d.limits:
         lines += ["## Limits", "", *(f"* {limit}" for limit in d.limits), ""]
+    if d.facts:
+        lines += ["## Where this was read", "", *(f"* {fact}" for fact in d.facts), ""]
     return "\n".join(lines)
 
 
@@ -100,6 +102,8 @@ def _stream(stream: Stream) -> list[str]:
     ]  # fmt: skip
     if isinstance(stream.cursor, Window):
         lines.append(f"* By time, {_span(stream.cursor.lag_s)} behind; {_span(stream.cursor.overlap_s)} are read again")
+    if isinstance(stream.cursor, Opaque):
+        lines.append(f"* By the source's own cursor, which is kept; {_span(stream.cursor.lag_s)} behind")
     if stream.unfinished is not None:
         lines.append(f"* What is not final is asked for again at every poll, at most {stream.unfinished.most} of them")
     return [*lines, ""]

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from connectors.engine.declaration import Declaration, Keyset, Snapshot, Stream, Window
-from connectors.engine.declared_requests import Request, named
+from connectors.engine.declaration import Declaration, Keyset, Opaque, Snapshot, Stream, Window
+from connectors.engine.declared_requests import OnePage, Request, named
 from connectors.engine.reading import converted
 from connectors.engine.texts import places, with_options
 from connectors.mapping.load import read_mapping
@@ -118,6 +118,8 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
         case Keyset():
             known |= _PER_KEYSET
             check_zone(stream.cursor.zone, f"{where}: cursor.zone")
+        case Opaque():
+            _check_opaque(stream, stream.cursor, known, where)
         case Snapshot():
             pass
     _check_requests(stream, known, where)
@@ -147,6 +149,15 @@ def shape_of(connector: str, module: str | None, where: str) -> Shape | None:
     return shape
 
 
+def _check_opaque(stream: Stream, cursor: Opaque, known: set[str], where: str) -> None:
+    """Let pass a stream that is read by the source's own cursor."""
+    check_zone(cursor.zone, f"{where}: cursor.zone")
+    if not isinstance(stream.paginator, OnePage) or stream.parents is not None or stream.job is not None:
+        raise ConfigError(f"{where}: cursor: an opaque cursor pages by itself: leave paginator, parents and job out")
+    first = msgspec.structs.replace(stream.request, query=dict(cursor.begin))
+    _check_places(first, {*known, "since"}, ("option:",), f"{where}: cursor.begin")
+
+
 def _check_requests(stream: Stream, known: set[str], where: str) -> None:
     """Let pass requests in which every place has something to fill it."""
     whole = set(known)
@@ -158,7 +169,11 @@ def _check_requests(stream: Stream, known: set[str], where: str) -> None:
         of = ("option:", "parent:")
     if stream.job is not None:
         _check_places(stream.job.start, known, of, f"{where}: job.start")
-        _check_places(stream.job.status, {*known, "job"}, of, f"{where}: job.status")
+        for part in ("status", "end"):
+            if (asked := getattr(stream.job, part)) is not None:
+                _check_places(asked, {*known, "job"}, of, f"{where}: job.{part}")
+        if stream.job.status is not None and not stream.job.done:
+            raise ConfigError(f"{where}: job.done: says how an answer to status tells that the export is there")
         whole |= {"job", *stream.job.give}
     _check_places(stream.request, whole, of, f"{where}: request")
     for name, also in stream.also.items():
@@ -170,6 +185,10 @@ def _check_requests(stream: Stream, known: set[str], where: str) -> None:
 
 
 def _check_places(request: Request, known: set[str], of: tuple[str, ...], where: str) -> None:
+    if request.method == "DELETE" and not where.endswith(": job.end"):
+        raise ConfigError(
+            f"{where}: method: a connector deletes nothing but what it made itself: only job.end may say DELETE"
+        )
     strange = sorted(n for n in named(request) if not n.startswith(of) and n not in known)
     if strange:
         raise ConfigError(f"{where}: there is nothing for {{{strange[0]}}}; there is: {', '.join(sorted(known))}")

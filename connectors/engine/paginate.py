@@ -181,7 +181,7 @@ def _token(first: Call, p: Token) -> tuple[Call, Turn]:
 def _last(first: Call, p: AfterLast) -> tuple[Call, Turn]:
     first = with_parameter(first, p.limit, p.size)
 
-    def turn(_answer: Answer, found: list[Any]) -> Call | None:
+    def turn(answer: Answer, found: list[Any]) -> Call | None:
         if not found:
             return None
         last = value_at(found[-1], p.path)
@@ -189,7 +189,11 @@ def _last(first: Call, p: AfterLast) -> tuple[Call, Turn]:
             raise SourceRefused(
                 f"{first.url.partition('?')[0]}: the last record has no '{p.path}' to ask for the next page by"
             )
-        return with_parameter(first, p.token, last)
+        call = with_parameter(first, p.token, last)
+        for name, path in p.carries.items():
+            if (said := value_at(answer.body, path)) is not None:
+                call = with_parameter(call, name, said)
+        return call
 
     return first, turn
 

@@ -12,7 +12,7 @@ from connectors.engine.asking import Asking
 from connectors.engine.client import CutOff
 from connectors.engine.config import Connector, Reading
 from connectors.engine.cursor import Place, before, rewound, whole_seconds
-from connectors.engine.declaration import Keyset, Snapshot, Window
+from connectors.engine.declaration import Keyset, Opaque, Snapshot, Window
 from connectors.engine.delivery import Delivery, Surroundings
 from connectors.engine.differences import Differences
 from connectors.engine.open_entities import OpenEntities
@@ -113,6 +113,8 @@ class StreamReader:
                 yield from self._windows(window)
             case Keyset() as keyset:
                 yield from self._keyset(keyset)
+            case Opaque() as opaque:
+                yield from self._opaque(opaque)
             case Snapshot() as snapshot:
                 yield from self._snapshot(snapshot)
         yield from self._refresh()
@@ -295,6 +297,31 @@ class StreamReader:
                 f"{self.cursor}: the source answers with records before {since}: it did not understand the question; "
                 "check that the account may read and filter by all columns of the request"
             )
+
+    # -- by the source's own cursor --------------------------------------------------------------------------------
+
+    def _opaque(self, cursor: Opaque) -> Iterator[None]:
+        """Read on from the source's cursor; where it knows it no more, from a while before the end of the last poll."""
+        end = whole_seconds(before(self._around.clock(), cursor.lag_s))
+        try:
+            yield from self._followed(cursor, self.place.until)
+        except CutOff:
+            since = max(before(self.place.until, cursor.again_s), self.place.first)
+            self._around.complain(
+                f"{self.cursor}: the source does not know its cursor any more; it is read again from {since:%Y-%m-%d %H:%M:%S} UTC on"
+            )
+            self._delivery.keep(msgspec.structs.replace(self.place, token=""))
+            yield from self._followed(cursor, since)
+        if end > self.place.until:
+            self._delivery.advance(msgspec.structs.replace(self.place, until=end), 0)
+
+    def _followed(self, cursor: Opaque, since: datetime) -> Iterator[None]:
+        """Take pages; the cursor moves with every one that was delivered."""
+        given = {**self._given, "since": time_text(since, cursor.format, cursor.zone)}
+        for records, token in self._asking.followed(cursor, given, self.place.token):
+            self._delivery.take(records)
+            self._delivery.keep(msgspec.structs.replace(self.place, token=token))
+            yield
 
     # -- all of it -------------------------------------------------------------------------------------------------
 

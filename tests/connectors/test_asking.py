@@ -165,6 +165,34 @@ def test_a_form_is_sent_as_one_and_takes_the_page(tmp_path):
         assert vendor.asked[0].body == {"from": "2026-11-26T11:00:00Z", "limit": "3", "offset": "0"}
 
 
+def test_what_the_source_makes_at_once_is_read_and_then_forgotten_there_whatever_it_says_to_that(tmp_path):
+    asked = []
+
+    def answer(each):
+        asked.append((each.method, each.path, each.body))
+        if each.path == "/pit":
+            return Says({"id": "p1"}) if each.method == "POST" else Says({"error": "gone"}, 404)
+        after = (each.body or {}).get("after")
+        return Says({"tickets": [] if after else [{"n": 1, "id": "T"}], "pit_id": "p2"})
+
+    job = {
+        "start": {"path": "/pit", "method": "POST"},
+        "id": "id",
+        "end": {"path": "/pit", "method": "DELETE", "body": {"id": "{job}"}},
+    }
+    request = {"path": "/search", "method": "POST", "body": {"pit": {"id": "{job}"}}}
+    paginator = {"kind": "last", "path": "n", "token": "after", "carries": {"pit.id": "pit_id"}}
+    with serving(answer) as vendor:
+        bench = bench_at(vendor, tmp_path, job=job, request=request, paginator=paginator)
+        bench.poll()
+    assert asked == [
+        ("POST", "/pit", None), ("POST", "/search", {"pit": {"id": "p1"}}),
+        ("POST", "/search", {"pit": {"id": "p2"}, "after": 1}), ("DELETE", "/pit", {"id": "p1"}),
+    ]  # fmt: skip
+    assert len(bench.sink.letters) == 1
+    assert bench.sink.polled[0]["complete"]
+
+
 def test_an_answer_may_lack_its_records_where_that_is_declared(tmp_path):
     with serving(lambda _asked: Says({"rowCount": 0})) as vendor:
         assert bench_at(vendor, tmp_path, omits_empty=True).poll() == []

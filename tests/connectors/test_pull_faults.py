@@ -291,6 +291,10 @@ WRONG = {
     "unknown paginator": (declared(paginator={"kind": "offst"}), r"paginator\.kind: there is no kind 'offst'; did you mean 'offset'\?"),
     "unknown place": (declared(request={"path": "/t/{sinc}"}), "request: there is nothing for {sinc}; there is: length, since, until"),
     "unknown option": (declared(request={"path": "/t/{option:x}"}), "there is nothing for {option:x}"),
+    "deletes": (
+        declared(request={"path": "/t", "method": "DELETE"}),
+        "request: method: a connector deletes nothing but what it made itself: only job.end may say DELETE",
+    ),
     "no identity": (declared(id=[]), "id: name the columns that name a record"),
     "a file's key": (declared(mapping={"service": "s", "format": "csv", "events": []}), "'format' describes a file"),
     "a wrong mapping": (

@@ -95,7 +95,7 @@ def serving(answer: Callable[[Asked], Says]) -> Iterator[Vendor]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_POST = do_GET  # noqa: N815 - http.server's name
+        do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's names
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
