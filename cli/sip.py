@@ -104,7 +104,7 @@ def show(ident: str, fmt: str, config: Path | None, data_dir: Path | None, demo:
         for entry in entries:
             why = f" ({entry.why})" if entry.why else ""
             say(f"  {here.local(entry.at)}  {entry.who} ({entry.via}) {did(entry)}{why}")
-            for phrase in changes(entry, found):
+            for phrase in changes(entry, found, here.catalogue.kpis.get(found.kpi)):
                 say(f"      {phrase}")
 
 

@@ -199,5 +199,5 @@ def _described(office: Office, sips: list[Sip]) -> list[dict[str, Any]]:
 def _told(office: Office, entry: Entry, sip: Sip) -> dict[str, Any]:
     return {
         "id": entry.id, "at": office.local(entry.at), "who": entry.who, "via": entry.via, "kind": entry.kind,
-        "did": did(entry), "changes": changes(entry, sip), "why": entry.why,
+        "did": did(entry), "changes": changes(entry, sip, office.catalogue.kpis.get(sip.kpi)), "why": entry.why,
     }  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.catalogue.model import Kpi
 from pipeline.report.register import Entry, Sip, Value
-from pipeline.report.words import SIP_STATUSES
+from pipeline.report.words import SIP_STATUSES, quantity
 
 _DID = {
     "sip.opened": "opened",
@@ -20,12 +21,13 @@ def did(entry: Entry) -> str:
     return _DID[entry.kind]
 
 
-def changes(entry: Entry, sip: Sip | None) -> list[str]:
+def changes(entry: Entry, sip: Sip | None, kpi: Kpi | None = None) -> list[str]:
     """Return what an entry changed, a phrase each.
 
     Args:
         entry: the entry.
         sip: the SIP as it stands, for the texts of its actions.
+        kpi: its KPI, for the unit of its values; None where the catalogue has it no more.
     """
     texts = {action.key: action.text for action in sip.actions} if sip else {}
     found = []
@@ -33,6 +35,8 @@ def changes(entry: Entry, sip: Sip | None) -> list[str]:
         kind, _, rest = field.partition(":")
         if kind != "action":
             said = SIP_STATUSES.get(str(value), _said(value)) if field == "status" else _said(value)
+            if kpi is not None and field in ("baseline", "goal") and isinstance(value, int | float):
+                said = quantity(value, kpi.unit, kpi.decimals)
             found.append(f"{_NAMES.get(field, field)}: {said}")
             continue
         key, _, part = rest.partition(":")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.report.register import Entry, fold_comments, fold_sips, in_order, latest_id, stamp
 from pipeline.report.trail import changes, did
 from pipeline.time.calendar import Calendar
+from tests.report.histories import CATALOGUE
 from tests.stores.entries import AT, entry
 
 _VALUES = st.one_of(st.none(), st.booleans(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5))
@@ -102,6 +103,7 @@ def test_an_entry_is_told_in_words() -> None:
     sip = fold_sips([opened, done])["SIP-K7Q2F"]
     assert did(opened) == "opened"
     assert changes(opened, sip)[-2:] == ["goal: 6", "action: Rota on Mondays"]
+    assert changes(opened, sip, CATALOGUE.kpis["mttr"])[-2:] == ["goal: 6.00\u00a0h", "action: Rota on Mondays"]
     assert changes(done, sip) == ["done: Rota on Mondays", "due: none"]
 
 

@@ -51,7 +51,7 @@ function details(kpi, months) {
         ? el("ul", { class: "revisions" }, kpi.revisions.map((r) => el("li", null, `Revision ${r.revision} was ${format.quantity(r.value, kpi)}: ${r.reason}`)))
         : null,
     ),
-    el("figure", null, trend(points, { decimals: kpi.decimals, unit: format.shortUnit(kpi.unit), label: words }), el("figcaption", null, "13 months; dashed: target")),
+    el("figure", null, trend(points, { decimals: kpi.decimals, unit: format.shortUnit(kpi.unit), label: words }), el("figcaption", null, `${format.withUnit("13 months", points, kpi.unit)}; dashed: target`)),
   );
 }
 

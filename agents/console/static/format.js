@@ -52,6 +52,13 @@ function measured(value, [length, name]) {
   return (value < 0 ? MINUS : "") + text + NARROW + name;
 }
 
+/** What a chart of points shows, with the unit of its axis. */
+export function withUnit(name, points, unit) {
+  const scaled = better(Math.max(0, ...points.map((p) => Math.abs(p.value ?? 0))), unit);
+  const shown = scaled ? scaled[1] : shortUnit(unit);
+  return shown ? `${name}, ${shown}` : name;
+}
+
 /** The unit that follows a KPI's figure, which may have a better one already. */
 export function unitOf(value, unit) {
   return value === null || value === undefined || better(value, unit) ? "" : unitAfter(unit);

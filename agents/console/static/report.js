@@ -41,15 +41,15 @@ function frame(selection, title, go) {
   return { made, end: () => watch && watch.disconnect() };
 }
 
-/** The programme that is open for a KPI, in a scope or a place in it; null where none is. */
-function inHand(document_, kpi, scope) {
-  const open = document_.sips.filter((s) => s.kpi === kpi && s.status !== "closed");
+/** The programme that is open for one of some KPIs, in a scope or a place in it; null where none is. */
+function inHand(document_, kpis, scope) {
+  const open = document_.sips.filter((s) => kpis.includes(s.kpi) && s.status !== "closed");
   return open.find((s) => s.scope === scope) || (scope === document_.scope ? open[0] : null) || null;
 }
 
 function act(document_, c, i) {
   if (!c.kpi) return null;
-  const sip = inHand(document_, c.kpi, c.scope);
+  const sip = inHand(document_, c.kpis, c.scope);
   if (sip) return el("span", null, "In hand: ", el("a", { href: href(`/sips/${encodeURIComponent(sip.id)}`, { month: null, window: null }), "data-nav": true, "data-key": `act-${i}` }, sip.title));
   return el("a", { href: href("/sips", { open: "1", kpi: c.kpi, scope: c.scope === "org" ? null : c.scope, title: c.title.slice(0, 200), why: c.why.slice(0, 2000), month: null, window: null }), "data-nav": true, "data-key": `act-${i}`, class: "nowrap" }, "Open a programme");
 }
@@ -59,10 +59,10 @@ function concerns(document_) {
   const found = [];
   for (const csf of document_.csfs) {
     for (const finding of csf.findings) {
-      if (finding.concern) found.push({ csf: csf.name, kpi: finding.kpis[0] || null, scope: document_.scope, title: finding.concern, why: finding.sentence, advice: finding.suggestions });
+      if (finding.concern) found.push({ csf: csf.name, kpi: finding.kpis[0] || null, kpis: finding.kpis, scope: document_.scope, title: finding.concern, why: finding.sentence, advice: finding.suggestions });
     }
   }
-  for (const proposal of document_.proposals) found.push({ csf: "Proposed", kpi: proposal.kpi, scope: proposal.scope, title: proposal.title, why: proposal.reason, advice: [] });
+  for (const proposal of document_.proposals) found.push({ csf: "Proposed", kpi: proposal.kpi, kpis: [proposal.kpi], scope: proposal.scope, title: proposal.title, why: proposal.reason, advice: [] });
   return found;
 }
 

@@ -21,12 +21,12 @@ function result(sip) {
 }
 
 function due(sip) {
-  return [sip.due || "none", sip.overdue ? el("strong", { class: "overdue" }, " overdue") : null];
+  return [el("span", { class: "nowrap" }, sip.due || "none"), sip.overdue ? el("strong", { class: "overdue" }, " overdue") : null];
 }
 
 function row(sip) {
   return el("tr", null,
-    el("th", { scope: "row" }, el("a", { href: address(sip.id), "data-nav": true, "data-key": sip.id }, sip.title), el("small", null, ` ${sip.id}`)),
+    el("th", { scope: "row" }, el("a", { href: address(sip.id), "data-nav": true, "data-key": sip.id }, sip.title), " ", el("small", { class: "nowrap" }, sip.id)),
     el("td", { "data-label": "Result" }, result(sip), el("span", { class: "why" }, sip.result_reason)),
     el("td", { "data-label": "KPI" }, sip.kpi_name, el("small", null, ` ${sip.scope_name}`)),
     el("td", { class: "num", "data-label": "Baseline" }, format.quantity(sip.baseline, sip)),
@@ -132,7 +132,7 @@ function chart(sip) {
   const words = known.length
     ? `${sip.kpi_name} by month since the start: ${known.map((p) => `${format.month(p.month)} ${format.quantity(p.value, sip)}`).join(", ")}; goal ${format.quantity(sip.goal, sip)}`
     : `${sip.kpi_name}: no month with a value since the start`;
-  return el("figure", { class: "since" }, trend(points, { decimals: sip.decimals, unit: format.shortUnit(sip.unit), label: words, width: 900, height: 210 }), el("figcaption", null, `${sip.kpi_name} since the start; dashed: goal`));
+  return el("figure", { class: "since" }, trend(points, { decimals: sip.decimals, unit: format.shortUnit(sip.unit), label: words, width: 900, height: 210 }), el("figcaption", null, `${format.withUnit(sip.kpi_name, points, sip.unit)} since the start; dashed: goal`));
 }
 
 function trail(entries) {
