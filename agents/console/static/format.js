@@ -56,7 +56,7 @@ function measured(value, [length, name]) {
 export function withUnit(name, points, unit) {
   const scaled = better(Math.max(0, ...points.map((p) => Math.abs(p.value ?? 0))), unit);
   const shown = scaled ? scaled[1] : shortUnit(unit);
-  return shown ? `${name}, ${shown}` : name;
+  return shown ? `${name} (${shown})` : name;
 }
 
 /** The unit that follows a KPI's figure, which may have a better one already. */
