@@ -29,8 +29,9 @@ dev: $(VENV)/.dev  ## the same with the tools that tests and checks need
 up: install  ## start everything with a simulated organisation; prints the address
 	$(CSF) up
 
-test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not services"
+JOBS ?= 2
+test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included); JOBS=4 where memory allows: much of it is waiting for workers
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not services"
 
 test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager, PostgreSQL and Chromium
 	$(BIN)/python -m pytest -m services
