@@ -1,6 +1,6 @@
 """Cells: the folded state a (pane, service), kept encoded and decoded only while it changes.
 
-A cell is a chunk of durable state: ``c|level|start|service`` → {base key: packed state}.
+What a cell holds is {base key: packed state}; ``pipeline.engine.cellstore`` keeps them.
 """
 
 from __future__ import annotations
@@ -12,30 +12,17 @@ import msgspec
 
 from pipeline.aggregate.base import Contribution, State
 from pipeline.engine.bases import Base
+from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import DAY, KEEP, LEVELS, MINUTE, expired, levels_for, pane_start
-
-CellId = tuple[int, int, str]  # (level, pane start in epoch seconds, service)
 
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 _unpack = msgspec.msgpack.Decoder().decode
 
-_NOTHING: dict[str, bytes] = {}
 _FRESH_MS = KEEP[MINUTE] * 1000
 #: Decoded cells kept between batches, those that changed last; the others wait encoded.
 _WARM = 512
-
-
-def cell_key(cell: CellId) -> bytes:
-    """Return the chunk key of a cell."""
-    return f"c|{cell[0]}|{cell[1]}|{cell[2]}".encode()
-
-
-def cell_id(key: bytes) -> CellId:
-    """Return the cell of a chunk key."""
-    _, level, start, service = key.decode().split("|", 3)
-    return int(level), int(start), service
 
 
 class Cells:
@@ -45,18 +32,20 @@ class Cells:
         self._bases = bases
         self._calendar = calendar
         #: every cell's states as last packed; those of a definition no longer in the catalogue stay as they are
-        self._packed: dict[CellId, dict[str, bytes]] = {}
+        self._packed: CellStore[bytes] = CellStore(bytes)
         self._warm: dict[CellId, dict[str, State]] = {}
         self._dirty: dict[CellId, set[str]] = {}
         self._unsaved: set[CellId] = set()
-        self._dropped: list[CellId] = []
         #: what the batch gathered, by level, under its finest cell
         self._pending: list[dict[CellId, dict[str, State]]] = [{} for _ in LEVELS]
-        self._expired_at = 0
+        self._minute = 0.0
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take a recovered chunk."""
-        self._packed[cell_id(key)] = _decode(value)
+        """Take a recovered chunk: a cell, or a block of them."""
+        if key[:2] == b"b|":
+            self._packed.restore_block(key, value)
+        else:
+            self._packed.restore(cell_id(key), _decode(value))
 
     def _state(self, cell: CellId, base: Base) -> State | None:
         """Return a state to be changed, unpacked if it was waiting packed."""
@@ -65,7 +54,7 @@ class Cells:
             warm = self._warm[cell] = {}
         if base.key in warm:
             return warm[base.key]
-        raw = self._packed.get(cell, _NOTHING).get(base.key)
+        raw = self._packed.item(cell, base.key)
         return None if raw is None else base.aggregator.unpack(_unpack(raw))
 
     def gather(
@@ -134,37 +123,36 @@ class Cells:
 
     def expire(self, clock_ms: int) -> None:
         """Drop panes that can take no more records."""
-        clock_s = clock_ms / 1000
-        if int(clock_s) // 60 == self._expired_at:
+        minute = clock_ms // 60_000 * 60.0  # a whole one: what a recovery drops again is what was dropped
+        if minute == self._minute:
             return
-        self._expired_at = int(clock_s) // 60
-        gone = [c for c in (self._packed.keys() | self._warm.keys()) if c[0] != DAY and expired(c[0], c[1], clock_s)]
-        for cell in gone:
-            if self._packed.pop(cell, None) is not None:
-                self._dropped.append(cell)
-            self._warm.pop(cell, None)
-            self._dirty.pop(cell, None)
-            self._unsaved.discard(cell)
+        self._minute = minute
+        for _ in self._packed.expire(minute):
+            pass
+        for changing in (self._warm, self._dirty):
+            for cell in [c for c in changing if expired(c[0], c[1], minute)]:
+                del changing[cell]
+        self._unsaved = {c for c in self._unsaved if not expired(c[0], c[1], minute)}
 
     def tell_again(self, told: Iterable[tuple[int, int, str, list[str]]]) -> None:
         """Count recovered cells as changed: rollup may not have heard of them."""
         for level, start, service, keys in told:
             cell = (level, start, service)
-            known = {k for k in keys if k in self._bases and k in self._packed.get(cell, _NOTHING)}
+            known = {k for k in keys if k in self._bases and self._packed.item(cell, k) is not None}
             if known:
                 self._dirty.setdefault(cell, set()).update(known)
 
     def tell_all(self, keys: set[str]) -> None:
         """Count every cell of some bases as changed: not all that read them have heard of them."""
-        for cell, packed in self._packed.items() if keys else ():
-            known = keys & packed.keys()
+        for cell in list(self._packed) if keys else ():
+            known = keys & self._packed.whole(cell).keys()
             if known:
                 self._dirty.setdefault(cell, set()).update(known)
 
     def changed(self) -> Iterator[tuple[CellId, dict[str, bytes]]]:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():
-            packed = self._packed.setdefault(cell, {})
+            packed = self._packed.make(cell)
             states = {k: self._state(cell, self._bases[k]) for k in sorted(keys)}
             told = {k: _encoder.encode(self._bases[k].aggregator.pack(s)) for k, s in states.items()}
             packed.update(told)
@@ -177,11 +165,10 @@ class Cells:
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the durable state that changed since the last call (None: dropped); ``changed`` comes first."""
-        for cell in self._unsaved:
-            yield cell_key(cell), _encoder.encode(self._packed[cell])
+        yield from self._packed.over()
+        for cell in self._unsaved | self._packed.take_opened():
+            yield cell_key(cell), _encoder.encode(self._packed.whole(cell))
         self._unsaved = set()
-        for cell in self._dropped:
-            yield cell_key(cell), None
-        self._dropped = []
+        yield from self._packed.pack(self._minute)
         for cell in list(islice(self._warm, max(0, len(self._warm) - _WARM))):
             del self._warm[cell]

@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import msgspec
 
+from pipeline.engine.cellstore import CellId
 from pipeline.engine.coverage import Polled, pack, unpack
-from pipeline.engine.facts import CellId, Entry
+from pipeline.engine.facts import Entry
 from pipeline.engine.reported import Numbers, ReportKey
 from pipeline.values import KpiRevision, KpiValue
 

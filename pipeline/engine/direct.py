@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.engine.bounds import NAMING, Names
-from pipeline.engine.cells import CellId, Cells
+from pipeline.engine.cells import Cells
+from pipeline.engine.cellstore import CellId
 from pipeline.engine.columns import Column, Rows
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, ByColumns, Plan
 from pipeline.engine.seen import SeenIds, event_key

@@ -1,13 +1,11 @@
 """Entities: incidents, changes, surveys ... whose last state counts.
 
 "Last" is the greatest (sequence, updated_at, event time); an older update is superseded, yet may still tell when an
-incident was first acknowledged or how often it was reopened. Kept in chunks ``e|type|month|n`` by the month
-the entity was first seen in, so that live updates rewrite little.
+incident was first acknowledged or how often it was reopened. ``pipeline.engine.entitystore`` keeps them.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,6 +16,7 @@ from pipeline.aggregate.base import pack_int
 from pipeline.engine import records
 from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
+from pipeline.engine.entitystore import EntityStore, Key
 from pipeline.engine.happenings import Happenings, happening
 from pipeline.events.families import TYPES, IncidentUpdated, SurveyAnswered
 from pipeline.events.validate import decode_stored
@@ -25,10 +24,8 @@ from pipeline.time.calendar import from_ms, to_ms
 from pipeline.values import Happening
 
 _encoder = msgspec.msgpack.Encoder()
+_decode = msgspec.msgpack.Decoder().decode
 _json = msgspec.json.Encoder()
-_SPREAD = 16
-
-Key = tuple[str, str, str]  # (type, source, entity id)
 
 
 def entity_id(event_type: str, data: Any, event_id: str) -> str:
@@ -46,7 +43,6 @@ def entity_id(event_type: str, data: Any, event_id: str) -> str:
 class Entity:
     """The last state of one entity and what it contributes."""
 
-    chunk: str
     service: str
     t_ms: int
     sequence: int | None
@@ -83,22 +79,21 @@ class Entities:
         self._by_type = by_type
         self._bases = bases
         self._cells = cells
-        self._all: dict[Key, Entity] = {}
-        self._members: dict[str, list[Key]] = {}
-        self._dirty: set[str] = set()
+        self._store = EntityStore(_unpack, _pack)
         self.happenings = Happenings()
 
     def full(self, key: Key) -> bool:
         """Return whether an entity is one too many: it is new, and there are as many as may be."""
-        return len(self._all) >= self._most and key not in self._all
+        return len(self._store) >= self._most and key not in self._store
 
     def update(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, clock_ms: int) -> bool:
         """Fold one update; return False where it was superseded."""
         updated_ms = to_ms(data.updated_at) if hasattr(data, "updated_at") else t_ms
-        entity = self._all.get(key)
+        entity = self._store.get(key)
         before = None if entity is None else _happening(key, entity)
         if entity is None:
-            entity = self._new(key, service, data, t_ms, sequence, updated_ms)
+            entity = Entity(service, t_ms, sequence, updated_ms, data)
+            self._store.add(key, from_ms(updated_ms).strftime("%Y%m"), entity)
             newest = True
         else:
             newest = entity.superseded_by(data, t_ms, sequence, updated_ms)
@@ -110,14 +105,6 @@ class Entities:
             self._refold(key, entity, clock_ms)
             self.happenings.note(before, _happening(key, entity))
         return newest
-
-    def _new(self, key: Key, service: str, data: Any, t_ms: int, sequence: int | None, updated_ms: int) -> Entity:
-        month = from_ms(updated_ms).strftime("%Y%m")
-        spread = zlib.crc32("\x00".join(key[1:]).encode()) % _SPREAD
-        entity = Entity(f"e|{key[0]}|{month}|{spread}", service, t_ms, sequence, updated_ms, data)
-        self._all[key] = entity
-        self._members.setdefault(entity.chunk, []).append(key)
-        return entity
 
     @staticmethod
     def _tell(entity: Entity, data: IncidentUpdated, updated_ms: int) -> bool:
@@ -137,46 +124,38 @@ class Entities:
             self._by_type.get(key[0], ()), record, entity.service, entity.t_ms, "\x1f".join(key[1:])
         )
         entity.held = records.replace(self._cells, self._bases, entity.held, new, clock_ms)
-        self._dirty.add(entity.chunk)
+        self._store.changed(key)
 
     def each(self) -> Iterator[HeldEntity]:
         """Yield every entity with what it contributes now."""
-        for (event_type, source, name), e in self._all.items():
+        for (event_type, source, name), e in self._store.each():
             yield HeldEntity(event_type, source, name, e.data, e.held)
 
     def restore(self, _key: bytes, value: bytes) -> None:
         """Take a recovered chunk."""
-        chunk, rows = msgspec.msgpack.decode(value)
-        event_type = chunk.split("|")[1]
-        for source, name, service, t_ms, sequence, updated_ms, raw, ack, reopened, held in rows:
-            key = (event_type, source, name)
-            data = decode_stored(TYPES[event_type][1], raw)
-            seq = None if sequence is None else int(sequence)
-            self._all[key] = Entity(chunk, service, t_ms, seq, updated_ms, data, ack, reopened, records.unpack(held))
-            self._members.setdefault(chunk, []).append(key)
+        self._store.restore(value)
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call."""
-        for chunk in self._dirty:
-            rows = []
-            for key in self._members[chunk]:
-                e = self._all[key]
-                rows.append(
-                    [
-                        key[1],
-                        key[2],
-                        e.service,
-                        e.t_ms,
-                        None if e.sequence is None else pack_int(e.sequence),
-                        e.updated_ms,
-                        _json.encode(e.data),
-                        e.acknowledged_ms,
-                        e.reopened,
-                        records.pack(e.held),
-                    ]
-                )
-            yield chunk.encode(), _encoder.encode([chunk, rows])
-        self._dirty = set()
+        return self._store.chunks()
+
+
+def _pack(key: Key, e: Entity) -> bytes:
+    """Return an entity as its row."""
+    sequence = None if e.sequence is None else pack_int(e.sequence)
+    row = [
+        key[1], key[2], e.service, e.t_ms, sequence, e.updated_ms, _json.encode(e.data), e.acknowledged_ms, e.reopened,
+        records.pack(e.held),
+    ]  # fmt: skip
+    return _encoder.encode(row)
+
+
+def _unpack(event_type: str, row: bytes) -> Entity:
+    """Return the entity of a row."""
+    _, _, service, t_ms, sequence, updated_ms, raw, acknowledged_ms, reopened, held = _decode(row)
+    data = decode_stored(TYPES[event_type][1], raw)
+    number = None if sequence is None else int(sequence)
+    return Entity(service, t_ms, number, updated_ms, data, acknowledged_ms, reopened, records.unpack(held))
 
 
 def _record(entity: Entity) -> Any:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
 from pipeline.aggregate.base import State
 from pipeline.engine.bases import Base
+from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.engine.plan import Plan
 from pipeline.time.intervals import Intervals
-from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover, expired
+from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
 
-CellId = tuple[int, int, str]
 #: (source partition, position, packed state)
 Entry = tuple[str, int, bytes]
 
@@ -31,20 +33,20 @@ class Facts:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.calendar = plan.calendar
-        self._cells: dict[CellId, dict[str, list[Entry]]] = {}
+        self._cells: CellStore[list[Entry]] = CellStore(list[Entry], self.team)
         self._dirty: set[CellId] = set()
-        self._dropped: list[CellId] = []
+        self._clock_s = 0.0
         self._teams = {s.id: s.team for s in plan.catalogue.services.values()}
         self._by_team: dict[str, list[str]] = {}
         self._services: list[str] = []
         self._listed: set[str] = set()
         self._merged: dict[tuple[str, str, int, int], State | None] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
-        self._running: dict[tuple[str, str], tuple[list[int], list[tuple[int, int, int]]]] = {}
+        self._running: dict[tuple[str, str], tuple[Sequence[int], list[tuple[int, int, int]]]] = {}
         self._panes: dict[tuple[str, int, int], list[Pane]] = {}
         self._day_panes: dict[tuple[str, int, int, int], list[list[Pane]]] = {}
         #: days on which a base of a service has a cell, in order
-        self._days: dict[tuple[str, str], list[int]] = {}
+        self._days: dict[tuple[str, str], array[int]] = {}
         for service, team in list(self._teams.items()):
             self.know(service, team)
 
@@ -57,12 +59,13 @@ class Facts:
             the entry it replaced, None where it is the first, or False where it is older than the one held.
         """
         self.know(cell[2], team)
-        held = self._cells.setdefault(cell, {})
+        held = self._cells.make(cell)
         entries = held.get(base_key)
         before: Entry | None = None
         if entries is None:
             held[base_key] = [entry]
-            self._note_day(cell, base_key)
+            if cell[0] == DAY:
+                self._note_day(base_key, cell[2], cell[1])
         else:
             for i, known in enumerate(entries):
                 if known[0] == entry[0]:
@@ -81,10 +84,11 @@ class Facts:
 
     def swap(self, cell: CellId, base_key: str, entry: Entry | None, source: str) -> Entry | None:
         """Set a source's state of a cell to another for a while (None: take it out); return the one it had."""
-        entries = self._cells[cell][base_key]
+        held = self._cells.make(cell)
+        entries = held[base_key]
         before = next((e for e in entries if e[0] == source), None)
         kept = [e for e in entries if e[0] != source]
-        self._cells[cell][base_key] = kept if entry is None else [*kept, entry]
+        held[base_key] = kept if entry is None else [*kept, entry]
         self._forget(cell, base_key)
         return before
 
@@ -99,13 +103,14 @@ class Facts:
         self._merged.clear()
         self._spans.clear()
 
-    def _note_day(self, cell: CellId, base_key: str) -> None:
-        if cell[0] == DAY:
-            days = self._days.setdefault((base_key, cell[2]), [])
-            if not days or cell[1] > days[-1]:
-                days.append(cell[1])
-            elif cell[1] not in days:
-                insort(days, cell[1])
+    def _note_day(self, base_key: str, service: str, start: int) -> None:
+        days = self._days.get((base_key, service))
+        if days is None:
+            days = self._days[(base_key, service)] = array("q")
+        if not days or start > days[-1]:
+            days.append(start)
+        elif start not in days:
+            insort(days, start)
 
     def _forget(self, cell: CellId, base_key: str) -> None:
         level, start, service = cell
@@ -121,32 +126,38 @@ class Facts:
 
     def expire(self, clock_s: float) -> None:
         """Drop fine panes that can change no more."""
-        for cell in [c for c in self._cells if c[0] != DAY and expired(c[0], c[1], clock_s)]:
-            for base_key in self._cells.pop(cell):
+        self._clock_s = clock_s
+        for cell, base_keys in self._cells.expire(clock_s):
+            for base_key in base_keys:
                 self._forget(cell, base_key)
             self._dirty.discard(cell)
-            self._dropped.append(cell)
 
     # --- durable state ---
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take a recovered chunk."""
-        _, level, start, service = key.decode().split("|", 3)
-        cell = (int(level), int(start), service)
+        """Take a recovered chunk: a cell, or a block of them."""
+        if key[:2] == b"b|":
+            block, team = self._cells.restore_block(key, value)
+            self.know(block[2], team)
+            for base_key, starts in self._cells.bases_of(block) if block[0] == DAY else ():
+                for start in starts:
+                    self._note_day(base_key, block[2], start)
+            return
+        cell = cell_id(key)
         team, states = _decode(value)
-        self.know(service, team)
-        self._cells[cell] = {base: [(s, p, b) for s, p, b in entries] for base, entries in states.items()}
-        for base_key in self._cells[cell]:
-            self._note_day(cell, base_key)
+        self.know(cell[2], team)
+        self._cells.restore(cell, {base: [(s, p, b) for s, p, b in entries] for base, entries in states.items()})
+        if cell[0] == DAY:
+            for base_key in states:
+                self._note_day(base_key, cell[2], cell[1])
 
-    def chunks(self) -> Iterable[tuple[bytes, bytes | None]]:
+    def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call (None: dropped)."""
-        for cell in self._dirty:
-            yield _key(cell), _encoder.encode([self._teams[cell[2]], self._cells[cell]])
+        yield from self._cells.over()
+        for cell in self._dirty | self._cells.take_opened():
+            yield cell_key(cell), _encoder.encode([self._teams[cell[2]], self._cells.whole(cell)])
         self._dirty = set()
-        for cell in self._dropped:
-            yield _key(cell), None
-        self._dropped = []
+        yield from self._cells.pack(self._clock_s)
 
     # --- reading ---
 
@@ -172,12 +183,11 @@ class Facts:
 
     def has(self, base_key: str, service: str, pane: Pane) -> bool:
         """Return whether a base of a service has a cell in a pane."""
-        cell = self._cells.get((*pane, service))
-        return cell is not None and base_key in cell
+        return self._cells.item((*pane, service), base_key) is not None
 
-    def days_of(self, base_key: str, service: str) -> list[int]:
+    def days_of(self, base_key: str, service: str) -> Sequence[int]:
         """Return the days on which a base of a service has a cell, in order."""
-        return self._days.get((base_key, service), [])
+        return self._days.get((base_key, service), ())
 
     def hours(self, scope: str, spans: Intervals) -> set[int]:
         """Return the hours that overlap any of these spans and in which a scope has facts."""
@@ -194,15 +204,17 @@ class Facts:
 
     def sources(self) -> set[str]:
         """Return the names of all source partitions that have facts."""
-        return {entry[0] for held in self._cells.values() for entries in held.values() for entry in entries}
+        cells = map(self._cells.whole, self._cells)
+        return {entry[0] for held in cells for entries in held.values() for entry in entries}
 
     def after(self, at_s: float) -> Iterable[tuple[int, int, str, Iterable[str]]]:
         """Yield (level, start, service, base keys) of the cells of hours and days that begin after an instant."""
-        for (level, start, service), states in self._cells.items():
+        for cell in self._cells:
+            level, start, service = cell
             if start > at_s and level in {HOUR, DAY}:
-                yield level, start, service, states
+                yield level, start, service, self._cells.whole(cell)
 
-    def extents(self) -> Iterable[tuple[str, str, list[int]]]:
+    def extents(self) -> Iterable[tuple[str, str, Sequence[int]]]:
         """Yield (base key, service, days with a cell)."""
         for (base_key, service), days in self._days.items():
             yield base_key, service, days
@@ -215,8 +227,7 @@ class Facts:
         merge, unpack = base.aggregator.merge, base.aggregator.unpack
         state: State | None = None
         if scope.startswith("service:"):
-            cell = self._cells.get((*pane, scope[8:]))
-            for _, _, raw in cell.get(base.key, ()) if cell else ():
+            for _, _, raw in self._cells.item((*pane, scope[8:]), base.key) or ():
                 state = merge(state, unpack(_decode(raw)))
         else:
             for service in self.services(scope):
@@ -311,7 +322,7 @@ class Facts:
                     n, num, den = (a + b for a, b in zip((n, num, den), state, strict=True))
         return (n, num, den) if found else None
 
-    def _running_sums(self, base: Base, service: str) -> tuple[list[int], list[tuple[int, int, int]]]:
+    def _running_sums(self, base: Base, service: str) -> tuple[Sequence[int], list[tuple[int, int, int]]]:
         """Return the days of a service's sums and the sums up to and with each, kept until a day changes."""
         known = self._running.get((base.key, service))
         if known is None:
@@ -321,14 +332,11 @@ class Facts:
                 a, b, c = self.at(base, f"service:{service}", (DAY, day)) or (0, 0, 0)
                 total = (total[0] + a, total[1] + b, total[2] + c)
                 running.append(total)
-            known = self._running[(base.key, service)] = (list(days), running)
+            known = self._running[(base.key, service)] = (array("q", days), running)
         return known
 
 
-def _key(cell: CellId) -> bytes:
-    return f"c|{cell[0]}|{cell[1]}|{cell[2]}".encode()
-
-
+@lru_cache(maxsize=4_096)
 def source_name(topic: str, partition: int) -> str:
     """Return the short name of a source partition."""
     return f"{topic.removeprefix('csf.events.')}|{partition}"

@@ -105,6 +105,7 @@ class IngestPartition:
         recovered: bytes | None = None
         held: bytes | None = None
         parts: dict[bytes, Callable[[bytes, bytes], None]] = {
+            b"b": self._cells.restore,
             b"c": self._cells.restore,
             b"d": self._seen.restore,
             b"x": self._seen.restore,
@@ -123,6 +124,7 @@ class IngestPartition:
                 self._services.restore(services)
             else:
                 parts[key[:1]](key, value)
+        self._cells.expire(self._clock_ms)  # a block may still have what was dropped of it
         self._sessions.restored()
         if recovered is not None:
             told, self._partials = Outbox.unpack(recovered)

@@ -305,7 +305,7 @@ class RollupPartition:
                 self._discovered = msgspec.msgpack.decode(value)
                 for service, team in self._discovered.items():
                     self.heard.facts.know(service, team)
-            elif key[:2] == b"c|":
+            elif key[:2] in {b"b|", b"c|"}:
                 self.heard.facts.restore(key, value)
             elif key[:2] == b"p|":
                 self.heard.coverage.restore(key, value)
@@ -313,6 +313,7 @@ class RollupPartition:
                 self.heard.closing.restore(key, value)
             elif key[:2] == b"r|":
                 self.heard.reported.restore(key, value)
+        self.heard.facts.expire(self.heard.clock)  # a block may still have what was dropped of it
         if made_by is not None:
             self.heard.definitions.restore(made_by, self.heard.clock, self.heard.facts.sources)
         self._asking.recall(self._told_at or self.heard.clock)
