@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cli.output import print_rows, say
+from cli.output import counted, print_rows, say
 from pipeline.catalogue.insight_reference import insight_reference
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Catalogue
@@ -33,8 +33,8 @@ def check(directory: Path | None) -> None:
     parts = sum(kpi.breakdown_of is not None for kpi in loaded.kpis.values())
     say(
         f"The catalogue is right: {len(loaded.csfs)} CSFs, {len(loaded.kpis) - parts} KPIs and {parts} breakdowns, "
-        f"{len(loaded.services)} services, {len(loaded.targets)} targets, {len(loaded.goals)} goals, "
-        f"{len(loaded.insights)} insight rules "
+        f"{counted(len(loaded.services), 'service')}, {counted(len(loaded.targets), 'target')}, "
+        f"{counted(len(loaded.goals), 'goal')}, {counted(len(loaded.insights), 'insight rule')} "
         f"(digest {loaded.digest[:12]})."
     )
 

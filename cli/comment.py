@@ -33,13 +33,12 @@ def comment() -> None:
 @place_options
 def set_(
     csf: str, month: str, scope: str, text: str, why: str, by: str | None, config: Path | None, data_dir: Path | None,
-    demo: bool,
 ) -> None:  # fmt: skip
     """Comment on a CSF; a comment that stands is replaced, and stays in the log."""
     if text == "-":
         text = click.get_text_stream("stdin").read()
     draft = CommentDraft(csf=csf, month=month, scope=scope, text=text, why=why)
-    with office(config, data_dir, demo=demo, read_only=False) as here:
+    with office(config, data_dir, read_only=False) as here:
         entry = here.desk.comment(draft, author(by), VIA)
         say(f"{entry.who} has commented on {csf} of {scope} in {month}")
 
@@ -52,11 +51,11 @@ def set_(
 @by_option
 @place_options
 def withdraw(
-    csf: str, month: str, scope: str, why: str, by: str | None, config: Path | None, data_dir: Path | None, demo: bool
+    csf: str, month: str, scope: str, why: str, by: str | None, config: Path | None, data_dir: Path | None
 ) -> None:
     """Take a comment out of the report; it stays in the log."""
     draft = CommentDraft(csf=csf, month=month, scope=scope, text=None, why=why)
-    with office(config, data_dir, demo=demo, read_only=False) as here:
+    with office(config, data_dir, read_only=False) as here:
         entry = here.desk.comment(draft, author(by), VIA)
         say(f"{entry.who} has withdrawn the comment on {csf} of {scope} in {month}")
 
@@ -68,10 +67,10 @@ def withdraw(
 @format_option
 @place_options
 def list_(
-    month: str | None, scope: str | None, log: bool, fmt: str, config: Path | None, data_dir: Path | None, demo: bool
+    month: str | None, scope: str | None, log: bool, fmt: str, config: Path | None, data_dir: Path | None
 ) -> None:
     """List the comments that stand, or all that were ever made."""
-    with office(config, data_dir, demo=demo, read_only=True) as here:
+    with office(config, data_dir, read_only=True) as here:
         entries = [e for e in here.register.entries() if e.kind.startswith("comment.")]
         rows: list[dict[str, object]]
         if log:

@@ -15,8 +15,8 @@ import click
 
 from cli import pulling, receiving, standing
 from cli.embedded.instance import Instance, running
-from cli.options import bootstrap_option, data_dir_option, format_option
-from cli.output import print_rows, say
+from cli.options import bootstrap_option, format_option, own_data_dir_option
+from cli.output import counted, print_rows, say
 from cli.settings import load_settings
 from connectors import prober
 from connectors.access_log import LogFollower, LogMapper, visitor_salt
@@ -120,7 +120,7 @@ def docs(only_check: bool, out: Path) -> None:
 @connector.command()
 @click.argument("name")
 @connectors_option
-@data_dir_option
+@own_data_dir_option
 @bootstrap_option
 def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str | None) -> None:
     """Try a connector of the configuration, or of a folder (./mine/): address, credentials, rights, one event a stream. Nothing is sent."""
@@ -145,7 +145,7 @@ def test(name: str, config: Path | None, data_dir: Path | None, bootstrap: str |
     type=click.IntRange(1, 65535),
     help="Pull connectors, webhook: serve /metrics on this port of 127.0.0.1.",
 )
-@data_dir_option
+@own_data_dir_option
 @bootstrap_option
 @click.option("--path", type=click.Path(path_type=Path), help="access-log: the log to follow.")
 @click.option("--service", help="access-log: whose log it is.")
@@ -206,7 +206,7 @@ def _probe(probes: list[prober.Probe], producer: EventProducer, _instance: Insta
 
         await prober.run(probes, tell, stop)
 
-    say(f"checking {len(probes)} endpoints; stop with Ctrl-C")
+    say(f"checking {counted(len(probes), 'endpoint')}; stop with Ctrl-C")
     try:
         asyncio.run(main())
     finally:

@@ -6,7 +6,7 @@ import getpass
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +32,6 @@ why_option = click.option("--why", default="", help="The reason, for the audit t
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which installation is meant."""
-    command = click.option("--demo", is_flag=True, help="The demonstration's register.")(command)
     return config_option(data_dir_option(command))
 
 
@@ -74,7 +73,7 @@ class Office:
 
 
 @contextmanager
-def office(config: Path | None, data_dir: Path | None, *, demo: bool, read_only: bool) -> Iterator[Office]:
+def office(config: Path | None, data_dir: Path | None, *, read_only: bool) -> Iterator[Office]:
     """Open an installation's register and store.
 
     Raises:
@@ -82,8 +81,6 @@ def office(config: Path | None, data_dir: Path | None, *, demo: bool, read_only:
         StoreUnavailable, StoreRejected: register or store cannot be opened.
     """
     settings = load_settings(config, data_dir=data_dir)
-    if demo:
-        settings = replace(settings, data_dir=settings.data_dir / "demo", demo=True)
     catalogue = settings.load_catalogue()
     if not read_only and settings.store == "sqlite":
         _make(settings.data_dir)

@@ -19,7 +19,7 @@ from cli.embedded.instance import get_json, read_state
 from cli.embedded.jars import KAFKA_VERSION, cache_dir, expected, verify
 from cli.embedded.kafka import java
 from cli.options import bootstrap_option, config_option, data_dir_option, format_option
-from cli.output import print_rows
+from cli.output import counted, print_rows
 from cli.reaching import check_kafka
 from cli.settings import Settings, load_settings
 from pipeline.errors import CsfError
@@ -86,7 +86,9 @@ def _guarded(name: str, check: Callable[[], Finding], cure: str) -> Finding:
 def _catalogue(settings: Settings) -> Finding:
     def check() -> Finding:
         c = settings.load_catalogue()
-        found = f"{len(c.csfs)} CSFs, {len(c.kpis)} KPIs, {len(c.services)} services, zone {c.organisation.zone}"
+        found = (
+            f"{len(c.csfs)} CSFs, {len(c.kpis)} KPIs, {counted(len(c.services), 'service')}, zone {c.organisation.zone}"
+        )
         if not c.services:
             return Finding(
                 "catalogue", "warning", found, f"name your services in {settings.data_dir}/catalogue/services.yaml"

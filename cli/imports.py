@@ -15,7 +15,7 @@ import msgspec
 
 from cli.embedded.instance import Instance, running
 from cli.options import bootstrap_option, config_option, data_dir_option
-from cli.output import say
+from cli.output import counted, say
 from cli.settings import Settings, load_settings
 from connectors.access_log import LogMapper, map_log, visitor_salt
 from connectors.cursors import read_cursors, write_cursor
@@ -236,8 +236,8 @@ def _polled(summary: Summary) -> OutEvent:
 
 def _report(file: Path, summary: Summary) -> None:
     kinds = ", ".join(f"{n:,} {t}" for t, n in sorted(summary.by_type.items()))
-    of = f" of {len(summary.services)} services" if summary.services else ""
-    say(f"{file.name}: {summary.rows:,} rows, {summary.events:,} events ({kinds}){of}")
+    of = f" of {counted(len(summary.services), 'service')}" if summary.services else ""
+    say(f"{file.name}: {counted(summary.rows, 'row')}, {counted(summary.events, 'event')} ({kinds}){of}")
     if summary.skipped or summary.bad:
         say(
             f"{summary.skipped:,} rows say nothing by the mapping; {summary.bad:,} could not be read: csf dead-letters list"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -35,15 +34,12 @@ _TABLE = ["kpi", "scope", "start", "value", "unit", "count", "coverage", "target
 @click.option("--window", type=click.Choice(list(WINDOWS)), help="Live values of a rolling window instead.")
 @click.option("--from", "first", help="First period: 2016-03, 2016-03-05 or 2016-03-05T14.")
 @click.option("--to", "last", help="Last period, inclusive.")
-@click.option("--demo", is_flag=True, help="The demonstration's values.")
 def kpis(
     config: Path | None, data_dir: Path | None, fmt: str, kpi_ids: tuple[str, ...], csf_ids: tuple[str, ...],
-    scopes: tuple[str, ...], period: str, window: str | None, first: str | None, last: str | None, demo: bool,
+    scopes: tuple[str, ...], period: str, window: str | None, first: str | None, last: str | None,
 ) -> None:  # fmt: skip
     """Print KPI values: of calendar periods, or live ones of a rolling window."""
     settings = load_settings(config, data_dir=data_dir)
-    if demo:
-        settings = replace(settings, data_dir=settings.data_dir / "demo", demo=True)
     catalogue = settings.load_catalogue()
     wanted = _wanted(catalogue, kpi_ids, csf_ids)
     for scope in scopes:
@@ -93,8 +89,7 @@ def _read(
     settings: Settings, kpi_ids: list[str] | None, scopes: list[str], period: str, window: str | None,
     start_from: int | None, start_to: int | None,
 ) -> list[KpiValue]:  # fmt: skip
-    if settings.store == "sqlite" and not settings.store_path.exists():
-        raise ConfigError(f"there are no values in {settings.data_dir} yet: import something, or run `csf up`")
+    settings.check_values()
     store = settings.open_store(read_only=True)
     try:
         if window is not None:

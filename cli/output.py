@@ -17,6 +17,11 @@ def say(text: str, *, err: bool = False) -> None:
     click.echo(printable(text), err=err)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return so many of something: 1 service, 2,000 services."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _cell(value: object) -> str:
     if value is None:
         return "-"

@@ -16,7 +16,7 @@ import prometheus_client
 
 from cli import filing
 from cli.embedded.instance import Instance, running
-from cli.output import say
+from cli.output import counted, say
 from cli.settings import Settings
 from cli.sharing import sharing
 from connectors.cursors import read_cursors
@@ -146,7 +146,9 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
             if how.once:
                 runner.once()
             else:
-                say(f"reading {len(connector.readings)} streams of {connector.declaration.title}; stop with Ctrl-C")
+                say(
+                    f"reading {counted(len(connector.readings), 'stream')} of {connector.declaration.title}; stop with Ctrl-C"
+                )
                 runner.run()
         except Stopped:
             return

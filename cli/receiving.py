@@ -11,7 +11,7 @@ import prometheus_client
 
 from agents.guard import one_line_protocol_errors, outside_guards
 from cli.embedded.instance import running
-from cli.output import say
+from cli.output import counted, say
 from cli.settings import Settings
 from connectors.producer import EventProducer
 from connectors.webhook.inbox import Inbox
@@ -86,7 +86,7 @@ async def _serve(server: ReceiverServer, receiver: Receiver) -> None:
         loop.add_signal_handler(number, stop.set)
     logging.getLogger("aiohttp.server").addFilter(one_line_protocol_errors)
     await server.start()
-    say(f"receiving for {len(receiver.hooks)} hooks on {receiver.host}:{server.port}; stop with Ctrl-C")
+    say(f"receiving for {counted(len(receiver.hooks), 'hook')} on {receiver.host}:{server.port}; stop with Ctrl-C")
     try:
         while not stop.is_set():
             try:

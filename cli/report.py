@@ -6,7 +6,6 @@ import importlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,11 +70,6 @@ def scope_option(command: _F) -> _F:
     return click.option("--scope", default="org", show_default=True, help="org, team:ID or service:ID.")(command)
 
 
-def demo_option(command: _F) -> _F:
-    """Add --demo."""
-    return click.option("--demo", is_flag=True, help="Of the demonstration's values.")(command)
-
-
 def render_options(command: _F) -> _F:
     """Add --format and --out."""
     command = click.option(
@@ -103,22 +97,15 @@ def evidence_options(command: _F) -> _F:
 @scope_option
 @render_options
 @evidence_options
-@demo_option
 def draft(
     month: str, config: Path | None, data_dir: Path | None, scope: str, fmt: str, out: Path | None,
-    asked: tuple[str, ...], no_evidence: bool, demo: bool,
+    asked: tuple[str, ...], no_evidence: bool,
 ) -> None:  # fmt: skip
     """Show a month's report as of now, without issuing it."""
-    settings = report_settings(config, data_dir, demo=demo)
+    settings = load_settings(config, data_dir=data_dir)
     with opened(settings) as reading:
         found = reading.build(month, scope, asked, evidence=not no_evidence)
     put(found, fmt, out)
-
-
-def report_settings(config: Path | None, data_dir: Path | None, *, demo: bool) -> Settings:
-    """Return the settings, of the demonstration where it is asked for."""
-    settings = load_settings(config, data_dir=data_dir)
-    return replace(settings, data_dir=settings.data_dir / "demo", demo=True) if demo else settings
 
 
 class Reading:
@@ -172,8 +159,7 @@ def opened(settings: Settings) -> Iterator[Reading]:
     Raises:
         ConfigError: there is nothing in it yet.
     """
-    if settings.store == "sqlite" and not settings.store_path.exists():
-        raise ConfigError(f"there are no values in {settings.data_dir} yet: import something, or run `csf up`")
+    settings.check_values()
     store = settings.open_store(read_only=True)
     try:
         yield Reading(settings, settings.load_catalogue(), store)

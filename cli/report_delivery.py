@@ -13,9 +13,9 @@ import click
 
 from cli.options import config_option, data_dir_option
 from cli.output import OneLineFormatter, say
-from cli.report import Reading, opened, report, report_settings
+from cli.report import Reading, opened, report
 from cli.report_issues import issue_month, load_issue, local_now, number_argument
-from cli.settings import Settings
+from cli.settings import Settings, load_settings
 from pipeline.catalogue.model import Organisation
 from pipeline.errors import ConfigError, CsfError
 from pipeline.report.model import Report
@@ -70,7 +70,7 @@ def _listed(text: str) -> list[str]:
 @data_dir_option
 def deliver_issue(number: int, config: Path | None, data_dir: Path | None) -> int:
     """Send an issue to every mailbox and webhook of the settings that has not got it yet."""
-    settings = report_settings(config, data_dir, demo=False)
+    settings = load_settings(config, data_dir=data_dir)
     targets = targets_of(settings)
     if not targets:
         raise ConfigError("there is nowhere to deliver to: set report_mail_to or report_webhook (docs/operations.md)")
@@ -100,7 +100,7 @@ def _said(outcome: Outcome) -> str:
 @click.option("--watch", type=click.IntRange(10), metavar="SECONDS", help="Look again every so many seconds, for ever.")
 def due(config: Path | None, data_dir: Path | None, watch: int | None) -> int:
     """Issue what report_schedule says is due, and deliver what was not delivered yet; doing it again changes nothing."""
-    settings = report_settings(config, data_dir, demo=False)
+    settings = load_settings(config, data_dir=data_dir)
     targets = check_due(settings)
     if watch is None:
         return 1 if _due(settings, targets) else 0

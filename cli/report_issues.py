@@ -13,16 +13,14 @@ from cli.options import config_option, data_dir_option, format_option
 from cli.output import print_rows, say
 from cli.report import (
     Reading,
-    demo_option,
     evidence_options,
     opened,
     put,
     render_options,
     report,
-    report_settings,
     scope_option,
 )
-from cli.settings import Settings
+from cli.settings import Settings, load_settings
 from pipeline.errors import ConfigError, CsfError
 from pipeline.report.differences import differences
 from pipeline.report.model import Difference, Report
@@ -66,16 +64,15 @@ def issue_month(reading: Reading, found: Report, by: str, *, force: bool = False
 @evidence_options
 @click.option("--by", help="Who issues it [default: your user name].")
 @click.option("--force", is_flag=True, help="Though it does not differ from the issue before.")
-@demo_option
 def issue(
     month: str, config: Path | None, data_dir: Path | None, scope: str, asked: tuple[str, ...], no_evidence: bool,
-    by: str | None, force: bool, demo: bool,
+    by: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Issue a month's report: keep it as a numbered data file that never changes.
 
     Issuing it again makes a new issue only where something differs, with the list of what and why.
     """
-    settings = report_settings(config, data_dir, demo=demo)
+    settings = load_settings(config, data_dir=data_dir)
     with opened(settings) as reading:
         draft = reading.build(month, scope, asked, evidence=not no_evidence, whole=True)
         issued, new = issue_month(reading, draft, by or getpass.getuser(), force=force)
@@ -104,10 +101,9 @@ def _sentence(d: Difference) -> str:
 @config_option
 @data_dir_option
 @format_option
-@demo_option
-def list_issues(config: Path | None, data_dir: Path | None, fmt: str, demo: bool) -> None:
+def list_issues(config: Path | None, data_dir: Path | None, fmt: str) -> None:
     """List all issues, oldest first."""
-    issues = Issues(report_settings(config, data_dir, demo=demo).issues_path)
+    issues = Issues(load_settings(config, data_dir=data_dir).issues_path)
     rows: list[dict[str, object]] = [
         {
             "number": e.issue.number,
@@ -130,12 +126,11 @@ def list_issues(config: Path | None, data_dir: Path | None, fmt: str, demo: bool
 @config_option
 @data_dir_option
 @render_options
-@demo_option
 def show(
-    number: int, config: Path | None, data_dir: Path | None, fmt: str, out: Path | None, demo: bool
+    number: int, config: Path | None, data_dir: Path | None, fmt: str, out: Path | None
 ) -> None:  # fmt: skip
     """Show an issue, from its data file alone."""
-    put(Issues(report_settings(config, data_dir, demo=demo).issues_path).load(number), fmt, out)
+    put(Issues(load_settings(config, data_dir=data_dir).issues_path).load(number), fmt, out)
 
 
 @report.command()
@@ -144,10 +139,9 @@ def show(
 @config_option
 @data_dir_option
 @format_option
-@demo_option
-def compare(first: int, second: int, config: Path | None, data_dir: Path | None, fmt: str, demo: bool) -> None:
+def compare(first: int, second: int, config: Path | None, data_dir: Path | None, fmt: str) -> None:
     """List what differs between two issues: figures, targets, definitions, verdicts, words."""
-    issues = Issues(report_settings(config, data_dir, demo=demo).issues_path)
+    issues = Issues(load_settings(config, data_dir=data_dir).issues_path)
     found = differences(issues.load(first), issues.load(second))
     if not found and fmt == "table":
         say(f"issues {first} and {second} say the same")

@@ -39,6 +39,27 @@ def default_data_dir() -> Path:
     return Path(base) / "csf-pulse"
 
 
+#: A file that says of a directory that what it holds is the simulated organisation's.
+_DEMO_MARK = "demo.txt"
+
+
+def mark_demo(data_dir: Path) -> None:
+    """Say of a data directory that it is the demonstration's, whoever names it later."""
+    (data_dir / _DEMO_MARK).write_text("csf up keeps the simulated organisation here; nothing in here was measured\n")
+
+
+def demo_dir(data_dir: Path) -> Path:
+    """Return the directory of the demonstration beside a data directory; itself, where it is one.
+
+    Raises:
+        ConfigError: there is none yet.
+    """
+    for folder in (data_dir, data_dir / "demo"):
+        if (folder / _DEMO_MARK).is_file():
+            return folder
+    raise ConfigError(f"--demo: there is no simulated organisation in {data_dir} yet: run `csf up` there")
+
+
 @dataclass(frozen=True)
 class Settings:
     """All settings of an installation.
@@ -185,6 +206,18 @@ class Settings:
             store.setup_buckets()
         return store
 
+    def check_values(self) -> None:
+        """Check that there is a store to read.
+
+        Raises:
+            ConfigError: nothing has been measured here yet.
+        """
+        if self.store != "sqlite" or self.store_path.exists():
+            return
+        beside = (self.data_dir / "demo" / "kpis.db").exists()
+        hint = "; the simulated organisation's are shown with --demo" if beside else ""
+        raise ConfigError(f"there are no values in {self.data_dir} yet: import something, or run `csf up`{hint}")
+
     def open_register(self, *, read_only: bool = False) -> Register:
         """Open the register of SIPs and comments: beside the KPI store, in a file or a bucket.
 
@@ -323,4 +356,5 @@ def load_settings(
     settings = replace(Settings(), **{**from_file, **told, **given})  # type: ignore[arg-type] # converted by name
     if settings.partitions < 1:
         raise ConfigError(f"partitions is {settings.partitions}; it must be 1 or more")
-    return replace(settings, data_dir=settings.data_dir.expanduser().absolute())
+    data_dir = settings.data_dir.expanduser().absolute()
+    return replace(settings, data_dir=data_dir, demo=settings.demo or (data_dir / _DEMO_MARK).is_file())

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from cli.desk import VIA, Office, author, by_option, office, place_options, why_option
 from cli.options import format_option
-from cli.output import json_text, print_rows, rows_text, say
+from cli.output import counted, json_text, print_rows, rows_text, say
 from pipeline.errors import ConfigError
 from pipeline.report.desk import sip_id
 from pipeline.report.entering import SipChange, SipDraft
@@ -48,14 +48,13 @@ def sip() -> None:
 def open_(
     kpi: str, title: str, goal: float, owner: str, scope: str, baseline: float | None, start: str | None,
     due: str | None, actions: tuple[str, ...], why: str, by: str | None, config: Path | None, data_dir: Path | None,
-    demo: bool,
 ) -> None:  # fmt: skip
     """Open a programme for a KPI, for example: csf sip open mttr --goal 6 --title "Resolve sooner" --owner "Service desk"."""
     draft = SipDraft(
         kpi=kpi, title=title, goal=goal, owner=owner, scope=scope, start=start, due=due, actions=list(actions), why=why,
         baseline=UNSET if baseline is None else baseline,
     )  # fmt: skip
-    with office(config, data_dir, demo=demo, read_only=False) as here:
+    with office(config, data_dir, read_only=False) as here:
         made = here.desk.open(draft, author(by), VIA)
         say(f"{made.id} is open")
         _print_sip(here, made)
@@ -66,11 +65,9 @@ def open_(
 @click.option("--all", "everything", is_flag=True, help="Closed ones too.")
 @format_option
 @place_options
-def list_(
-    scope: str | None, everything: bool, fmt: str, config: Path | None, data_dir: Path | None, demo: bool
-) -> None:
+def list_(scope: str | None, everything: bool, fmt: str, config: Path | None, data_dir: Path | None) -> None:
     """List programmes with their results: working, not yet, worse, met."""
-    with office(config, data_dir, demo=demo, read_only=True) as here:
+    with office(config, data_dir, read_only=True) as here:
         sips = list(fold_sips(here.register.entries()).values())
         if scope is not None:
             sips = [s for s in sips if in_report([s], here.catalogue, scope, s.start[:7])]
@@ -88,9 +85,9 @@ def list_(
 @click.argument("ident", metavar="ID")
 @click.option("--format", "fmt", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @place_options
-def show(ident: str, fmt: str, config: Path | None, data_dir: Path | None, demo: bool) -> None:
+def show(ident: str, fmt: str, config: Path | None, data_dir: Path | None) -> None:
     """Show one programme: its plan, its KPI since the start, its result and why, and who changed what."""
-    with office(config, data_dir, demo=demo, read_only=True) as here:
+    with office(config, data_dir, read_only=True) as here:
         entries = here.register.entries(subject=sip_id(ident))
         found = fold_sips(entries).get(sip_id(ident))
         if found is None:
@@ -125,7 +122,7 @@ def show(ident: str, fmt: str, config: Path | None, data_dir: Path | None, demo:
 def update(
     ident: str, title: str | None, owner: str | None, goal: float | None, baseline: float | None, due: str | None,
     status: Any, add: tuple[str, ...], done: tuple[int, ...], undone: tuple[int, ...], why: str, by: str | None,
-    config: Path | None, data_dir: Path | None, demo: bool,
+    config: Path | None, data_dir: Path | None,
 ) -> None:  # fmt: skip
     """Change a programme; what is not said stays."""
     change = SipChange(
@@ -134,7 +131,7 @@ def update(
         due=UNSET if due is None else None if due == "none" else due, status=UNSET if status is None else status,
         add=list(add), done=list(done), undone=list(undone), why=why,
     )  # fmt: skip
-    with office(config, data_dir, demo=demo, read_only=False) as here:
+    with office(config, data_dir, read_only=False) as here:
         made = here.desk.update(ident, change, author(by), VIA)
         say(f"{made.id} is changed")
         _print_sip(here, made)
@@ -145,9 +142,9 @@ def update(
 @click.option("--why", required=True, help="What was reached, or why it ends.")
 @by_option
 @place_options
-def close(ident: str, why: str, by: str | None, config: Path | None, data_dir: Path | None, demo: bool) -> None:
+def close(ident: str, why: str, by: str | None, config: Path | None, data_dir: Path | None) -> None:
     """Close a programme and say why."""
-    with office(config, data_dir, demo=demo, read_only=False) as here:
+    with office(config, data_dir, read_only=False) as here:
         made = here.desk.close(ident, why, author(by), VIA)
         say(f"{made.id} is closed")
         _print_sip(here, made)
@@ -157,9 +154,9 @@ def close(ident: str, why: str, by: str | None, config: Path | None, data_dir: P
 @click.option("--format", "fmt", type=click.Choice(["json", "csv"]), default="json", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write [default: print it].")
 @place_options
-def export(fmt: str, out: Path | None, config: Path | None, data_dir: Path | None, demo: bool) -> None:
+def export(fmt: str, out: Path | None, config: Path | None, data_dir: Path | None) -> None:
     """Export all programmes with their audit trails: who changed what, when and why."""
-    with office(config, data_dir, demo=demo, read_only=True) as here:
+    with office(config, data_dir, read_only=True) as here:
         entries = here.register.entries()
         sips = list(fold_sips(entries).values())
         own = {s.id: [e for e in entries if e.subject == s.id] for s in sips}
@@ -175,7 +172,7 @@ def export(fmt: str, out: Path | None, config: Path | None, data_dir: Path | Non
         out.write_text(exported)
     except OSError as e:
         raise ConfigError(f"{out} cannot be written: {e.strerror}; name another with --out") from None
-    say(f"{len(sips)} programmes are in {out}", err=True)
+    say(f"{counted(len(sips), 'programme')} in {out}", err=True)
 
 
 def reported(here: Office, sips: Sequence[Sip]) -> list[SipReport]:

@@ -9,9 +9,9 @@ import click
 
 from cli.embedded.instance import Child, Instance
 from cli.embedded.supervisor import Supervisor, is_configured, supervised
-from cli.options import config_option, data_dir_option
+from cli.options import config_option, own_data_dir_option
 from cli.output import say
-from cli.settings import Settings, load_settings
+from cli.settings import Settings, load_settings, mark_demo
 from pipeline.errors import ConfigError
 
 _PROBER = "prober.yaml"
@@ -21,7 +21,7 @@ _DUE = ["report", "due", "--watch", "300"]
 
 @click.command()
 @config_option
-@data_dir_option
+@own_data_dir_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Port of the console [default: 8710].")
 @click.option("--kafka-port", type=click.IntRange(1, 65535), help="Port of Kafka [default: one that is free].")
 @click.option("--catalogue", type=click.Path(path_type=Path, file_okay=False), help="Own catalogue directory.")
@@ -43,9 +43,10 @@ def up(
         raise ConfigError("csf up brings its own Kafka: unset CSF_BOOTSTRAP, or run `csf worker` on those brokers")
     if settings.catalogue_dir is not None:
         settings = replace(settings, catalogue_dir=settings.catalogue_dir.absolute())
-    demo = not no_demo and settings.catalogue_dir is None and not is_configured(settings.data_dir)
+    demo = not no_demo and settings.catalogue_dir is None and (settings.demo or not is_configured(settings.data_dir))
     if demo:
-        settings = replace(settings, data_dir=settings.data_dir / "demo", demo=True)
+        data_dir = settings.data_dir if settings.demo else settings.data_dir / "demo"
+        settings = replace(settings, data_dir=data_dir, demo=True)
         _own_service(settings.data_dir)
     settings.load_catalogue()  # a mistake there is told before anything starts
     if settings.report_schedule:
@@ -72,6 +73,7 @@ def _own_service(data_dir: Path) -> None:
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(exist_ok=True)
+        mark_demo(data_dir)
         (folder / "services.yaml").write_text(
             "# written by csf up: what is really there, beside the simulated organisation\n"
             "- id: csf-pulse\n  name: csf-pulse itself\n  team: platform\n  tier: 3\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cli.options import config_option, data_dir_option
+from cli.options import config_option, own_data_dir_option
 from cli.output import OneLineFormatter
 from cli.reaching import check_kafka
 from cli.settings import load_settings
@@ -16,7 +16,7 @@ from pipeline.errors import ConfigError
 
 @click.command()
 @config_option
-@data_dir_option
+@own_data_dir_option
 @click.option("--bootstrap", help="Brokers, host:port,... (CSF_BOOTSTRAP).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of console, API and metrics (CSF_HTTP_PORT).")
 def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, port: int | None) -> int:

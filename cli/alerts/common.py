@@ -47,8 +47,7 @@ def read(settings: Settings, ask: Callable[[KpiStore], _T]) -> _T:
     Raises:
         ConfigError: there is none yet.
     """
-    if settings.store == "sqlite" and not settings.store_path.exists():
-        raise ConfigError(f"there are no values in {settings.data_dir} yet: import something, or run `csf up`")
+    settings.check_values()
     store = settings.open_store(read_only=True)
     try:
         return ask(store)

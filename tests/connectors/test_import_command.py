@@ -42,7 +42,7 @@ def test_rows_become_events_bad_ones_dead_letters_and_the_file_is_told_complete(
     arguments = ["import", file, "--mapping", own, "--set", "origin=x", "--bootstrap", bootstrap]
     done = csf(*arguments, "--data-dir", tmp_path / "data")
     assert done.returncode == 0, done.stderr
-    assert "300 events (300 incident.updated) of 1 services" in done.stdout
+    assert "300 events (300 incident.updated) of 1 service" in done.stdout
     assert "2 could not be read" in done.stdout
     events = [e for r in read(bootstrap, "csf.events.incident", marker) for e in json.loads(r.value)]
     assert {e["data"]["number"] for e in events} == {f"{marker}-{n}" for n in range(1, 301)}
