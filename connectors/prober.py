@@ -22,6 +22,7 @@ from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import ConfigError
 from pipeline.events.envelope import OutEvent
 from pipeline.events.families import SourcePolled, UptimeChecked
+from pipeline.wording import plainly
 
 SOURCE = "prober"
 _LONGEST_S = 86_400.0
@@ -112,7 +113,7 @@ def _sentence(error: msgspec.ValidationError) -> str:
     at = where.rstrip("`").lstrip(".")
     allowed = ", ".join(f.name for f in msgspec.structs.fields(Probe))
     hint = f"; allowed: {allowed}" if "unknown field" in what else ""
-    return f"{at + ': ' if at else ''}{what[:1].lower()}{what[1:]}{hint}".replace("`", "'")
+    return f"{at + ': ' if at else ''}{plainly(what)}{hint}"
 
 
 async def check(probe: Probe, client: httpx2.AsyncClient) -> tuple[bool, float]:

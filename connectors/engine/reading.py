@@ -12,6 +12,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from pipeline.errors import ConfigError
+from pipeline.wording import plainly, words_at
 
 T = TypeVar("T", bound=msgspec.Struct)
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -41,7 +42,7 @@ def converted(document: object, kind: type[T], where: str) -> T:
         at = path.rstrip("`").lstrip(".")
         if found := _MISSING.search(what):
             what = f"the key '{found[1]}' is missing"
-        raise ConfigError(f"{where}: {at + ': ' if at else ''}{what[:1].lower()}{what[1:]}".replace("`", "'")) from None
+        raise ConfigError(f"{where}: {at + ': ' if at else ''}{plainly(what)}{words_at(kind, at)}") from None
 
 
 def _check(value: Any, hint: Any, where: str, path: str) -> None:

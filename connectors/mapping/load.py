@@ -16,6 +16,7 @@ from connectors.mapping.values import PLACE
 from pipeline.catalogue.reading import read_yaml
 from pipeline.errors import CatalogueError, MappingError
 from pipeline.events.families import TYPES
+from pipeline.wording import plainly, words_at
 
 _UNKNOWN = re.compile(r"unknown field `(?P<key>[^`]+)`")
 _MISSING = re.compile(r"missing required field `(?P<key>[^`]+)`")
@@ -81,9 +82,9 @@ def _sentence(error: msgspec.ValidationError, document: dict[str, Any]) -> str:
         allowed = f"; allowed: {', '.join(names)}"
     elif found := _MISSING.search(what):
         what = f"the key '{found['key']}' is missing"
-    elif what.startswith("Expected `str`, got"):
-        allowed = "; put it in quotes, YAML takes it for something else than text"
-    return f"{where + ': ' if where else ''}{what[:1].lower()}{what[1:]}{allowed}".replace("`", "'")
+    else:
+        allowed = words_at(Mapping, where)
+    return f"{where + ': ' if where else ''}{plainly(what)}{allowed}"
 
 
 def _field(where: str, key: str, document: dict[str, Any]) -> str:

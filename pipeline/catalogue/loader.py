@@ -134,13 +134,20 @@ def _take_routes(found: Found, path: Path, shown: str) -> None:
     found.routes = {**taken, **{name: route for name, route in found.routes.items() if name not in taken}}
 
 
-def _refuse_near_misses(directory: Path) -> None:
-    """Raise for a file whose name is nearly one of ours: it would be overlooked silently."""
+def _refuse_unread(directory: Path) -> None:
+    """Raise for a file of YAML, or a name that is nearly one of ours: it would be overlooked silently."""
     ours = [*_FILES, *_FOLDERS]
     for path in sorted(p for p in directory.iterdir() if p.name not in ours):
         near = difflib.get_close_matches(path.name, ours, n=1, cutoff=0.85)
+        yaml = path.suffix in {".yaml", ".yml"} and path.is_file()
+        folder = difflib.get_close_matches(path.stem, _FOLDERS, n=1, cutoff=0.85) if yaml else []
+        if folder:
+            raise CatalogueError(f"{path}: is not read; such lists lie in a folder: move it to '{folder[0]}/own.yaml'")
         if near:
             raise CatalogueError(f"{path}: is not read; did you mean '{near[0]}'? Rename it")
+        if yaml:
+            folders = ", ".join(f"{name}/*.yaml" for name in _FOLDERS)
+            raise CatalogueError(f"{path}: is not read; a catalogue holds {', '.join(_FILES)} and {folders}")
     for path in sorted(p for folder in _FOLDERS for p in (directory / folder).glob("*.yml")):
         raise CatalogueError(f"{path}: is not read; rename it to '{path.stem}.yaml'")
 
@@ -148,7 +155,7 @@ def _refuse_near_misses(directory: Path) -> None:
 def _read(found: Found, directory: Path) -> None:
     if not directory.is_dir():
         raise CatalogueError(f"{directory}: no such catalogue directory; create it or name another")
-    _refuse_near_misses(directory)
+    _refuse_unread(directory)
     readers: dict[str, Callable[[Path, str], None]] = {
         "organisation.yaml": lambda p, s: _take_organisation(found, p, s),
         "csfs.yaml": lambda p, s: _take(found.csfs, found.places, p, s, "csf", model.Csf),

@@ -15,6 +15,7 @@ import yaml
 from pipeline.catalogue import alerts, model
 from pipeline.catalogue.expressions import suggest
 from pipeline.errors import CatalogueError
+from pipeline.wording import plainly
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -80,7 +81,7 @@ def entries(data: object, where: str, what: str) -> list[dict[str, Any]]:
     if data is None:
         return []
     if not isinstance(data, list):
-        raise CatalogueError(f"{where}: expected a list of {what} (lines that begin with '- '), got {_name(data)}")
+        raise CatalogueError(f"{where}: expected a list of {what}s (lines that begin with '- '), got {_name(data)}")
     for i, entry in enumerate(data, 1):
         if not isinstance(entry, dict):
             raise CatalogueError(f"{where}: {what} {i}: expected a mapping with keys, got {_name(entry)}")
@@ -88,8 +89,8 @@ def entries(data: object, where: str, what: str) -> list[dict[str, Any]]:
 
 
 def _name(value: object) -> str:
-    names = {dict: "a mapping", list: "a list", type(None): "nothing", bool: "true or false"}
-    return names.get(type(value), f"{type(value).__name__} {value!r}")
+    names = {dict: "a mapping", list: "a list", type(None): "nothing"}
+    return names.get(type(value), repr(value))
 
 
 @cache
@@ -165,7 +166,7 @@ def _sentence(error: msgspec.ValidationError, kind: type[msgspec.Struct], entry:
     hint = _hint_at(kind, path, entry)
     words = [v for part in (hint, *get_args(hint)) if get_origin(part) is Literal for v in get_args(part)]
     allowed = f"; allowed: {', '.join(map(str, words))}" if words else ""
-    return f"{at}{what[:1].lower()}{what[1:]}".replace("`", "'") + allowed
+    return at + plainly(what) + allowed
 
 
 def typed(entry: dict[str, Any], kind: type[T], where: str) -> T:

@@ -170,7 +170,7 @@ def test_list_and_check_on_the_command_line(tmp_path: Path) -> None:
     assert len(lines) == 1 + len(BUILT_IN.kpis)
     assert "8 CSFs, 53 KPIs and 14 breakdowns" in run.invoke(command, ["check"]).output
     (tmp_path / "targets.yaml").write_text("- {kpi: mttr, value: 4}\n", encoding="utf-8")
-    assert "1 targets" in run.invoke(command, ["check", str(tmp_path)]).output
+    assert "1 target," in run.invoke(command, ["check", str(tmp_path)]).output
 
 
 @pytest.mark.parametrize("event_type", TYPES)

@@ -123,7 +123,7 @@ def test_the_digest_follows_the_content(tmp_path: Path) -> None:
 
 def test_entries_that_hold_themselves_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "kpis/own.yaml", yaml.safe_dump([KPI]).replace("measure:\n", "measure: &m\n    where: *m\n"))
-    assert "kpi 'first_fix': measure.where: expected 'str | null', got 'object'" in sentence(tmp_path)
+    assert "kpi 'first_fix': measure.where: expected text or nothing, got a mapping with keys" in sentence(tmp_path)
 
 
 def test_insight_rules_of_an_own_directory_replace_and_add(tmp_path: Path) -> None:

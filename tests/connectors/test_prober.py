@@ -154,7 +154,7 @@ def test_checks_and_what_was_polled_are_told_on_schedule_and_an_outage_is_seen()
     ("text", "said"),
     [
         ("[", "mend the YAML"),
-        ("", "expected 'array'"),
+        ("", "expected a list, got nothing"),
         ("[]", "names nothing to check"),
         ("- url: http://x\n  service: web\n  intervall: 3\n", "unknown field 'intervall'; allowed: url, service"),
         ("- url: http://x\n", "missing required field 'service'"),
