@@ -1,0 +1,1 @@
+"""Freshservice: a declaration, see README.md."""
