@@ -76,7 +76,7 @@ def list_connectors(fmt: str) -> None:
 
 @connector.command()
 @format_option
-@data_dir_option
+@own_data_dir_option
 @bootstrap_option
 def status(fmt: str, data_dir: Path | None, bootstrap: str | None) -> int:
     """Show how every stream of every connector is doing, silent ones first; exit 1 where one is silent or failing."""
@@ -85,7 +85,7 @@ def status(fmt: str, data_dir: Path | None, bootstrap: str | None) -> int:
 
 @connector.command()
 @click.argument("name")
-@data_dir_option
+@own_data_dir_option
 @bootstrap_option
 def forget(name: str, data_dir: Path | None, bootstrap: str | None) -> None:
     """Show a connector that runs no more, and is not configured, no longer as silent."""
