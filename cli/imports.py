@@ -78,6 +78,8 @@ def import_file(
     tried = _tried(events, refused, dry_run)
     if dry_run:
         refused.tell()
+        if not tried:
+            say(f"{file.name}: no event is made of it", err=True)
         return
     if wait is None:  # values are asked for at once, by a report
         wait = summary.types == [_REPORTED]
@@ -237,7 +239,9 @@ def _polled(summary: Summary) -> OutEvent:
 def _report(file: Path, summary: Summary) -> None:
     kinds = ", ".join(f"{n:,} {t}" for t, n in sorted(summary.by_type.items()))
     of = f" of {counted(len(summary.services), 'service')}" if summary.services else ""
-    say(f"{file.name}: {counted(summary.rows, 'row')}, {counted(summary.events, 'event')} ({kinds}){of}")
+    say(
+        f"{file.name}: {counted(summary.rows, 'row')}, {counted(summary.events, 'event')}{f' ({kinds})' if kinds else ''}{of}"
+    )
     if summary.skipped or summary.bad:
         say(
             f"{summary.skipped:,} rows say nothing by the mapping; {summary.bad:,} could not be read: csf dead-letters list"

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cli.options import config_option, data_dir_option, format_option
-from cli.output import print_rows
+from cli.output import print_rows, say
 from cli.settings import Settings, load_settings
 from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
@@ -50,6 +50,8 @@ def kpis(
     values = _read(settings, wanted, list(scopes), period, window, since and since[0], until and until[1] - 1)
     rows = [row(value, calendar) for value in values]
     print_rows(rows, _TABLE if fmt == "table" else COLUMNS, fmt)
+    if not rows and fmt == "table":
+        say(f"nothing is known of that in {settings.data_dir}: another --scope, --kpi, --period or time?", err=True)
 
 
 def row(value: KpiValue, calendar: Calendar) -> dict[str, object]:

@@ -8,6 +8,7 @@ from importlib import metadata
 
 import click
 
+from cli.extras import extras_named
 from cli.output import say
 from pipeline.errors import ConfigError, CsfError
 
@@ -69,7 +70,8 @@ def csf() -> None:
 def main() -> None:
     """Run the command; errors of ours are one sentence on stderr and exit code 2 (1: a service did not answer)."""
     try:
-        code = csf.main(standalone_mode=False)
+        with extras_named():
+            code = csf.main(standalone_mode=False)
     except click.ClickException as e:
         e.show()
         sys.exit(e.exit_code)

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from cli.extras import extras_named
 from cli.report import opened
 from cli.settings import load_settings
 from pipeline.errors import ConfigError, CsfError
@@ -72,7 +73,8 @@ def main(arguments: list[str]) -> int:
     """Do what is asked and return the exit code."""
     os.nice(_NICE)
     try:
-        answer = _DOES[arguments[0]](*arguments[1:])
+        with extras_named():
+            answer = _DOES[arguments[0]](*arguments[1:])
     except CsfError as e:
         print(e, file=sys.stderr)  # noqa: T201 - the parent reads it
         return 2 if isinstance(e, ConfigError) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import zlib
@@ -27,6 +28,8 @@ _LONGEST_FIELD = 32 * 1024 * 1024
 _LOOKED_AT = 1000
 #: What is kept of a refused row, bytes.
 KEPT = 65_536
+#: What is shown of a file's columns, characters.
+_SHOWN = 2000
 _json = msgspec.json.Decoder()
 
 
@@ -61,6 +64,18 @@ class _Columns:
         return self.needed + self.optional
 
 
+class _Undecoded:
+    """How often bytes were met that are no text in the encoding that they are read by; each becomes U+FFFD."""
+
+    met = 0
+
+
+def _undecoded(error: UnicodeError) -> tuple[str | bytes, int]:
+    _Undecoded.met += 1
+    return codecs.replace_errors(error)
+
+
+codecs.register_error("csf-undecoded", _undecoded)
 OnBad = Callable[[BadRow], None]
 
 
@@ -107,7 +122,7 @@ def rows_of(
         with open_unpacked(path) as f:
             if mapping.format == "csv":
                 raw = cast("io.BufferedReader", f)
-                with io.TextIOWrapper(raw, mapping.encoding, errors="replace", newline="") as lines:
+                with io.TextIOWrapper(raw, mapping.encoding, errors="csf-undecoded", newline="") as lines:
                     yield from _csv_rows(lines, path, mapping, columns, on_bad)
             elif mapping.format == "jsonl":
                 yield from _json_lines(f, path, mapping, columns, on_bad)
@@ -123,6 +138,7 @@ def _csv_rows(
     lines: IO[str], path: Path, mapping: Mapping, columns: _Columns, on_bad: OnBad
 ) -> Iterator[tuple[int, Row]]:
     csv.field_size_limit(_LONGEST_FIELD)
+    met = _Undecoded.met
     for _ in islice(lines, mapping.skip_lines):
         pass
     first = next(lines, "") if mapping.delimiter == "auto" else ""
@@ -131,7 +147,7 @@ def _csv_rows(
         header = mapping.columns or [name.strip() for name in next(reader, [])]
     except csv.Error as e:
         raise MappingError(f"{path}: is no CSV file: {e}") from None
-    _has_columns(dict.fromkeys(header), columns, mapping, path)
+    _has_columns(dict.fromkeys(header), columns, mapping, path, _hint(header))
     places = [(name, header.index(name)) for name in columns.all if name in header]
     wanted, number = len(header), 0
     kept: dict[str, str] = {}
@@ -152,7 +168,21 @@ def _csv_rows(
             continue
         if len(kept) > 500_000:  # sharing equal texts keeps sorted files small; a file of unequal ones gains nothing
             kept.clear()
-        yield number, {name: keep(cells[i], cells[i]) for name, i in places}
+        row: Row = {name: keep(cells[i], cells[i]) for name, i in places}
+        if _Undecoded.met != met and (odd := next((name for name in row if "\ufffd" in str(row[name])), None)):
+            detail = f"row {number}: {odd} is no text in {mapping.encoding.removesuffix('-sig')}; name the file's encoding in the mapping (cp1252)"
+            on_bad(BadRow(number, odd, str(row[odd])[:80], detail, ",".join(cells).encode()[:KEPT]))
+            continue
+        yield number, row
+
+
+def _hint(header: list[str]) -> str:
+    """Return what to do about a line of names that does not look like one."""
+    if "\ufffd" in "".join(header) or "\0" in "".join(header):
+        return "; the file is no text in this encoding: name its own in the mapping, for example encoding: utf-16"
+    other = next((d for d in ";\t|" if len(header) == 1 and d in header[0]), None)
+    word = "tab" if other == "\t" else f"'{other}'"
+    return f"; they look as if {word} were between them: say delimiter: {word} in the mapping" if other else ""
 
 
 def _delimiter(said: str, first: str) -> str:
@@ -162,12 +192,12 @@ def _delimiter(said: str, first: str) -> str:
     return "\t" if said == "tab" else said
 
 
-def _has_columns(found: dict[str, None], columns: _Columns, mapping: Mapping, path: Path) -> None:
+def _has_columns(found: dict[str, None], columns: _Columns, mapping: Mapping, path: Path, hint: str = "") -> None:
     lacking = [name for name in columns.needed if name not in found]
     if lacking:
+        shown = ", ".join(found)[:_SHOWN] or "none"
         raise MappingError(
-            f"{path}: lacks {', '.join(lacking)}, which mapping {mapping.name} reads; "
-            f"its columns are: {', '.join(found) or 'none'}"
+            f"{path}: lacks {', '.join(lacking)}, which mapping {mapping.name} reads; its columns are: {shown}{hint}"
         )
 
 
