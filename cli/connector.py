@@ -221,5 +221,6 @@ def _follow(path: Path, mapper: LogMapper, host: str, producer: EventProducer, i
     _on_stop(stop.set)
     follower = LogFollower(path, mapper, producer, host)
     place = place_from(read_cursors(instance.bootstrap, instance.kafka_settings).get(follower.source))
-    say(f"following {path}; stop with Ctrl-C")
+    there = "" if path.exists() else ", which is not there yet"
+    say(f"following {path}{there}; stop with Ctrl-C")
     follower.run(place, stop, _complain)

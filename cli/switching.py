@@ -28,6 +28,8 @@ from pipeline.topics import PARTIALS
 
 #: How long the workers that held the old state may take to end, seconds.
 _LEAVE_S = 90.0
+#: How long a new broker may take until it knows of groups, seconds.
+_COORDINATOR_S = 60.0
 _LOOK_S = 0.2
 
 
@@ -42,8 +44,21 @@ class Switch:
 
     def members(self) -> set[str]:
         """Return the ids of the workers that are in the group."""
-        described = self._admin.describe_groups([self._group])[self._group]
+        described = self._described()
         return {member["member_id"] for member in described.get("members") or ()}
+
+    def _described(self) -> dict[str, Any]:
+        """Return what the brokers say of the group; a new broker first makes the topic in which it keeps groups."""
+        until = time.monotonic() + _COORDINATOR_S
+        while True:
+            try:
+                described: dict[str, Any] = self._admin.describe_groups([self._group])[self._group]
+            except KafkaError as e:
+                if not e.retriable or time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_S)
+            else:
+                return described
 
     def versions(self, plan: Plan) -> dict[str, int]:
         """Return the version of every KPI that the state was made by wholly, as far as the state says."""

@@ -29,6 +29,8 @@ def worker(config: Path | None, data_dir: Path | None, bootstrap: str | None, po
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for noisy in ("faust", "mode", "aiokafka", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # each of its attempts to connect; what comes of them is told in a sentence
+    logging.getLogger("kafka.net").setLevel(logging.CRITICAL)
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap, http_port=port)
     if settings.bootstrap is None:
         raise ConfigError("csf worker needs brokers: set CSF_BOOTSTRAP or --bootstrap (csf up brings its own)")

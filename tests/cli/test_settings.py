@@ -1,11 +1,13 @@
 """Settings: precedence, secrets, and one sentence for every mistake."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from cli.settings import Settings, load_settings
+from cli.settings import SECRETS, Settings, load_settings
 from pipeline.errors import ConfigError
+from tests.paths import ROOT
 
 
 def test_the_last_word_counts(tmp_path: Path) -> None:
@@ -58,3 +60,10 @@ def test_a_mistake_in_the_environment_is_named() -> None:
 def test_influx_needs_a_token(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="CSF_INFLUX_TOKEN"):
         Settings(data_dir=tmp_path, store="influx").open_store()
+
+
+def test_every_setting_is_in_the_table_of_the_operations_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    families = ("kafka_",)  # named together
+    names = {f.name for f in fields(Settings)} - SECRETS - {"demo"}
+    assert not [name for name in names if f"`{name}`" not in page and not name.startswith(families)]
