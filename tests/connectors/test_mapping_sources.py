@@ -227,7 +227,7 @@ def test_wrong_values_are_told(tmp_path, change, said):
         ("lookups: {a: {file: x, key: y, match: z, wen: []}}", "did you mean 'when'"),
         ("lookups: {a: {file: x, key: y, match: z, delimiter: ab}}", "lookups.a.delimiter: 'ab' must be one character"),
         ("skip_rows: -1", "skip_lines and skip_rows must be 0 or more"),
-        ("decimal: ';'", "decimal: invalid enum value ';'"),
+        ("decimal: ';'", "decimal: ';' is not allowed"),
     ],
 )
 def test_wrong_keys_of_the_whole_mapping_are_told(tmp_path, line, said):
