@@ -20,7 +20,7 @@ from tests.services.influx import Influx
 from tests.stores.samples import note
 
 #: a service whose name means something to regular expressions, to InfluxQL and to line protocol
-ODD = "service:a.b/c d'e|f(1)%\\"
+ODD = "service:a.b/c d'e\"g|f(1)[^2]{3}$x,y=é%\\"
 
 
 @pytest.fixture(scope="session")
