@@ -16,6 +16,7 @@ from connectors.engine.declaration import Keyset, Opaque, Snapshot, Window
 from connectors.engine.delivery import Delivery, Surroundings
 from connectors.engine.differences import Differences
 from connectors.engine.open_entities import OpenEntities
+from connectors.engine.order import check_keyset, first_older
 from connectors.engine.paginate import value_at
 from connectors.engine.passes import MOST_PASSES, Passes, passes_of
 from connectors.engine.records import Record, RecordMapper, exploded
@@ -23,7 +24,6 @@ from connectors.engine.texts import filled, time_text
 from connectors.engine.turns import NAME as TURN
 from connectors.engine.turns import Turn, kept_turn, turn_of
 from connectors.mapping.fields import field_at
-from connectors.mapping.values import BadValue, time_reader
 from pipeline.errors import SourceGone, SourceRefused
 
 #: Unfinished entities that are asked for in one step: what a death makes ask again.
@@ -217,7 +217,7 @@ class StreamReader:
         rows = 0
         for records in pages:
             rows += len(records)
-            older = self._older(records, cursor.newest_first, start)
+            older = first_older(records, cursor.newest_first, start)
             read = records if older is None else records[:older]
             self._delivery.take(read if passes is None else passes.fresh(read))
             if older is not None:
@@ -225,20 +225,6 @@ class StreamReader:
             if most is not None and rows >= most:
                 raise CutOff
             yield
-
-    def _older(self, records: list[Any], column: str | None, since: datetime) -> int | None:
-        """Return at which record those older than the window begin, of records with the newest first."""
-        if column is None:
-            return None
-        read = time_reader("iso", "UTC", 0.0, column)
-        for i, record in enumerate(records):
-            at = field_at(record, column) if isinstance(record, dict) else None
-            try:
-                if at is not None and read(at) < since:
-                    return i
-            except BadValue:
-                continue  # the mapping says so of the record
-        return None
 
     # -- by keyset -------------------------------------------------------------------------------------------------
 
@@ -272,7 +258,7 @@ class StreamReader:
                     break
         if not records:
             return []
-        self._in_order(cursor, records, given["time"])
+        check_keyset(records, given["time"], cursor, self.reading.mapping, self.cursor)
         self._delivery.take(records)
         last = str(field_at(records[-1], cursor.id))
         time = str(field_at(records[-1], cursor.time))
@@ -283,20 +269,6 @@ class StreamReader:
         self._delivery.deliver()
         self._delivery.keep(msgspec.structs.replace(self.place, time=time, id=last))
         return records
-
-    def _in_order(self, cursor: Keyset, records: list[Record], since: str) -> None:
-        """Raise where a source answers with older records than were asked for: a clause it does not know is dropped."""
-        mapping = self.reading.mapping
-        read = time_reader(mapping.time_format, mapping.zone, 0.0, cursor.time)
-        try:
-            first, asked = read(field_at(records[0], cursor.time)), read(since)
-        except BadValue:
-            return  # the mapping says so of each record
-        if whole_seconds(first) < whole_seconds(asked):
-            raise SourceRefused(
-                f"{self.cursor}: the source answers with records before {since}: it did not understand the question; "
-                "check that the account may read and filter by all columns of the request"
-            )
 
     # -- by the source's own cursor --------------------------------------------------------------------------------
 
