@@ -306,7 +306,7 @@ class StreamReader:
         if self._differences is None:
             left = yield from self._look(now)
         else:
-            left = yield from self._compare(self._differences, now)
+            left = self._compare(self._differences, now)
         self._pass_over(self._oldest(cursor.keeps_s))
         self._delivery.advance(msgspec.structs.replace(self.place, until=max(now, self.place.until)), left)
 
@@ -323,8 +323,11 @@ class StreamReader:
             return e.left
         return 0
 
-    def _compare(self, differences: Differences, now: datetime) -> Generator[None, None, int]:
-        """Take what differs from the last poll, kept before it is told; return how many records are known to be missing."""
+    def _compare(self, differences: Differences, now: datetime) -> int:
+        """Take what differs from the last poll, kept before it is told; return how many records are known to be missing.
+
+        All in one step: between the look and the keeping another instance could look, keep and tell, and ours would be older.
+        """
         shown: list[Record] = []
         left = 0
         try:
@@ -332,9 +335,9 @@ class StreamReader:
                 for records in pages:
                     whole = [self._delivery.completed(r) for r in records if isinstance(r, dict)]
                     shown += self._delivery.joined.records(exploded(whole, self.reading.stream.explode))
-                    yield
         except CutOff as e:
             left = e.left
+        self._around.alive()  # an answer may take long enough for the stream to be another instance's now
         changed = differences.changed(shown, now, whole=not left)
         self._delivery.keep_entities(differences.changes())
         self._delivery.take(changed, whole=True)

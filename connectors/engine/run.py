@@ -127,8 +127,6 @@ class Runner:
         self._asked: dict[str, datetime] = {}
         #: pages of a stream's next turn
         self._pages: dict[str, int] = {}
-        #: cursors of streams that were not begun yet
-        self._cursors: dict[str, dict[str, dict[str, Any]]] = {}
         self._due: dict[str, float] = {}
         self._failures: dict[str, int] = {}
         self._left_out: set[str] = set()
@@ -206,7 +204,6 @@ class Runner:
             return readings  # the first one's turn ends with that, and says so
         for name in new:
             self._asked[name] = turn_of(cursors.get(f"{self._connector.source}/{name}|{TURN}")).asked
-            self._cursors[name] = cursors
         return sorted(readings, key=lambda r: self._asked[r.name])
 
     def _turn(self, reading: Reading) -> None:
@@ -244,7 +241,7 @@ class Runner:
 
     def _give_up(self, stream: str) -> None:
         """Forget what is in memory of a stream: it goes on from what is kept."""
-        for each in (self._readers, self._polls, self._begun, self._cursors):
+        for each in (self._readers, self._polls, self._begun):
             each.pop(stream, None)
 
     def _poll(self, reading: Reading) -> bool:
@@ -273,7 +270,9 @@ class Runner:
         if name not in self._readers:
             if self._given is None:
                 self._given = asked(self._connector, self.client)
-            cursors = self._cursors.pop(name, None) or read_cursors(self._bootstrap, self._kafka)
+            cursors = read_cursors(
+                self._bootstrap, self._kafka
+            )  # not those of the order: they may be older than a turn
             since = None if name in self._begun_anew else self._since
             self._readers[name] = reader_of(self._connector, reading, self._around, cursors, since, self._given)
         return self._readers[name]

@@ -18,7 +18,7 @@ from connectors.engine.seat import seat_in
 from connectors.engine.turns import Turn, turn_of
 from tests.connectors.desk import DECLARATION, Desk, at
 from tests.connectors.pulling import Bench, Memory, on_bench
-from tests.connectors.vendor import Asked
+from tests.connectors.vendor import Asked, Says
 
 ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
 
@@ -93,7 +93,7 @@ def _stop_if(stop: threading.Event, until: Callable[[], bool]) -> None:
 class Straight:
     """Asks a desk in this process: a test of many lives makes many requests."""
 
-    def __init__(self, desk: Desk, asked: list[str]) -> None:
+    def __init__(self, desk: Callable[[Asked], Says], asked: list[str]) -> None:
         self._desk, self._asked = desk, asked
 
     def address(self, path: str) -> str:
@@ -171,3 +171,101 @@ def test_a_seat_is_held_by_one_and_taken_again_by_who_follows(tmp_path):
 def test_a_folder_that_cannot_be_written_has_no_seats(tmp_path):
     (tmp_path / "file").write_text("")
     assert seat_in(tmp_path / "file") is None
+
+
+SIZES: dict[str, Any] = {
+    "name": "sizes", "what": "sizes", "records": "sizes", "request": {"path": "/sizes"}, "id": ["name"],
+    "cursor": {"kind": "snapshot", "changes": ["size"]},
+    "mapping": {"service": "name", "events": [{
+        "type": "scaling.completed", "time": "polled_at", "when": [{"column": "before", "present": True}],
+        "data": {
+            "direction": "moved", "requested_at": {"column": "polled_at", "as": "time"},
+            "from": {"column": "before.size", "as": "int"}, "to": {"column": "size", "as": "int"},
+        },
+    }]},
+}  # fmt: skip
+
+
+class Sized:
+    """A desk that also shows a size; ``meanwhile`` is called with every request."""
+
+    def __init__(self) -> None:
+        self.size, self.desk = 1, Desk(3)
+        self.meanwhile: Callable[[str], None] = lambda _path: None
+
+    def __call__(self, asked: Asked) -> Says:
+        self.meanwhile(asked.path)
+        return Says({"sizes": [{"name": "w", "size": self.size}]}) if asked.path == "/sizes" else self.desk(asked)
+
+
+def sized(tmp_path, sized_desk: Sized, *names: str) -> Bench:
+    declaration = streams(*names)
+    declaration = {**declaration, "streams": [*declaration["streams"], SIZES]}
+    connector = on_bench(tmp_path, declaration, options={"address": "http://desk"}, **ENTRY).connector
+    return Bench(replace(connector, opens=lambda _stats: Straight(sized_desk, [])))
+
+
+def steps_told(bench: Bench) -> list[tuple[int, int]]:
+    return [(e["data"]["from"], e["data"]["to"]) for e in bench.sink.events if e["type"] == "scaling.completed"]
+
+
+def test_a_compared_look_is_kept_and_told_in_the_step_that_looked(tmp_path):
+    """Between the two another instance could look, keep and tell: the older state would be written over the newer one."""
+    desk = Sized()
+    bench = sized(tmp_path, desk)
+    bench.poll()
+    desk.size = 2
+    bench.later(minutes=1)
+    assert list(bench.readers["sizes"].steps()) == []
+    assert steps_told(bench) == [(1, 2)]
+
+
+def test_a_look_that_took_so_long_that_the_stream_is_another_ones_now_tells_nothing(tmp_path, monkeypatch):
+    desk = Sized()
+    bench = sized(tmp_path, desk)
+    bench.poll()
+    runner = runner_on(bench, monkeypatch)
+    runner._share = share = Lost()  # type: ignore[assignment]
+    desk.size, desk.meanwhile = 2, lambda _path: share.lose()
+    kept = dict(bench.sink.cursors)
+    with pytest.raises(run.NotOurs):
+        runner._poll(bench.connector.readings[0])
+    bench.sink.flush()
+    assert steps_told(bench) == []
+    assert {k: v for k, v in bench.sink.cursors.items() if "seen:" in k} == {
+        k: v for k, v in kept.items() if "seen:" in k
+    }
+
+
+class Lost:
+    """A share that is lost while an answer is waited for."""
+
+    def __init__(self) -> None:
+        self._ours = True
+
+    def lose(self) -> None:
+        self._ours = False
+
+    def ours(self, _number: int) -> bool:
+        return self._ours
+
+    def beat(self, _wait_s: float) -> None:
+        """Nothing happens."""
+
+
+def test_a_stream_begins_from_what_is_kept_when_its_turn_comes_and_not_when_turns_were_ordered(tmp_path, monkeypatch):
+    desk = Sized()
+    bench = sized(tmp_path, desk, "first")
+    bench.poll()
+    desk.size = 2
+
+    def another_instance_tells_it(path: str) -> None:
+        desk.meanwhile = lambda _path: None
+        bench.later(minutes=1)
+        bench.poll(anew=True)
+
+    desk.meanwhile = another_instance_tells_it
+    bench.later(minutes=1)
+    runner = runner_on(bench, monkeypatch)
+    runner.once()
+    assert steps_told(bench) == [(1, 2)]
