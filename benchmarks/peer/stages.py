@@ -13,6 +13,7 @@ import re
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,12 @@ from agents.app import _collect_rarely
 from agents.runs import Row, RunRecords
 from benchmarks.peer import floor
 from benchmarks.peer.catalogue import peer_catalogue
-from benchmarks.peer.contender import MINUTES_KEPT_S
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.events.families import event_topic
-from pipeline.time import panes
+from pipeline.time.calendar import to_ms
 
 PARTITIONS, RECORD_BATCH, RECORD_BATCHES_A_FETCH = 4, 500_000, 16
-ARRIVAL_MS = 1_795_700_000_000
-_SUBJECT = re.compile(rb'"subject":"([^"]*)"')
+_SUBJECT, _TIME = re.compile(rb'"subject":"([^"]*)"'), re.compile(rb'"time":"([^"]*)"')
 
 
 class Stopwatch:
@@ -62,7 +61,7 @@ class Stopwatch:
 
 
 def fetches(path: Path) -> list[tuple[int, int, bytes]]:
-    """Return (partition, first offset, record batches) of fetches of about 8 MB, in turn, a service in one partition."""
+    """Return (partition, first offset, record batches) of fetches of about 8 MB: a service in one partition, live."""
     builders: dict[int, Any] = {}
     waiting: dict[int, list[bytes]] = defaultdict(list)
     first, offset = [0] * PARTITIONS, [0] * PARTITIONS
@@ -77,14 +76,18 @@ def fetches(path: Path) -> list[tuple[int, int, bytes]]:
             first[number] = offset[number]
 
     offset_of = [0] * PARTITIONS
+    arrival_ms = 0
     for line in path.read_bytes().splitlines():
-        subject = _SUBJECT.search(line)
-        number = crc32(subject[1] if subject else b"") % PARTITIONS
+        subject, at = _SUBJECT.search(line), _TIME.search(line)
+        if subject is None or at is None:
+            raise SystemExit(f"{path}: a line is no event with subject and time: {line[:80]!r}")
+        number = crc32(subject[1]) % PARTITIONS
+        arrival_ms = max(arrival_ms, to_ms(datetime.fromisoformat(at[1].decode())))
         for _ in range(2):
             if number not in builders:
                 builders[number] = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, RECORD_BATCH)
                 offset_of[number] = offset[number]
-            if builders[number].append(offset[number] - offset_of[number], ARRIVAL_MS, None, line, []) is not None:
+            if builders[number].append(offset[number] - offset_of[number], arrival_ms, None, line, []) is not None:
                 offset[number] += 1
                 break
             close(number, RECORD_BATCHES_A_FETCH)
@@ -131,7 +134,6 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     a = parser.parse_args()
-    panes.KEEP[panes.MINUTE] = MINUTES_KEPT_S
     from pipeline.engine.cells import Cells
     from pipeline.engine.direct import DirectPath
 

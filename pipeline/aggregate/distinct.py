@@ -7,12 +7,14 @@ Fusy, Gandouet, Meunier 2007, with linear counting in the small range; p = 12 gi
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+K = TypeVar("K")
 
 EXACT_LIMIT = 4096
 P = 12
@@ -45,10 +47,18 @@ def hash64(text: str) -> int:
     return known
 
 
+def remembered(known: dict[K, int], keys: list[K], make: Callable[[K], int]) -> list[int]:
+    """Return what is known of keys; what is not is made, for these keys alone: nearly every list has a new one."""
+    found: list[Any] = list(map(known.get, keys))
+    if None in found:
+        for at in [at for at, each in enumerate(found) if each is None]:
+            found[at] = make(keys[at])
+    return found
+
+
 def hashes_of(texts: list[str]) -> list[int]:
     """Return the 64-bit hashes of texts."""
-    hashes: list[Any] = list(map(_hashes.get, texts))
-    return hashes if None not in hashes else list(map(hash64, texts))
+    return remembered(_hashes, texts, hash64)
 
 
 def distinct_of(hashes: Hashes) -> Distinct:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.aggregate.base import MICRO, State
-from pipeline.aggregate.distinct import distinct_of, hash64, hashes_of
+from pipeline.aggregate.distinct import distinct_of, hash64, hashes_of, remembered
 from pipeline.aggregate.quantiles import bucket_of
 from pipeline.catalogue.expressions import compile_columns
 from pipeline.time.calendar import MICROSECOND
@@ -189,8 +189,7 @@ def _bucket_items(values: list[Any]) -> Column:
     """Return the sketch buckets of values, and of lists those of each item."""
     if set(map(type, values)) != _FLOATS:
         return _items(values, bucket_key)
-    keys = list(map(_buckets.get, values))
-    return _integers(keys if None not in keys else list(map(_bucket, values)))
+    return _integers(remembered(_buckets, values, _bucket))
 
 
 def _hashes(values: list[Any]) -> Column:

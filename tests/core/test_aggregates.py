@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.aggregate.base import Aggregator
-from pipeline.aggregate.distinct import EXACT_LIMIT, DistinctAggregator, cardinality, distinct_of, hash64, same
+from pipeline.aggregate.distinct import (
+    EXACT_LIMIT,
+    DistinctAggregator,
+    cardinality,
+    distinct_of,
+    hash64,
+    remembered,
+    same,
+)
 from pipeline.aggregate.groups import GroupsAggregator, weighted
 from pipeline.aggregate.peak import PeakAggregator, busiest
 from pipeline.aggregate.points import PointsAggregator, WindowsAggregator
@@ -200,3 +208,16 @@ def test_distinct_is_the_same_however_it_is_kept(sizes: tuple[int, int]) -> None
         aggregator.absorb(absorbed, {1})
         assert [sorted(aggregator.pack(s)[1]) for s in (left, right)] == packed
     assert not same(whole, singly[0]) or set(hashes[1]) <= set(hashes[0])
+
+
+def test_what_is_not_remembered_is_made_for_itself_alone() -> None:
+    made: list[str] = []
+
+    def make(key: str) -> int:
+        made.append(key)
+        return int(key)
+
+    assert remembered({"1": 1, "3": 3}, ["1", "2", "3", "2", "1"], make) == [1, 2, 3, 2, 1]
+    assert made == ["2", "2"]
+    with pytest.raises(ValueError, match="invalid literal"):
+        remembered({}, ["no number"], make)
