@@ -48,6 +48,11 @@ def mark_demo(data_dir: Path) -> None:
     (data_dir / _DEMO_MARK).write_text("csf up keeps the simulated organisation here; nothing in here was measured\n")
 
 
+def _is_there(path: Path) -> bool:
+    """Return whether a file is there; one whose name no disk takes is not."""
+    return os.path.isfile(path)  # Path.is_file raises where a name is too long
+
+
 def demo_dir(data_dir: Path) -> Path:
     """Return the directory of the demonstration beside a data directory; itself, where it is one.
 
@@ -55,7 +60,7 @@ def demo_dir(data_dir: Path) -> Path:
         ConfigError: there is none yet.
     """
     for folder in (data_dir, data_dir / "demo"):
-        if (folder / _DEMO_MARK).is_file():
+        if _is_there(folder / _DEMO_MARK):
             return folder
     raise ConfigError(f"--demo: there is no simulated organisation in {data_dir} yet: run `csf up` there")
 
@@ -350,11 +355,11 @@ def load_settings(
     if config is None:
         folder = Path(str(given.get("data_dir") or told.get("data_dir") or default_data_dir()))
         own = folder / "csf.yaml"
-        from_file = _from_file(own) if own.is_file() else {}
+        from_file = _from_file(own) if _is_there(own) else {}
     else:
         from_file = _from_file(config)
     settings = replace(Settings(), **{**from_file, **told, **given})  # type: ignore[arg-type] # converted by name
     if settings.partitions < 1:
         raise ConfigError(f"partitions is {settings.partitions}; it must be 1 or more")
     data_dir = settings.data_dir.expanduser().absolute()
-    return replace(settings, data_dir=data_dir, demo=settings.demo or (data_dir / _DEMO_MARK).is_file())
+    return replace(settings, data_dir=data_dir, demo=settings.demo or _is_there(data_dir / _DEMO_MARK))

@@ -68,3 +68,9 @@ def test_every_command_that_looks_at_an_installation_takes_it() -> None:
         if "--data-dir" in options:
             assert ("--demo" in options) is (path[0] not in STARTS), path
     assert CliRunner().invoke(csf, ["kpis", "--help"]).output.count("--demo") == 1
+
+
+def test_a_directory_whose_name_no_disk_takes_is_no_demonstration() -> None:
+    long = "x" * 5000
+    assert not load_settings(None, {}, data_dir=Path(long)).demo
+    assert not load_settings(None, {"CSF_DATA_DIR": long}).demo
