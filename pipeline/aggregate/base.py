@@ -31,6 +31,12 @@ class Aggregator(Protocol):
     def absorb(self, left: State | None, right: State) -> State:
         """Return the merged state as ``merge`` does; may change the left one in place, keeps no hold of the right."""
 
+    def replace(self, whole: State, old: State, new: State) -> State | None:
+        """Return what a whole is once one of the states it was merged of is another; may change it in place.
+
+        None where only merging all of them again can tell; the whole is not to be used any more then.
+        """
+
     def pack(self, state: State) -> Any:
         """Return the state as msgpack-able data."""
 

@@ -156,6 +156,14 @@ class DistinctAggregator:
             return _bounded(_each_once(np.sort(np.concatenate((_hashes_of(left), _hashes_of(right))))))
         return _register(mine, _hashes_of(right)) if others is None else np.maximum(mine, others, out=mine)
 
+    def replace(self, whole: Distinct, old: Distinct, new: Distinct) -> Distinct | None:
+        """Return the union with what is new, where nothing of the old state is gone."""
+        if isinstance(old, set) and isinstance(new, set):
+            grown = old <= new
+        else:
+            grown = same(self.absorb(self.absorb(None, new), old), new)
+        return self.absorb(whole, new) if grown else None
+
     def pack(self, state: Distinct) -> Any:
         """Return 8-byte hashes in any order (True) or registers (False)."""
         registers = _registers_of(state)

@@ -60,6 +60,9 @@ class GroupsAggregator:
             left[group] = _added(left.get(group, (0, 0, 0, 0)), sums)
         return _bounded(left) if len(left) > MAX_GROUPS else left
 
+    def replace(self, _whole: dict[str, Group], _old: dict[str, Group], _new: dict[str, Group]) -> None:
+        """Tell nothing: which groups are kept apart depends on all of them."""
+
     def pack(self, state: dict[str, Group]) -> Any:
         """Return the groups in name order."""
         return [[g, *(pack_int(x) for x in state[g])] for g in sorted(state)]

@@ -68,6 +68,18 @@ class PeakAggregator:
                 _counts.absorb(mine[3], hour[3])
         return left
 
+    def replace(self, whole: dict[int, Hour], old: dict[int, Hour], new: dict[int, Hour]) -> dict[int, Hour] | None:
+        """Take the old hours out and add the new ones, where no hour is gone."""
+        if not old.keys() <= new.keys():
+            return None
+        for start, was in old.items():
+            mine = whole[start]
+            mine[0] -= was[0]
+            mine[1] -= was[1]
+            _counts.replace(mine[2], was[2], {})
+            _counts.replace(mine[3], was[3], {})
+        return self.absorb(whole, new)
+
     def pack(self, state: dict[int, Hour]) -> Any:
         """Return the hours in order."""
         return [[start, h[0], h[1], _counts.pack(h[2]), _counts.pack(h[3])] for start, h in sorted(state.items())]

@@ -63,6 +63,9 @@ class PointsAggregator:
                 mine[at] = max(mine.get(at, (-1, 0)), point)
         return left
 
+    def replace(self, _whole: dict[str, Series], _old: dict[str, Series], _new: dict[str, Series]) -> None:
+        """Tell nothing: another state may hold the same point."""
+
     def pack(self, state: dict[str, Series]) -> Any:
         """Return each series as flat time steps, codes and spans."""
         packed = []
@@ -122,6 +125,11 @@ class WindowsAggregator:
             return dict(right)
         left.update(right)
         return left
+
+    def replace(
+        self, _whole: dict[str, tuple[int, int]], _old: dict[str, tuple[int, int]], _new: dict[str, tuple[int, int]]
+    ) -> None:
+        """Tell nothing: another state may hold the same entity."""
 
     def pack(self, state: dict[str, tuple[int, int]]) -> Any:
         """Return the windows in entity order."""

@@ -67,6 +67,25 @@ class CountsAggregator:
                 del left[key]
         return left
 
+    def replace(self, whole: Counts, old: Counts, new: Counts) -> Counts:
+        """Take the old counts out and add the new ones."""
+        get = whole.get
+        for key, count in new.items():
+            more = count - old.get(key, 0)
+            if more:
+                both = get(key, 0) + more
+                if both:
+                    whole[key] = both
+                else:
+                    del whole[key]
+        for key in old.keys() - new.keys():
+            left = get(key, 0) - old[key]
+            if left:
+                whole[key] = left
+            else:
+                del whole[key]
+        return whole
+
     def pack(self, state: Counts) -> Any:
         """Return keys and counts, flat, in key order."""
         flat: list[int] = []

@@ -31,6 +31,10 @@ class SumsAggregator:
         """Add up."""
         return right if left is None else (left[0] + right[0], left[1] + right[1], left[2] + right[2])
 
+    def replace(self, whole: Sums, old: Sums, new: Sums) -> Sums:
+        """Take the old sums out and add the new ones."""
+        return (whole[0] - old[0] + new[0], whole[1] - old[1] + new[1], whole[2] - old[2] + new[2])
+
     def pack(self, state: Sums) -> Any:
         """Return a list of three integers."""
         return [pack_int(x) for x in state]

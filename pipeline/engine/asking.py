@@ -45,6 +45,8 @@ class Asking:
         #: (CSF, scope) → first and last day with facts
         self._extent: dict[tuple[str, str], tuple[int, int]] = {}
         self._lasting_from: dict[tuple[str, str], int] = {}
+        #: (CSF, service) → (level, start) of its cells that changed → whether with a fact that lasts
+        self._changed: dict[tuple[str, str], dict[tuple[int, int], bool]] = {}
         #: (CSF, base key, service, day) whose checks changed, which may say what held before
         self._checked: set[tuple[str, str, str, int]] = set()
         #: (CSF, scope) that were asked for what sources had delivered
@@ -53,7 +55,7 @@ class Asking:
     @property
     def unexpanded(self) -> int:
         """How much was heard that ``expand`` has not yet asked for."""
-        return len(self._lasting_from) + self.unmet
+        return len(self._changed) + len(self._lasting_from) + self.unmet
 
     def ask(self, csf: str, scope: str, period: str, start: int) -> None:
         """Ask for a card."""
@@ -63,9 +65,32 @@ class Asking:
     # --- what was heard ---
 
     def changed(self, csf: str, service: str, level: int, start: int, bases: Iterable[str]) -> None:
-        """Ask for what a changed cell concerns; ``bases`` are those of its states that changed."""
+        """Note that a cell changed; ``bases`` are those of its states that did.
+
+        What that concerns is asked for once for all cells of a service, when it is next needed: see ``expand``.
+        """
+        cells = self._changed.get((csf, service))
+        if cells is None:
+            cells = self._changed[(csf, service)] = {}
         lasts = not self._lasting_bases.isdisjoint(bases)
-        for scope in self._heard.scopes_of(service):
+        cells[(level, start)] = lasts or cells.get((level, start), False)
+
+    def _concerned(self) -> None:
+        """Ask for what changed cells concern: in their services, teams and the organisation."""
+        changed, self._changed = self._changed, {}
+        by_scope: dict[tuple[str, str], dict[tuple[int, int], bool]] = {}
+        for (csf, service), cells in changed.items():
+            for scope in self._heard.scopes_of(service):
+                known = by_scope.setdefault((csf, scope), {})
+                for cell, lasts in cells.items():
+                    known[cell] = lasts or known.get(cell, False)
+        for (csf, scope), cells in by_scope.items():
+            self._concerns(csf, scope, cells)
+
+    def _concerns(self, csf: str, scope: str, cells: dict[tuple[int, int], bool]) -> None:
+        """Ask for what changed cells of one scope concern."""
+        recently = self._heard.clock - _LIVELY_S
+        for (level, start), lasts in cells.items():
             if level == DAY:
                 first, last = self._extent.get((csf, scope), (start, start))
                 self._extent[(csf, scope)] = (min(first, start), max(last, start))
@@ -77,8 +102,8 @@ class Asking:
                     self._lasts_from(csf, scope, start)
             elif level == HOUR:
                 self.ask(csf, scope, "hour", start)
-            if start > self._heard.clock - _LIVELY_S:
-                self._agenda.live(csf, scope)
+        if any(start > recently for _, start in cells):
+            self._agenda.live(csf, scope)
 
     def checked(self, csf: str, base_key: str, service: str, day: int) -> None:
         """Note that checks of a day changed, which may say what held before."""
@@ -93,6 +118,7 @@ class Asking:
             spans: [start, end) in epoch seconds.
             first: what had no source has one: its coverage is no longer unknown, at any time.
         """
+        self._concerned()
         if first:
             for known, scope in list(self._extent):
                 if known == csf and self._covers(services, scope):
@@ -103,12 +129,14 @@ class Asking:
 
     def everything(self, csf: str) -> None:
         """Ask for all that a CSF says."""
+        self._concerned()
         for known, scope in list(self._extent):
             if known == csf:
                 self._all(csf, scope)
 
     def passed(self, before: float) -> None:
         """Ask for what time has changed since the clock stood at ``before``."""
+        self._concerned()
         now = self._heard.clock
         self._agenda.slide(before, now)
         if int(now) // RUNNING_STEP_S != int(self.running_at) // RUNNING_STEP_S:
@@ -124,7 +152,8 @@ class Asking:
             self.ask(value.csf, value.scope, "month", following)
 
     def expand(self) -> None:
-        """Ask for what new scopes find told already, and for what lasts."""
+        """Ask for what changed cells concern, for what new scopes find told already, and for what lasts."""
+        self._concerned()
         if self.unmet:
             self._meet()
         self._lasting()
@@ -146,6 +175,7 @@ class Asking:
             shards = {csf for key in keys if key in bases for csf in bases[key].shards}
             for csf in shards & heard.csfs:  # a base may be read by CSFs of other partitions too
                 self.changed(csf, service, level, start, ())
+        self._concerned()
         self.running_at = heard.clock
         self._running(told_at)
 

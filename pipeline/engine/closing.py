@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.engine.cellstore import CellId
 from pipeline.engine.coverage import Polled, pack, unpack
-from pipeline.engine.facts import Entry
+from pipeline.engine.merging import Entry
 from pipeline.engine.reported import Numbers, ReportKey
 from pipeline.values import KpiRevision, KpiValue
 

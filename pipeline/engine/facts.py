@@ -1,4 +1,4 @@
-"""Facts: the merged cells rollup reads, by scope and span, with what was merged before kept for reuse."""
+"""Facts: the cells rollup has heard of, by service; ``merging`` puts them together by scope and span."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from functools import lru_cache
 
 import msgspec
 
-from pipeline.aggregate.base import State
 from pipeline.engine.bases import Base
 from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
+from pipeline.engine.merging import Entry, Merging
 from pipeline.engine.plan import Plan
 from pipeline.time.intervals import Intervals
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
 
-#: (source partition, position, packed state)
-Entry = tuple[str, int, bytes]
 
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder().decode
-_CACHE_LIMIT = 20_000
-#: Merged spans kept a base and scope: the windows, their first and last days, and the running periods.
-_SPANS = 32
 _PANE_LISTS = 256
 
 
 class Facts:
-    """Cells of all source partitions, merged on demand to services, teams and the organisation."""
+    """Cells of all source partitions, merged on demand to services, teams and the organisation.
+
+    Attributes:
+        at: the merged state of a scope in one pane.
+        span: the merged state of a scope over panes.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -40,8 +40,9 @@ class Facts:
         self._by_team: dict[str, list[str]] = {}
         self._services: list[str] = []
         self._listed: set[str] = set()
-        self._merged: dict[tuple[str, str, int, int], State | None] = {}
-        self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
+        self._merging = Merging(self)
+        self.at = self._merging.at
+        self.span = self._merging.span
         self._running: dict[tuple[str, str], tuple[Sequence[int], list[tuple[int, int, int]]]] = {}
         self._panes: dict[tuple[str, int, int], list[Pane]] = {}
         self._day_panes: dict[tuple[str, int, int, int], list[list[Pane]]] = {}
@@ -63,6 +64,7 @@ class Facts:
         entries = held.get(base_key)
         before: Entry | None = None
         if entries is None:
+            self._changes(cell, base_key, ())
             held[base_key] = [entry]
             if cell[0] == DAY:
                 self._note_day(base_key, cell[2], cell[1])
@@ -74,12 +76,13 @@ class Facts:
                     if known[2] == entry[2]:
                         entries[i] = entry
                         return known
+                    self._changes(cell, base_key, entries)
                     before, entries[i] = known, entry
                     break
             else:
+                self._changes(cell, base_key, entries)
                 entries.append(entry)
         self._dirty.add(cell)
-        self._forget(cell, base_key)
         return before
 
     def swap(self, cell: CellId, base_key: str, entry: Entry | None, source: str) -> Entry | None:
@@ -100,8 +103,6 @@ class Facts:
         mine = self._by_team.setdefault(self._teams.setdefault(service, team), [])
         insort(mine, service)
         insort(self._services, service)
-        self._merged.clear()
-        self._spans.clear()
 
     def _note_day(self, base_key: str, service: str, start: int) -> None:
         days = self._days.get((base_key, service))
@@ -112,17 +113,19 @@ class Facts:
         elif start not in days:
             insort(days, start)
 
-    def _forget(self, cell: CellId, base_key: str) -> None:
+    def _changes(self, cell: CellId, base_key: str, before: Sequence[Entry]) -> None:
+        """Note that a state is about to change."""
         level, start, service = cell
+        self._merging.note(base_key, service, (level, start), before)
         if level == DAY:
             self._running.pop((base_key, service), None)
-        for scope in (f"service:{service}", f"team:{self._teams[service]}", "org"):
-            self._merged.pop((base_key, scope, level, start), None)
-            spans = self._spans.get((base_key, scope))
-            if spans:
-                pane = (level, start)
-                for span in [k for k, (panes, last, _) in spans.items() if pane != last and pane in panes]:
-                    del spans[span]
+
+    def _forget(self, cell: CellId, base_key: str) -> None:
+        """Forget what was merged with a state."""
+        level, start, service = cell
+        self._merging.drop(base_key, service, (level, start))
+        if level == DAY:
+            self._running.pop((base_key, service), None)
 
     def expire(self, clock_s: float) -> None:
         """Drop fine panes that can change no more."""
@@ -150,6 +153,11 @@ class Facts:
         if cell[0] == DAY:
             for base_key in states:
                 self._note_day(base_key, cell[2], cell[1])
+
+    @property
+    def changes(self) -> int:
+        """How many cells changed since ``chunks`` was last called."""
+        return len(self._dirty)
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call (None: dropped)."""
@@ -180,6 +188,14 @@ class Facts:
         """Return every scope with known services."""
         teams = [f"team:{t}" for t in sorted(self._by_team)]
         return ["org", *teams, *(f"service:{s}" for s in self._services)]
+
+    def teams(self) -> Iterable[str]:
+        """Return the teams of all known services."""
+        return self._by_team
+
+    def entries(self, base_key: str, service: str, pane: Pane) -> Sequence[Entry]:
+        """Return what sources said of a base of a service in a pane."""
+        return self._cells.item((*pane, service), base_key) or ()
 
     def has(self, base_key: str, service: str, pane: Pane) -> bool:
         """Return whether a base of a service has a cell in a pane."""
@@ -219,25 +235,6 @@ class Facts:
         for (base_key, service), days in self._days.items():
             yield base_key, service, days
 
-    def at(self, base: Base, scope: str, pane: Pane) -> State | None:
-        """Return the merged state of a scope in one pane."""
-        key = (base.key, scope, *pane)
-        if key in self._merged:
-            return self._merged[key]
-        merge, unpack = base.aggregator.merge, base.aggregator.unpack
-        state: State | None = None
-        if scope.startswith("service:"):
-            for _, _, raw in self._cells.item((*pane, scope[8:]), base.key) or ():
-                state = merge(state, unpack(_decode(raw)))
-        else:
-            for service in self.services(scope):
-                if self.has(base.key, service, pane):
-                    state = merge(state, self.at(base, f"service:{service}", pane))
-        if len(self._merged) > _CACHE_LIMIT:
-            self._merged.clear()
-        self._merged[key] = state
-        return state
-
     def panes(self, period: str, start: int, end: int) -> list[Pane]:
         """Return the panes that make up a period or window: the same for every KPI and scope, so worked out once."""
         if period == "hour":
@@ -273,35 +270,6 @@ class Facts:
                 self._day_panes.clear()
             self._day_panes[key] = known
         return known
-
-    def span(self, base: Base, scope: str, panes: list[Pane], *, keep: bool = True) -> State | None:
-        """Return the merged state of a scope over panes.
-
-        Args:
-            base: whose state.
-            scope: of whom.
-            panes: that together make up the span, oldest first.
-            keep: keep all but the newest pane merged for the next time: worth it while time runs on.
-        """
-        if len(panes) == 1:
-            return self.at(base, scope, panes[0])
-        if not panes:
-            return None
-        merge = base.aggregator.merge
-        cached = self._spans.setdefault((base.key, scope), {})
-        key = (panes[0][1], len(panes)) if panes[0][0] == DAY else (panes[0][1] * 4 + panes[0][0], len(panes))
-        known = cached.get(key)
-        if known is not None and known[1] == panes[-1]:
-            stable = known[2]
-        else:
-            stable = None
-            for pane in panes[:-1]:
-                stable = merge(stable, self.at(base, scope, pane))
-            if len(cached) > _SPANS:
-                cached.clear()
-            if keep:
-                cached[key] = (frozenset(panes), panes[-1], stable)
-        return merge(stable, self.at(base, scope, panes[-1]))
 
     def sums_until(self, base: Base, scope: str, at_s: int) -> tuple[int, int, int] | None:
         """Return the sums of everything dated before an instant (a whole minute), None where there is nothing."""

@@ -15,8 +15,9 @@ from pipeline.engine import wire
 from pipeline.engine.agenda import SHORT, Agenda
 from pipeline.engine.asking import Asking
 from pipeline.engine.definitions import DEFS_KEY
-from pipeline.engine.facts import Entry, source_name
+from pipeline.engine.facts import source_name
 from pipeline.engine.heard import Heard
+from pipeline.engine.merging import Entry
 from pipeline.engine.plan import Plan
 from pipeline.engine.telling import RollupOutput, Telling
 from pipeline.time.intervals import Intervals, subtract, union
@@ -228,6 +229,7 @@ class RollupPartition:
         """Work out what is urgent, then (unless told otherwise) the rest, up to about ``limit`` values."""
         out = RollupOutput()
         self._looked_at = self._agenda.current
+        self._asking.expand()
         for at, mark in self._close_now.items():
             with self._agenda.because_of(mark):
                 self._telling.close(*at, out)
@@ -265,6 +267,11 @@ class RollupPartition:
                 return
 
     # --- durable state ---
+
+    @property
+    def changed_cells(self) -> int:
+        """How many cells changed since they were taken last."""
+        return self.heard.facts.changes
 
     def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
         """Return the durable state that changed since the last call."""

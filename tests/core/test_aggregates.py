@@ -76,6 +76,18 @@ def test_any_order_and_split_gives_the_same_state(kind: str, data: st.DataObject
 
 @pytest.mark.parametrize("kind", sorted(CASES))
 @given(data=st.data())
+def test_a_part_is_replaced_as_if_all_were_merged_again(kind: str, data: st.DataObject) -> None:
+    aggregator, strategy = CASES[kind]
+    part = st.lists(strategy, min_size=1, max_size=12)
+    old, more, new, other = (data.draw(part) for _ in range(4))
+    after = [*old, *more] if data.draw(st.booleans()) else new
+    whole = aggregator.absorb(aggregator.absorb(None, fold(aggregator, other)), fold(aggregator, old))
+    replaced = aggregator.replace(whole, fold(aggregator, old), fold(aggregator, after))
+    assert replaced is None or replaced == fold(aggregator, [*other, *after])
+
+
+@pytest.mark.parametrize("kind", sorted(CASES))
+@given(data=st.data())
 def test_packing_is_lossless_and_survives_msgpack(kind: str, data: st.DataObject) -> None:
     aggregator, strategy = CASES[kind]
     state = fold(aggregator, data.draw(st.lists(strategy, min_size=1, max_size=30)))
