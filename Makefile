@@ -72,7 +72,7 @@ bench-compare: dev  ## the same; tells which ratios fell by more than 15 % again
 	$(BIN)/python -m benchmarks.run --compare
 
 scale: dev  ## cost by number of services, memory of 13 months, two workers against one
-	for what in services workers history; do $(BIN)/python -m benchmarks.scale $$what || exit 1; done
+	for what in services values workers history; do $(BIN)/python -m benchmarks.scale $$what || exit 1; done
 
 soak: dev  ## an hour at half the top rate; prints the slope of the worker's memory
 	$(BIN)/python -m benchmarks.soak

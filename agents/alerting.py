@@ -66,7 +66,6 @@ class AlertAgent(BatchAgent):
         self._pause_s = _ROUND_S
         #: notes of channels that take nothing, as written last
         self._down: dict[str, AlertNote] = {}
-        ctx.finish = self.finish
 
     # --- hearing ---
 

@@ -144,6 +144,7 @@ class Worker:
         self.http = HttpServer(self.ctx, self.watchdog)
         app = self.ctx.app
         self.ctx.table.prepare = self._prepare
+        self.ctx.finish = self._finish
 
         async def released(_app: Any, revoked: set[TP], **_: Any) -> None:
             await self.ingest.release()
@@ -204,6 +205,10 @@ class Worker:
         except Exception as e:
             _log.exception("preparing failed")
             await ctx.halt(f"the recovered state cannot be taken up: {e!r}")
+
+    async def _finish(self) -> None:
+        """Flush what waits, and begin nothing new: the partitions are about to be given away."""
+        await asyncio.gather(self.ingest.finish(), self.rollup.finish(), self.alerting.finish())
 
     async def _copy_state(self) -> None:
         """Keep the copy of the state on this machine a few seconds old."""

@@ -27,6 +27,10 @@ class Ingest(Protocol):
     def fold(self, records: Sequence[tuple[int, int, bytes]]) -> None:
         """Fold messages (offset, arrival in epoch ms, value)."""
 
+    @property
+    def changed_cells(self) -> int:
+        """How many cells changed since they were taken last."""
+
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""
 
@@ -41,6 +45,10 @@ class Rollup(Protocol):
 
     def fold(self, records: Records) -> None:
         """Fold messages (offset, arrival in epoch ms, value)."""
+
+    @property
+    def changed_cells(self) -> int:
+        """How many cells changed since they were taken last."""
 
     def take_chunks(self) -> list[tuple[bytes, bytes | None]]:
         """Return the durable state that changed since the last call."""

@@ -15,7 +15,7 @@ from agents.engines import Ingest
 from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
 from agents.tables import restore
-from agents.taking import BatchAgent, Held
+from agents.taking import GatheringAgent, Held, Unflushed
 from agents.transport import Batch
 from pipeline.catalogue.model import CSF_IDS
 from pipeline.topics import DEAD_LETTERS, PARTIALS
@@ -32,7 +32,7 @@ def partials_partition(csf: str, partitions: int) -> int:
     return number % partitions
 
 
-class IngestAgent(BatchAgent):
+class IngestAgent(GatheringAgent):
     """Drives one engine a source partition."""
 
     name = "ingest"
@@ -43,7 +43,7 @@ class IngestAgent(BatchAgent):
         self._engines: Held[tuple[str, int], Ingest] = Held(ctx.table)
 
     async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
-        """Lead one batch through: fold, dead letters and archive, flush, partials, acknowledge."""
+        """Fold one batch and archive it."""
         ctx = self._ctx
         topic, partition = batch.topic, batch.partition
         engine = self.engine(topic, partition)
@@ -51,29 +51,35 @@ class IngestAgent(BatchAgent):
         started = time.perf_counter()
         ctx.table.folding(topic, partition)
         letters = self._fold(engine, batch)
+        self._folded(event, epoch, lambda: engine.changed_cells, time.perf_counter() - started, letters)
+        ctx.metrics.folded.labels(topic).inc(len(batch.records))
+        if time.time() * 1000 - batch.records[-1][1] > _BACKLOG_MS:
+            ctx.waited_at = time.monotonic()
+        await self._keep(batch)
+
+    async def _flush(self, waiting: Unflushed) -> None:
+        """Lead what was folded on: dead letters, flush, partials, acknowledge."""
+        ctx = self._ctx
+        topic, partition = waiting.at
+        engine = self.engine(topic, partition)
+        started = time.perf_counter()
         out = engine.take()
-        ctx.metrics.fold_seconds.labels("ingest").observe(time.perf_counter() - started)
+        ctx.metrics.fold_seconds.labels("ingest").observe(waiting.folding_s + time.perf_counter() - started)
         by_partition: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
         for csf, key, value in out.partials:
             by_partition[partials_partition(csf, ctx.config.partitions)].append((key, value))
         producer = kafka_producer(ctx.app)
-        await asyncio.gather(
-            produce(producer, DEAD_LETTERS, 0, [*out.dead_letters, *letters]),
-            self._keep(batch),
-        )
+        await produce(producer, DEAD_LETTERS, 0, [*out.dead_letters, *waiting.letters])
         if out.chunks or engine.position > ctx.table.position(topic, partition):
-            await ctx.table.flush(topic, partition, out.chunks, engine.position, epoch)
+            await ctx.table.flush(topic, partition, out.chunks, engine.position, waiting.epoch)
         else:
             ctx.table.nothing_to_flush(topic, partition)
         # rollup hears only of what is durable; the state's outbox says it again if this is where we die
         await asyncio.gather(
             *(produce(producer, PARTIALS, number, records) for number, records in by_partition.items())
         )
-        if time.time() * 1000 - batch.records[-1][1] > _BACKLOG_MS:
-            ctx.waited_at = time.monotonic()
         ctx.metrics.keep_exits(out.exits)
-        ctx.metrics.folded.labels(topic).inc(len(batch.records))
-        ctx.acknowledge(event)
+        ctx.acknowledge(waiting.event)
 
     def engine(self, topic: str, partition: int) -> Ingest:
         """Return the partition's engine: the one there is, or one with the state that the last recovery found."""
@@ -85,14 +91,14 @@ class IngestAgent(BatchAgent):
 
         return self._engines.get((topic, partition), partition, make)
 
-    def _fold(self, engine: Ingest, batch: Batch) -> list[tuple[bytes, bytes]]:
+    def _fold(self, engine: Ingest, batch: Batch) -> list[tuple[bytes, bytes | None]]:
         """Fold a batch; events that the engine fails on become dead letters, which are returned."""
         try:
             engine.fold(batch.records)
             return []
         except Exception:
             _log.exception("%s/%s: a batch failed, its messages are folded one by one", batch.topic, batch.partition)
-        letters = []
+        letters: list[tuple[bytes, bytes | None]] = []
         for record in batch.records:
             if record[0] <= engine.position:
                 continue

@@ -20,7 +20,7 @@ from agents.letters import letter_of
 from agents.producing import kafka_producer, produce
 from agents.storing import StoreThread
 from agents.tables import StaleAssignment, restore
-from agents.taking import BatchAgent, Held
+from agents.taking import GatheringAgent, Held, Unflushed
 from agents.telling import AlertTeller
 from agents.transport import Batch
 from pipeline.engine.telling import RollupOutput
@@ -54,6 +54,7 @@ class _Partition:
         waiting: an older one, whose values are being worked out.
     """
 
+    number: int
     engine: Rollup
     #: what is worked out and not yet written
     out: RollupOutput = field(default_factory=RollupOutput)
@@ -71,7 +72,7 @@ class _Partition:
             told, self.waiting = self.waiting[0], None
 
 
-class RollupAgent(BatchAgent):
+class RollupAgent(GatheringAgent):
     """Drives one engine a partition of ``csf.partials``, and the writer to the store."""
 
     name = "rollup"
@@ -80,8 +81,6 @@ class RollupAgent(BatchAgent):
         super().__init__(ctx)
         self._partitions: Held[int, _Partition] = Held(ctx.table)
         self._wake = asyncio.Event()
-        #: held while messages are folded and flushed, and while values are worked out
-        self._lock = asyncio.Lock()
         self._ingested = 0
         self._away = False
         #: the store takes values: while it is away no messages are taken
@@ -102,8 +101,7 @@ class RollupAgent(BatchAgent):
     async def _take(self, event: Any) -> None:
         """Take none while the store is down, so that memory stays bounded."""
         await self._open.wait()
-        async with self._lock:
-            await super()._take(event)
+        await super()._take(event)
 
     async def _batch(self, event: Any, batch: Batch, epoch: int) -> None:
         ctx, number = self._ctx, batch.partition
@@ -113,12 +111,20 @@ class RollupAgent(BatchAgent):
         started = time.perf_counter()
         ctx.table.folding(PARTIALS, number)
         letters = self._fold(engine, batch)
-        ctx.metrics.fold_seconds.labels("rollup").observe(time.perf_counter() - started)
-        if letters:
-            await produce(kafka_producer(ctx.app), DEAD_LETTERS, 0, letters)
-        await ctx.table.flush(PARTIALS, number, engine.take_chunks(), engine.position, epoch)
+        self._folded(event, epoch, lambda: engine.changed_cells, time.perf_counter() - started, letters)
         ctx.metrics.folded.labels(PARTIALS).inc(len(batch.records))
-        partition.newest = (event, engine.mark())
+
+    async def _flush(self, waiting: Unflushed) -> None:
+        ctx, (_, number) = self._ctx, waiting.at
+        partition = self.partition(number)
+        engine = partition.engine
+        started = time.perf_counter()
+        chunks = engine.take_chunks()
+        ctx.metrics.fold_seconds.labels("rollup").observe(waiting.folding_s + time.perf_counter() - started)
+        if waiting.letters:
+            await produce(kafka_producer(ctx.app), DEAD_LETTERS, 0, waiting.letters)
+        await ctx.table.flush(PARTIALS, number, chunks, engine.position, waiting.epoch)
+        partition.newest = (waiting.event, engine.mark())
         self._wake.set()
 
     def _fold(self, engine: Rollup, batch: Batch) -> list[tuple[bytes, bytes | None]]:
@@ -144,7 +150,7 @@ class RollupAgent(BatchAgent):
         def make() -> _Partition:
             engine = self._ctx.config.engines.rollup(self._ctx.plan, number)
             restore(engine, PARTIALS, number, self._ctx.table.recovered(PARTIALS, number))
-            return _Partition(engine)
+            return _Partition(number, engine)
 
         self._renew()
         return self._partitions.get(number, number, make)
@@ -209,7 +215,7 @@ class RollupAgent(BatchAgent):
         self._writing = due
         try:
             while due:
-                found = await self._slice(engine, urgent_only=urgent_only)
+                found = await self._slice(partition, urgent_only=urgent_only)
                 for name in ("values", "statuses", "revisions", "exits", "happenings"):
                     getattr(partition.out, name).extend(getattr(found, name))
                 if epoch != ctx.table.epoch:
@@ -236,9 +242,11 @@ class RollupAgent(BatchAgent):
             ctx.acknowledge(told)
         return engine.pending > 0
 
-    async def _slice(self, engine: Rollup, *, urgent_only: bool) -> RollupOutput:
-        """Evaluate a little, then give the event loop to others; to ingest for longer, if it is at work."""
-        async with self._lock:
+    async def _slice(self, partition: _Partition, *, urgent_only: bool) -> RollupOutput:
+        """Evaluate a little of what is flushed, then give the event loop to others; to ingest for longer, if it is at work."""
+        engine = partition.engine
+        async with self._lock:  # messages are folded and flushed, or values are worked out
+            await self._flush_of((PARTIALS, partition.number))
             started = time.monotonic()
             found = engine.evaluate(self._ctx.config.evaluate_limit, urgent_only=urgent_only)
             took = time.monotonic() - started

@@ -1,6 +1,6 @@
-"""Scale: many services, long histories, several workers: ``python -m benchmarks.scale services|history|workers``.
+"""Scale: many services, long histories, several workers: ``python -m benchmarks.scale services|values|history|workers``.
 
-``services``: CPU time an event of ingest and rollup with 50 and with 10,000 services. ``history``: memory of one worker's state after
+``services``: CPU time an event of ingest and rollup with 50 and with 10,000 services. ``values``: CPU time a round of working values out. ``history``: memory of one worker's state after
 13 months of 500 services with every KPI of the built-in catalogue. ``workers``: how much more two workers fold than one.
 """
 
@@ -21,6 +21,8 @@ import msgspec
 import psutil
 from msgspec.structs import replace as changed
 
+from agents.app import _collect_rarely
+from agents.taking import MOST_CELLS
 from benchmarks.peer.catalogue import peer_catalogue
 from benchmarks.workload import TOPIC, events, produce
 from cli.embedded.instance import get_json, make_topics, worker_child
@@ -37,11 +39,9 @@ _FETCH = 27_000
 _encode = msgspec.json.Encoder().encode
 
 
-def cpu_each(services: int, count: int) -> tuple[float, float]:
-    """Return microseconds of CPU an event in ingest and in rollup, page views of ten minutes spread over services."""
-    plan = build_plan(peer_catalogue(services))
+def page_views(services: int, count: int, now: float) -> list[tuple[int, int, bytes]]:
+    """Return page views of the ten minutes up to now, spread unevenly over services."""
     rng = random.Random(7)
-    now = time.time()
     log = []
     for i in range(count):
         at = datetime.fromtimestamp(now - 600 + 600 * i / count, UTC).isoformat(timespec="milliseconds")
@@ -51,16 +51,35 @@ def cpu_each(services: int, count: int) -> tuple[float, float]:
             "data": {"user": f"u{rng.randrange(20_000)}", "status": 200, "duration_ms": rng.randrange(1, 2_000)},
         }  # fmt: skip
         log.append((i, int(now * 1000), _encode(event)))
+    return log
+
+
+def cpu_each(services: int, count: int, *, gather: bool) -> tuple[float, float]:
+    """Return microseconds of CPU an event in ingest and in rollup.
+
+    Args:
+        services: that the page views are spread over.
+        count: of page views.
+        gather: flush as a worker that is behind does, when so many cells changed as may wait; else after every fetch.
+    """
+    plan = build_plan(peer_catalogue(services))
+    log = page_views(services, count, time.time())
     engine, rollup = IngestPartition(plan, TOPIC, 0), RollupPartition(plan, 0)
+    _collect_rarely()
     folded = rolled = 0.0
     told = 0
     for start in range(0, count, _FETCH):
         began = time.process_time()
         engine.fold(log[start : start + _FETCH])
+        folded += time.process_time() - began
+        if gather and start + _FETCH < count and engine.changed_cells < MOST_CELLS:
+            continue
+        began = time.process_time()
         out = engine.take()
         folded += time.process_time() - began
         began = time.process_time()
         rollup.fold([(told + i, 0, value) for i, (_, _, value) in enumerate(out.partials)])
+        rollup.mark()
         told += len(out.partials)
         rollup.take_chunks()
         rolled += time.process_time() - began
@@ -68,12 +87,76 @@ def cpu_each(services: int, count: int) -> tuple[float, float]:
 
 
 def services(counts: list[int], events_each: int) -> None:
-    print("| services | ingest µs an event | rollup µs an event | × fewest |\n| --- | --- | --- | --- |")
+    print("| services | flush | ingest µs an event | rollup µs an event | × fewest |\n| --- | --- | --- | --- | --- |")
     base = None
     for number in counts:
-        found = min((cpu_each(number, events_each) for _ in range(3)), key=sum)
-        base = base or sum(found)
-        print(f"| {number:,} | {found[0]:.2f} | {found[1]:.2f} | {sum(found) / base:.2f} |")
+        for gather, name in ((False, "a fetch"), (True, "when many cells wait")):
+            found = min((cpu_each(number, events_each, gather=gather) for _ in range(2)), key=sum)
+            base = base or sum(found)
+            print(f"| {number:,} | {name} | {found[0]:.2f} | {found[1]:.2f} | {sum(found) / base:.2f} |", flush=True)
+
+
+# --- working values out ---
+
+
+def evaluate(number: int, share: float, events_a_round: int, rounds: int = 10) -> tuple[float, float, float]:
+    """Return CPU milliseconds a round to fold partials, to work out what is urgent, and the rest, for services of 40 teams.
+
+    Args:
+        number: of services.
+        share: of them that have events in a round of 0.4 s.
+        events_a_round: page views.
+        rounds: measured, after ten minutes in which all had events.
+    """
+    named = {
+        f"svc-{i:05d}": model.Service(id=f"svc-{i:05d}", name=f"svc-{i}", team=f"team-{i % 40}") for i in range(number)
+    }
+    plan = build_plan(changed(peer_catalogue(1), services=named))
+    engine, rollup = IngestPartition(plan, TOPIC, 0), RollupPartition(plan, 0)
+    rng, at, offset, told = random.Random(7), time.time() // 86_400 * 86_400 + 43_200, 0, 0
+
+    def fold(seconds: float, count: int, among: list[str]) -> float:
+        nonlocal at, offset, told
+        log = []
+        for i in range(count):
+            moment = at + seconds * i / count
+            event = {
+                "specversion": "1.0", "id": f"{rng.getrandbits(96):024x}", "source": "bench", "type": "page.viewed",
+                "subject": rng.choice(among), "time": datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds"),
+                "data": {"user": f"u{rng.randrange(20_000)}", "status": 200, "duration_ms": rng.randrange(1, 2_000)},
+            }  # fmt: skip
+            log.append((offset, int(moment * 1000), _encode(event)))
+            offset += 1
+        engine.fold(log)
+        at += seconds
+        partials = [(told + i, 0, value) for i, (_, _, value) in enumerate(engine.take().partials)]
+        told += len(partials)
+        began = time.process_time()
+        rollup.fold(partials)
+        rollup.mark()
+        return time.process_time() - began
+
+    for _ in range(10):
+        fold(60, 2 * number, list(named))
+    while rollup.pending:
+        rollup.evaluate(10**9)
+    _collect_rarely()
+    spent = [0.0, 0.0, 0.0]
+    for _ in range(rounds):
+        spent[0] += fold(0.4, events_a_round, rng.sample(list(named), max(1, int(number * share))))
+        for part, urgent_only in ((1, True), (2, False)):
+            began = time.process_time()
+            rollup.evaluate(10**9, urgent_only=urgent_only)
+            spent[part] += time.process_time() - began
+    folded, urgent, rest = (s / rounds * 1e3 for s in spent)
+    return folded, urgent, rest
+
+
+def values(number: int) -> None:
+    print("| services | with events in a round | fold, ms | urgent, ms | rest, ms |\n| --- | --- | --- | --- | --- |")
+    for share in (0.02, 0.2, 1.0):
+        found = evaluate(number, share, int(4 * share * number))
+        print(f"| {number:,} | {share:.0%} | {found[0]:.1f} | {found[1]:.1f} | {found[2]:.1f} |", flush=True)
 
 
 # --- a long history ---
@@ -257,13 +340,15 @@ def until_folded(base: Settings, kafka: EmbeddedKafka, number: int, count: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["services", "history", "workers"])
+    parser.add_argument("what", choices=["services", "values", "history", "workers"])
     parser.add_argument("--events", type=int, default=270_000)
     parser.add_argument("--services", type=int, default=500)
     parser.add_argument("--months", type=int, default=13)
     arguments = parser.parse_args()
     if arguments.what == "services":
         services([50, 1_000, 10_000], arguments.events)
+    elif arguments.what == "values":
+        values(arguments.services)
     elif arguments.what == "history":
         history(arguments.months, arguments.services)
     else:

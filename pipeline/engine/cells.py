@@ -149,6 +149,11 @@ class Cells:
             if known:
                 self._dirty.setdefault(cell, set()).update(known)
 
+    @property
+    def changes(self) -> int:
+        """How many cells changed since ``changed`` was last called."""
+        return len(self._dirty)
+
     def changed(self) -> Iterator[tuple[CellId, dict[str, bytes]]]:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():

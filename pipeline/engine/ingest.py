@@ -212,6 +212,11 @@ class IngestPartition:
         self._sessions.settle()
         self._cells.settle()
 
+    @property
+    def changed_cells(self) -> int:
+        """How many cells changed since they were taken last."""
+        return self._cells.changes
+
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""
         self._tell_services()

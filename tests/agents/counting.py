@@ -55,6 +55,8 @@ class Counting:
     #: what was flushed before a crash may not have been said: it is said again, as the real engine's outbox does
     unsaid: bool = False
 
+    changed_cells = 0
+
     def restore(self, position, chunks):
         self.position = position
         self.unsaid = position >= 0
@@ -104,6 +106,7 @@ class Newest:
 
     clock = 0.0
     csfs = frozenset()
+    changed_cells = 0
 
     def maintenance(self):
         return {}
