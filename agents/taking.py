@@ -18,9 +18,6 @@ from pipeline.errors import CsfError
 
 _log = logging.getLogger(__name__)
 
-#: What is folded waits at most so long to be flushed while more arrives, seconds: of a worker that keeps up, and of one that is
-#: behind, whose values are older than that anyway.
-_LIVE_S, _BEHIND_S = 0.25, 4.0
 #: Changed cells of all partitions that wait at most, about 1 kB each: a history, which changes ever other ones, is flushed
 #: as it comes.
 MOST_CELLS = 100_000
@@ -112,7 +109,13 @@ class GatheringAgent(BatchAgent):
 
     A flush costs by the cells it touches, not by the events that touched them. So while there is more to fold, what was
     folded waits a while; once there is not, it is flushed at once. Offsets are acknowledged after the flush, as ever.
+
+    Attributes:
+        live_s, behind_s: how long it waits at most, seconds: of a worker that keeps up, and of one that is behind, whose
+            values are older than that anyway.
     """
+
+    live_s, behind_s = 0.25, 4.0
 
     def __init__(self, ctx: Context) -> None:
         super().__init__(ctx)
@@ -145,7 +148,7 @@ class GatheringAgent(BatchAgent):
             if queue.empty():
                 await self._flush_all()
                 return
-            most_s = _BEHIND_S if self._ctx.backlog else _LIVE_S
+            most_s = self.behind_s if self._ctx.backlog else self.live_s
             for at, waiting in list(self._unflushed.items()):
                 full = sum(each.cells() for each in self._unflushed.values()) > MOST_CELLS
                 if full or time.monotonic() - waiting.since > most_s:

@@ -1,7 +1,8 @@
 """Scale: many services, long histories, several workers: ``python -m benchmarks.scale services|values|history|workers``.
 
-``services``: CPU time an event of ingest and rollup with 50 and with 10,000 services. ``values``: CPU time a round of working values out. ``history``: memory of one worker's state after
-13 months of 500 services with every KPI of the built-in catalogue. ``workers``: how much more two workers fold than one.
+``services``: CPU time an event of ingest and rollup with 50 and with 10,000 services. ``values``: CPU time a round of working
+values out. ``history``: memory of one worker's state after 13 months of 500 services with every KPI of the built-in catalogue.
+``workers``: how much more two workers fold than one.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ store. To die after one effect is to die before the next, so that dying before e
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -202,6 +203,8 @@ class Worker:
         table.recovery_completed(set(range(partitions)))
         self.context = Context(config, plan(ZONE), app, table, _pulse)
         self.ingest, self.rollup = IngestAgent(self.context, None), RollupAgent(self.context)
+        # how much is flushed at once is a matter of turns here, not of time
+        self.ingest.live_s = self.ingest.behind_s = self.rollup.live_s = self.rollup.behind_s = math.inf
         self.rollup._store._thread = _Here()  # type: ignore[assignment]
 
     def _event(self, place: Place, records: list[Record]) -> Any:
@@ -220,18 +223,25 @@ class Worker:
         return SimpleNamespace(message=message, ack=ack)
 
     async def live(self, events: dict[Place, list[Record]], step: int, rounds: int = 1_000) -> None:
-        """Take what is not yet acknowledged, a few messages a partition at a time, until nothing is left."""
+        """Take what is not yet acknowledged, a few messages a partition at a time, until nothing is left.
+
+        In every other round more seems to wait, so that a flush is of two rounds.
+        """
+        nothing: asyncio.Queue[Any] = asyncio.Queue()
+        more: asyncio.Queue[Any] = asyncio.Queue()
+        more.put_nowait("a batch")
         await refuse_holes(self.context, [TP(*place) for place in self.broker.committed])
         await self.context.table.begin()
         at = dict(self.broker.committed)
-        for _ in range(rounds):
-            busy = False
+        for turn in range(rounds):
+            busy, waiting = False, nothing if turn % 2 else more
             for place in sorted(events):
                 left = events[place][at.get(place, 0) : at.get(place, 0) + step]
                 if left:
                     busy = True
                     at[place] = left[-1][0] + 1
                     await self.ingest._take(self._event(place, left))
+            await self.ingest._taken(waiting)
             for number in range(self.partitions):
                 place = (PARTIALS, number)
                 log = self.broker.log[place]
@@ -240,8 +250,10 @@ class Worker:
                     busy = True
                     at[place] = left[-1][0] + 1
                     await self.rollup._take(self._event(place, left))
+            await self.rollup._taken(waiting)
+            for number in range(self.partitions):
                 await self.rollup._turn(self.rollup.partition(number))
-            if not busy and not self.rollup._pending():
+            if not busy and waiting is nothing and not self.rollup._pending():
                 return
         raise AssertionError("it does not come to an end")
 
