@@ -16,7 +16,6 @@ from pipeline.engine.plan import Plan
 from pipeline.time.intervals import Intervals
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
 
-
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder().decode
 _PANE_LISTS = 256

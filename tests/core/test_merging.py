@@ -137,9 +137,9 @@ def test_what_did_not_change_is_not_merged_again() -> None:
     merged: list[str] = []
     whole = Merging._of_service
 
-    def counted(self: Merging, base: Base, service: str, pane: Pane) -> Any:
+    def counted(self: Merging, base: Base, service: str, pane: Pane, *entries: Any) -> Any:
         merged.append(service)
-        return whole(self, base, service, pane)
+        return whole(self, base, service, pane, *entries)
 
     state = world.said[("usage|0", "s1", PANES[0])]
     raw = msgspec.msgpack.encode(world.base.aggregator.pack(world.base.aggregator.add(dict(state), [(3, 1)], 1)))
