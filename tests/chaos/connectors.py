@@ -151,7 +151,7 @@ def judge(bootstrap: str, vendor: ChangingVendor) -> tuple[list[str], dict[str, 
                     places[event["data"]["number"]].add(record.partition)
     wrong = [f"{name} lies in partitions {sorted(p)}" for name, p in places.items() if len(p) > 1]
     if events["letters"]:
-        wrong.append(f"{len(events['deadletter'])} dead letters, the first: {events['deadletter'][0]}")
+        wrong.append(f"{len(events['letters'])} dead letters, the first: {events['letters'][0]}")
     wrong += _of_entities("ticket", events["incident"], vendor.tickets, "updated_at")
     wrong += _of_entities("deployment", events["change"], vendor.deployments, "updated_at")
     wrong += _of_checks(events["uptime"], vendor.checks)
