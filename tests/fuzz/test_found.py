@@ -21,7 +21,7 @@ from pipeline.catalogue.expressions import compile_value
 from pipeline.engine.ingest import IngestPartition
 from pipeline.errors import CatalogueError, ConfigError, InvalidEvent, MappingError, StoreRejected
 from pipeline.events.validate import decode_data, decode_envelope
-from pipeline.stores import influx_lines
+from pipeline.stores import influx_rows
 from pipeline.stores.influx import InfluxStore
 from tests.fuzz.samples import ARRIVAL_MS, event, topic
 from tests.properties.histories import plan
@@ -169,5 +169,5 @@ def test_a_row_with_an_infinite_count() -> None:
     }
     for changed in ({}, {"received": "inf", "reasons": "{}"}):
         with pytest.raises(StoreRejected, match="did not write so"):
-            store._decode("b", influx_lines.row_exits, [{**row, **changed}])
+            store._decode("b", influx_rows.row_exits, [{**row, **changed}])
     store.close()
