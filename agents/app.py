@@ -301,8 +301,8 @@ def run_worker(config: WorkerConfig) -> int:
 def _collect_rarely() -> None:
     """Let the garbage collector look at what is young, and seldom at all state.
 
-    A worker's state is millions of small objects without cycles: going through all of them again and again took a
-    quarter of its time (docs/benchmarks.md).
+    A worker's state is millions of small objects without cycles (``tests/core/test_freed.py``): going through all of
+    them again and again took a quarter of its time (docs/benchmarks.md).
     """
     gc.collect()
     gc.freeze()

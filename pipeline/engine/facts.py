@@ -13,6 +13,7 @@ from pipeline.engine.bases import Base
 from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.engine.merging import Entry, Merging
 from pipeline.engine.plan import Plan
+from pipeline.engine.teams import Teams
 from pipeline.time.intervals import Intervals
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
 
@@ -27,28 +28,25 @@ class Facts:
     Attributes:
         at: the merged state of a scope in one pane.
         span: the merged state of a scope over panes.
+        know, knows, team, services, scopes: see ``pipeline.engine.teams.Teams``.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.calendar = plan.calendar
-        self._cells: CellStore[list[Entry]] = CellStore(list[Entry], self.team)
+        teams = Teams({s.id: s.team for s in plan.catalogue.services.values()})
+        self._cells: CellStore[list[Entry]] = CellStore(list[Entry], teams.team)
         self._dirty: set[CellId] = set()
         self._clock_s = 0.0
-        self._teams = {s.id: s.team for s in plan.catalogue.services.values()}
-        self._by_team: dict[str, list[str]] = {}
-        self._services: list[str] = []
-        self._listed: set[str] = set()
-        self._merging = Merging(self)
-        self.at = self._merging.at
-        self.span = self._merging.span
+        self._merging = Merging(self._cells, teams)
+        self.at, self.span = self._merging.at, self._merging.span
+        self.know, self.knows, self.team = teams.know, teams.knows, teams.team
+        self.services, self.scopes = teams.services, teams.scopes
         self._running: dict[tuple[str, str], tuple[Sequence[int], list[tuple[int, int, int]]]] = {}
         self._panes: dict[tuple[str, int, int], list[Pane]] = {}
         self._day_panes: dict[tuple[str, int, int, int], list[list[Pane]]] = {}
         #: days on which a base of a service has a cell, in order
         self._days: dict[tuple[str, str], array[int]] = {}
-        for service, team in list(self._teams.items()):
-            self.know(service, team)
 
     # --- taking ---
 
@@ -93,15 +91,6 @@ class Facts:
         held[base_key] = kept if entry is None else [*kept, entry]
         self._forget(cell, base_key)
         return before
-
-    def know(self, service: str, team: str) -> None:
-        """Note a service and its team."""
-        if service in self._listed:
-            return
-        self._listed.add(service)
-        mine = self._by_team.setdefault(self._teams.setdefault(service, team), [])
-        insort(mine, service)
-        insort(self._services, service)
 
     def _note_day(self, base_key: str, service: str, start: int) -> None:
         days = self._days.get((base_key, service))
@@ -162,39 +151,11 @@ class Facts:
         """Yield the chunks that changed since the last call (None: dropped)."""
         yield from self._cells.over()
         for cell in self._dirty | self._cells.take_opened():
-            yield cell_key(cell), _encoder.encode([self._teams[cell[2]], self._cells.whole(cell)])
+            yield cell_key(cell), _encoder.encode([self.team(cell[2]), self._cells.whole(cell)])
         self._dirty = set()
         yield from self._cells.pack(self._clock_s)
 
     # --- reading ---
-
-    def knows(self, service: str) -> bool:
-        """Return whether anything was heard of a service, or the catalogue lists it."""
-        return service in self._teams
-
-    def team(self, service: str) -> str:
-        """Return the team of a service."""
-        return self._teams.get(service, "unassigned")
-
-    def services(self, scope: str) -> list[str]:
-        """Return the known services of a scope, in order."""
-        if scope == "org":
-            return self._services
-        kind, _, name = scope.partition(":")
-        return self._by_team.get(name, []) if kind == "team" else [name]
-
-    def scopes(self) -> list[str]:
-        """Return every scope with known services."""
-        teams = [f"team:{t}" for t in sorted(self._by_team)]
-        return ["org", *teams, *(f"service:{s}" for s in self._services)]
-
-    def teams(self) -> Iterable[str]:
-        """Return the teams of all known services."""
-        return self._by_team
-
-    def entries(self, base_key: str, service: str, pane: Pane) -> Sequence[Entry]:
-        """Return what sources said of a base of a service in a pane."""
-        return self._cells.item((*pane, service), base_key) or ()
 
     def has(self, base_key: str, service: str, pane: Pane) -> bool:
         """Return whether a base of a service has a cell in a pane."""

@@ -11,19 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import msgspec
 
 from pipeline.aggregate.base import State
 from pipeline.engine.bases import Base
+from pipeline.engine.cellstore import CellStore
+from pipeline.engine.teams import Teams
 from pipeline.time.panes import DAY, Pane
 
 #: (source partition, position, packed state)
 Entry = tuple[str, int, bytes]
 #: (base key, scope, level, start)
 _Key = tuple[str, str, int, int]
-_V = TypeVar("_V")
 
 _decode = msgspec.msgpack.Decoder().decode
 #: States kept of services, and of teams and the organisation.
@@ -31,22 +32,6 @@ _KEPT = 20_000
 #: Merged spans kept a base and scope: the windows, their first and last days, and the running periods.
 _SPANS = 32
 ORG = "org"
-
-
-class Sources(Protocol):
-    """What is merged."""
-
-    def entries(self, base_key: str, service: str, pane: Pane) -> Sequence[Entry]:
-        """Return what sources said of a base of a service in a pane."""
-
-    def services(self, scope: str) -> list[str]:
-        """Return the known services of a scope."""
-
-    def team(self, service: str) -> str:
-        """Return the team of a service."""
-
-    def teams(self) -> Iterable[str]:
-        """Return the teams of all known services."""
 
 
 @dataclass(slots=True)
@@ -71,10 +56,16 @@ class _Whole:
 
 
 class Merging:
-    """Merged states of one partition's facts, by base, scope and pane or span."""
+    """Merged states of one partition's facts, by base, scope and pane or span.
 
-    def __init__(self, sources: Sources) -> None:
-        self._sources = sources
+    Args:
+        cells: what sources said, by service and pane.
+        teams: the services of each scope.
+    """
+
+    def __init__(self, cells: CellStore[list[Entry]], teams: Teams) -> None:
+        self._cells = cells
+        self._teams = teams
         self._services: dict[_Key, State | None] = {}
         self._wholes: dict[_Key, _Whole] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
@@ -95,7 +86,7 @@ class Merging:
     def drop(self, base_key: str, service: str, pane: Pane) -> None:
         """Forget all that was merged with a service's state, which is gone or set to another for a while."""
         self._look()
-        for scope in (f"service:{service}", f"team:{self._sources.team(service)}", ORG):
+        for scope in (f"service:{service}", f"team:{self._teams.team(service)}", ORG):
             self._services.pop((base_key, scope, *pane), None)
             self._wholes.pop((base_key, scope, *pane), None)
             self._outdate(base_key, scope, pane)
@@ -113,11 +104,11 @@ class Merging:
                 key = (base_key, scope, *pane)
                 was = _Was(self._services.pop(key)) if key in self._services else _Was(entries=entries)
                 self._outdate(base_key, scope, pane)
-                above.setdefault(f"team:{self._sources.team(service)}", {})[service] = was
+                above.setdefault(f"team:{self._teams.team(service)}", {})[service] = was
             for team, changed in above.items():
-                self._above(base_key, team, pane, changed, most=len(self._sources.services(team)) // 2)
+                self._above(base_key, team, pane, changed, most=len(self._teams.services(team)) // 2)
             everything = {service: was for changed in above.values() for service, was in changed.items()}
-            self._above(base_key, ORG, pane, everything, most=len(list(self._sources.teams())))
+            self._above(base_key, ORG, pane, everything, most=len(self._teams))
 
     def _above(self, base_key: str, scope: str, pane: Pane, changed: dict[str, _Was], *, most: int) -> None:
         """Note of a team or the organisation which services changed; of more than ``most`` it is merged anew."""
@@ -138,6 +129,10 @@ class Merging:
 
     # --- reading ---
 
+    def _said(self, base: Base, service: str, pane: Pane) -> Sequence[Entry]:
+        """Return what sources said of a service in a pane."""
+        return self._cells.item((*pane, service), base.key) or ()
+
     def at(self, base: Base, scope: str, pane: Pane) -> State | None:
         """Return the merged state of a scope in one pane; it holds until the next reading, and is not to be changed."""
         self._look()
@@ -150,7 +145,7 @@ class Merging:
         key = (base.key, f"service:{service}", *pane)
         if key in self._services:
             return self._services[key]
-        said = self._sources.entries(base.key, service, pane) if entries is None else entries
+        said = self._said(base, service, pane) if entries is None else entries
         state = self._services[key] = _merged(base, said)
         _keep_newest(self._services)
         return state
@@ -169,9 +164,9 @@ class Merging:
         absorb = base.aggregator.absorb
         state: State | None = None
         if scope == ORG:
-            parts: Iterable[State | None] = (self._of(base, f"team:{t}", pane) for t in self._sources.teams())
+            parts: Iterable[State | None] = (self._of(base, f"team:{t}", pane) for t in self._teams)
         else:
-            said = ((s, self._sources.entries(base.key, s, pane)) for s in self._sources.services(scope))
+            said = ((s, self._said(base, s, pane)) for s in self._teams.services(scope))
             parts = (self._of_service(base, s, pane, entries) for s, entries in said if entries)
         for part in parts:
             if part is not None:

@@ -23,12 +23,10 @@ class Segments:
 
     Args:
         prefix: first letters of the chunk keys.
-        pack: returns the row of an id as msgpack-able data, None where it is gone.
     """
 
-    def __init__(self, prefix: str, pack: Callable[[int], Any]) -> None:
+    def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._pack = pack
         self._ids: dict[Name, set[int]] = {}
         self._home: dict[int, Name] = {}
         self._changed: set[int] = set()
@@ -77,8 +75,12 @@ class Segments:
             else:
                 yield row, data
 
-    def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Yield new segments and those that are over (None)."""
+    def chunks(self, pack: Callable[[int], Any]) -> Iterator[tuple[bytes, bytes | None]]:
+        """Yield new segments and those that are over (None).
+
+        Args:
+            pack: returns the row of an id as msgpack-able data, None where it is gone.
+        """
         oldest = min((number for _, number in self._ids), default=self._number)
         for row in [row for row, number in self._over.items() if number <= oldest and row not in self._changed]:
             del self._over[row]
@@ -103,7 +105,7 @@ class Segments:
             self._home[row] = name
         self._ids[name] = rows
         self._changed = set()
-        yield self._key(name), _encoder.encode([(row, self._pack(row)) for row in sorted(rows)])
+        yield self._key(name), _encoder.encode([(row, pack(row)) for row in sorted(rows)])
         for old in merged:
             yield self._key(old), None
 

@@ -119,7 +119,7 @@ class Sessions:
         self._visits: dict[Visitor, _Visits] = {}
         self._rows: dict[int, _Session | _Task] = {}
         self._next_row = 0
-        self._segments = Segments("s", self._pack)
+        self._segments = Segments("s")
         #: sessions changed by the batch: they contribute once, when it settles
         self._due: dict[int, _Session] = {}
         self._swept = 0
@@ -362,7 +362,7 @@ class Sessions:
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the chunks that changed since the last call (None: dropped)."""
-        yield from self._segments.chunks()
+        yield from self._segments.chunks(self._pack)
         if self._sheds_changed:
             self._sheds_changed = False
             yield _SHEDS_KEY, msgspec.msgpack.encode(self._sheds)
