@@ -149,9 +149,10 @@ class GatheringAgent(BatchAgent):
                 await self._flush_all()
                 return
             most_s = self.behind_s if self._ctx.backlog else self.live_s
+            cells = sum(waiting.cells() for waiting in self._unflushed.values())
             for at, waiting in list(self._unflushed.items()):
-                full = sum(each.cells() for each in self._unflushed.values()) > MOST_CELLS
-                if full or time.monotonic() - waiting.since > most_s:
+                if cells > MOST_CELLS or time.monotonic() - waiting.since > most_s:
+                    cells -= waiting.cells()
                     await self._flush_of(at)
 
     async def _flush_all(self) -> None:

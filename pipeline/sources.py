@@ -11,17 +11,10 @@ import msgspec
 PREFIX = "state|"
 
 
-class StreamState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What is known of one stream of a connector. Times are epoch seconds; counts begin with its connector's start.
+class Figures(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """What a connector counts of one of its streams. Times are epoch seconds; counts begin with its start.
 
     Attributes:
-        source: the connector, as its events name it.
-        stream: one of its streams; "" where it has none.
-        title: what is read: ``ServiceNow``.
-        told_at: when its connector said this; 0: it never did, it is only configured.
-        started_at: when its connector started.
-        poll_s: seconds between two polls; None: run once (``--once``).
-        stopped: the connector ended in order after this.
         asked_at, success_at: when the last poll began, and when one last came to its end.
         until: until when everything was delivered.
         left_out: its first poll failed, and ``startup: ignore`` leaves it out.
@@ -34,13 +27,6 @@ class StreamState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
         unmapped: vendor's ids that ``services`` does not name, with their records.
     """
 
-    source: str
-    stream: str
-    title: str = ""
-    told_at: float = 0.0
-    started_at: float = 0.0
-    poll_s: float | None = None
-    stopped: bool = False
     asked_at: float | None = None
     success_at: float | None = None
     until: float | None = None
@@ -58,6 +44,28 @@ class StreamState(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     truncated_at: float | None = None
     forgotten: int = 0
     unmapped: dict[str, int] = {}
+
+
+class StreamState(Figures, omit_defaults=True, kw_only=True):
+    """What is known of one stream of a connector: its figures, and whose they are.
+
+    Attributes:
+        source: the connector, as its events name it.
+        stream: one of its streams; "" where it has none.
+        title: what is read: ``ServiceNow``.
+        told_at: when its connector said this; 0: it never did, it is only configured.
+        started_at: when its connector started.
+        poll_s: seconds between two polls; None: run once (``--once``).
+        stopped: the connector ended in order after this.
+    """
+
+    source: str
+    stream: str
+    title: str = ""
+    told_at: float = 0.0
+    started_at: float = 0.0
+    poll_s: float | None = None
+    stopped: bool = False
 
     @property
     def name(self) -> str:

@@ -4,36 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from pipeline.sources import Figures
 
 _EVENTS = "Events acknowledged by the brokers"
 #: Vendor's ids without a service that are told of one stream.
 _MOST_UNMAPPED = 20
-
-
-@dataclass
-class Figures:
-    """The same of one stream, as ``pipeline.sources.StreamState`` has it."""
-
-    asked_at: float | None = None
-    success_at: float | None = None
-    until: float | None = None
-    left_out: bool = False
-    failures: int = 0
-    error: str = ""
-    error_at: float | None = None
-    waits_until: float | None = None
-    requests: int = 0
-    waits: int = 0
-    waited_s: float = 0.0
-    events: int = 0
-    refused: int = 0
-    truncated: int = 0
-    truncated_at: float | None = None
-    forgotten: int = 0
-    unmapped: dict[str, int] = field(default_factory=dict)
 
 
 class Stats:

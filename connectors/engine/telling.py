@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -65,7 +64,7 @@ class StateTeller:
                 continue
             state = StreamState(
                 source=self._stats.source, stream=stream, title=self._title, started_at=self._started_at,
-                poll_s=self._poll_s, stopped=stopped, **asdict(self._stats.of(stream)),
+                poll_s=self._poll_s, stopped=stopped, **msgspec.to_builtins(self._stats.of(stream)),
             )  # fmt: skip
             if state == before and now - told_at < _LATEST_S:
                 continue

@@ -37,6 +37,8 @@ SCALE_SECONDS: dict[str, float] = {
     "hours": 3600.0,
     "days": 86400.0,
 }
+#: The team of a service of which nobody says whose it is.
+UNASSIGNED = "unassigned"
 Activity = Literal["engage", "plan", "design_and_transition", "obtain_build", "deliver_and_support", "improve"]
 Tone = Literal["good", "bad", "mixed", "neutral", "unknown"]
 
@@ -261,7 +263,7 @@ class Service(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     id: str
     name: str
-    team: str = "unassigned"
+    team: str = UNASSIGNED
     tier: int = 2
     vendor_ids: list[str] = []
     sessions: Literal["derived", "reported"] = "derived"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-from pipeline.catalogue.model import Catalogue
+from pipeline.catalogue.model import UNASSIGNED, Catalogue
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _LONGEST = 64
@@ -85,4 +85,4 @@ class ServiceBook:
     def team(self, service: str) -> str:
         """Return the team of a service."""
         known = self._services.get(service)
-        return known.team if known else self.discovered.get(service, "unassigned")
+        return known.team if known else self.discovered.get(service, UNASSIGNED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Iterator, Mapping
 
-UNASSIGNED = "unassigned"
+from pipeline.catalogue.model import UNASSIGNED
 
 
 class Teams:
