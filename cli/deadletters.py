@@ -86,6 +86,7 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest last."""
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
+    settings.check_events()
     with running(settings, worker=False) as instance:
         found = [_shown(x) for x in read_letters(instance) if reason in {None, x.get("reason")}]
     rows = found[-limit:]
@@ -112,6 +113,7 @@ def replay_letters(
     if not (reason or keys or everything):
         raise ConfigError("name what to replay: --reason, --key or --all")
     settings = load_settings(config, data_dir=data_dir, bootstrap=bootstrap)
+    settings.check_events()
     with running(settings, worker=False) as instance:
         chosen = [
             x for x in read_letters(instance)

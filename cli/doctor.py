@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from kafka import KafkaProducer
@@ -28,6 +29,8 @@ from pipeline.topics import CURSORS
 #: More than this between the broker's clock and ours moves values to other minutes, seconds.
 _CLOCK_S = 5.0
 _LEAST_DISK = 2**30
+#: Longest wait for the brokers, ms: who asks what is wrong wants to know soon, and is told which address it was.
+_BOOTSTRAP_MS = 3_000
 
 
 @dataclass(frozen=True)
@@ -129,10 +132,14 @@ def _jars() -> Finding:
     return _guarded("kafka jars", check, f"remove {folder} and run `csf up`")
 
 
+def _reaching(settings: Settings) -> dict[str, Any]:
+    return {**settings.kafka_settings(), "bootstrap_timeout_ms": _BOOTSTRAP_MS}
+
+
 def _broker(settings: Settings, where: str) -> Finding:
     def check() -> Finding:
         check_kafka(where, settings.security())
-        admin = KafkaAdminClient(bootstrap_servers=where, **settings.kafka_settings())
+        admin = KafkaAdminClient(bootstrap_servers=where, **_reaching(settings))
         try:
             wanted = {s.name: s.partitions for s in topic_specs(group=settings.group, partitions=settings.partitions)}
             there = set(admin.list_topics())
@@ -160,7 +167,7 @@ def _broker(settings: Settings, where: str) -> Finding:
 def _clock(settings: Settings, where: str) -> Finding:
     def check() -> Finding:
         check_kafka(where, settings.security())
-        producer = KafkaProducer(bootstrap_servers=where, **settings.kafka_settings())
+        producer = KafkaProducer(bootstrap_servers=where, **_reaching(settings))
         try:
             before = time.time()
             meta = producer.send(CURSORS, b"", key=b"csf doctor").get(20)

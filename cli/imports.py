@@ -84,6 +84,8 @@ def import_file(
     if wait is None:  # values are asked for at once, by a report
         wait = summary.types == [_REPORTED]
     with running(settings, worker=wait, say=partial(say, err=True)) as instance:
+        if wait:
+            instance.check_worker()
         name = f"{summary.source}|{summary.fingerprint}"
         done = read_cursors(instance.bootstrap, instance.kafka_settings).get(name)
         if done and not again:

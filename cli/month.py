@@ -42,7 +42,10 @@ def close(name: str, config: Path | None, data_dir: Path | None, bootstrap: str 
         raise ConfigError(
             f"{name} is not over yet (it is {today:%Y-%m-%d} in {zone}); a running month cannot be closed"
         )
+    settings.check_events()
     with running(settings, worker=wait, say=partial(say, err=True)) as instance:
+        if wait:
+            instance.check_worker()
         offsets = close_month(instance.bootstrap, name, zone, instance.kafka_settings)
         if wait:
             instance.wait_until_caught_up()

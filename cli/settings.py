@@ -223,6 +223,15 @@ class Settings:
         hint = "; the simulated organisation's are shown with --demo" if beside else ""
         raise ConfigError(f"there are no values in {self.data_dir} yet: import something, or run `csf up`{hint}")
 
+    def check_events(self) -> None:
+        """Check that there are brokers that may hold events; our own are made by what brings some.
+
+        Raises:
+            ConfigError: nothing ever ran here.
+        """
+        if self.bootstrap is None and not (self.data_dir / "kafka").exists():
+            raise ConfigError(f"there are no events in {self.data_dir} yet: import something, or run `csf up`")
+
     def open_register(self, *, read_only: bool = False) -> Register:
         """Open the register of SIPs and comments: beside the KPI store, in a file or a bucket.
 

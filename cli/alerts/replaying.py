@@ -48,6 +48,7 @@ def replay(
     """
     settings = load_settings(config, data_dir=data_dir)
     catalogue, calendar = settings.load_catalogue(), calendar_of(settings)
+    settings.check_values()
     for rule in rules:
         rule_of(catalogue, rule)
     wanted = {name: rule for name, rule in catalogue.alerts.items() if not rules or name in rules}

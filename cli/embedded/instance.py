@@ -215,6 +215,21 @@ class Instance:
         """kafka-python's keyword arguments for the connection."""
         return self.settings.kafka_settings()
 
+    def check_worker(self) -> None:
+        """Check that something answers where the worker is: who waits for one that nobody started waits for nothing.
+
+        Raises:
+            ServiceUnavailable: nothing does.
+        """
+        try:
+            get_json(f"{self.http}/readyz", token=self.settings.http_token)
+        except (urllib.error.HTTPError, ValueError):  # it answers, if only that it is not ready
+            return
+        except OSError:
+            raise ServiceUnavailable(
+                f"no worker answers at {self.http}: start one (csf worker), or do not wait for it (--no-wait)"
+            ) from None
+
     def await_ready(self, child: Child | None = None) -> None:
         """Wait until the worker serves.
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_help_lists_every_command() -> None:
         (["kpis", "--from", "March"], "--from March: is no month"),
         (["month", "close", "2026-13"], "'2026-13' is no month"),
         (["month", "close", "2999-01"], "a running month cannot be closed"),
+        (["month", "close", "2026-09"], "there are no events in {here} yet: import something, or run `csf up`"),
+        (["dead-letters", "list"], "there are no events in {here} yet"),
+        (["dead-letters", "replay", "--all"], "there are no events in {here} yet"),
+        (["alerts", "replay"], "there are no values in {here} yet"),
         (["dead-letters", "replay"], "name what to replay"),
         (["replay"], "there is no archive at"),
         (["import", "nofile.csv", "--mapping", "servicenow-uci"], "nofile.csv"),
@@ -45,9 +50,10 @@ def test_help_lists_every_command() -> None:
 def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: list[str], sentence: str) -> None:
     done = csf(*arguments, CSF_DATA_DIR=str(tmp_path))
     assert done.returncode == 2, (done.stdout, done.stderr)
-    assert sentence in done.stderr
+    assert sentence.format(here=tmp_path) in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert not any(tmp_path.iterdir()), "a mistake leaves nothing behind"
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [(["--help"], 0, "Usage: "), (["kpis", "--kpi", "mtr"], 2, "")])
@@ -68,6 +74,26 @@ def test_a_broker_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pyt
     assert done.returncode == 1
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["month", "close", "2026-09"], ["import", "{log}", "--mapping", "access-log", "--service", "site", "--wait"]],
+)
+def test_a_worker_that_is_to_be_waited_for_must_be_there_before_anything_is_sent(
+    tmp_path: Path, command: list[str]
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_text('192.0.2.1 - - [10/Oct/2026:13:55:36 +0000] "GET /a HTTP/1.0" 200 23\n')
+    begun = time.monotonic()
+    done = csf(
+        *[part.format(log=log) for part in command], "--bootstrap", "127.0.0.1:1", CSF_DATA_DIR=str(tmp_path), CSF_HTTP_PORT="1",
+    )  # fmt: skip
+    assert time.monotonic() - begun < 5
+    assert done.returncode == 1
+    assert done.stderr == (
+        "csf: no worker answers at http://127.0.0.1:1: start one (csf worker), or do not wait for it (--no-wait)\n"
+    )
 
 
 def test_values_are_printed_as_json_csv_and_table(tmp_path: Path) -> None:
