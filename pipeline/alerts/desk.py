@@ -1,19 +1,21 @@
 """Who is told of what: raises, reminders and clears, grouped by route; what holds a raise back.
 
-A silence, planned maintenance, a rule that says more, flapping, or values that are old hold back the raise, never the
-clear of what was told. What is held back is told when the reason is gone, if it still fires then.
+A silence, planned maintenance, a rule that says more, flapping, an alert that stands for it, or values that are old hold
+back the raise, never the clear of what was told. What is held back is told when the reason is gone, if it still fires then.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from math import inf
 from typing import Literal
 
 import msgspec
 
 from pipeline.alerts.book import AlertBook, Key
+from pipeline.alerts.inhibition import Inhibition
 from pipeline.alerts.inputs import Lift, Silence
 from pipeline.alerts.matching import matches, place_of
 from pipeline.catalogue.alerts import SEVERITIES, Match, Route, duration_s
@@ -24,6 +26,8 @@ MAX_AGE_S = 900.0
 #: Why a raise is held back while its service is in planned maintenance.
 MAINTENANCE = "planned maintenance"
 _OVER_AT_ONCE = "it was over within a second"
+#: Why a raise is held back while another alert is told in its place.
+TOLD_WITH = "told with another"
 #: What people must read first comes first.
 _KINDS = ("raise", "remind", "clear")
 
@@ -32,10 +36,16 @@ Group = tuple[str, tuple[str, ...]]
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """Why a raise was held back; ``window``: of planned maintenance, [start, end) in epoch seconds."""
+    """Why a raise was held back.
+
+    Attributes:
+        window: of planned maintenance, [start, end) in epoch seconds.
+        by: the alert that is told in its place.
+    """
 
     why: str
     window: tuple[int, int] | None = None
+    by: Key | None = None
 
 
 class Open(msgspec.Struct, array_like=True):
@@ -48,6 +58,7 @@ class Open(msgspec.Struct, array_like=True):
         route: the route by which they were told.
         why_over: why it is over without having been judged so: its rule or scope is gone.
         held: what has held its raise back so far.
+        free_at: what another alert stood for is told from then on, epoch seconds; infinite while it does.
     """
 
     since: int | None = None
@@ -56,6 +67,7 @@ class Open(msgspec.Struct, array_like=True):
     route: str = ""
     why_over: str = ""
     held: tuple[Held, ...] = ()
+    free_at: float = 0.0
 
 
 class Item(msgspec.Struct, frozen=True, array_like=True):
@@ -83,10 +95,16 @@ class Notification(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Desk:
-    """Decides, for an instant, what is to be told."""
+    """Decides, for an instant, what is to be told.
 
-    def __init__(self, catalogue: Catalogue, book: AlertBook) -> None:
-        self._catalogue, self._book = catalogue, book
+    Args:
+        catalogue: whose routes say to whom.
+        book: what fires.
+        untold: (channel, rule, scope) of raises that never got there; changes as deliveries end.
+    """
+
+    def __init__(self, catalogue: Catalogue, book: AlertBook, untold: Collection[tuple[str, str, str]] = ()) -> None:
+        self._catalogue, self._book, self._untold = catalogue, book, untold
         #: whether people are told here, and not by Grafana; what was told before is cleared all the same
         self._tells = catalogue.organisation.told_by == "csf-pulse"
         self._routes = {route.id: route for route in catalogue.routes}
@@ -101,6 +119,7 @@ class Desk:
         #: since when a group has had something to be told
         self._waits: dict[Group, float] = {}
         self.dirty_open: set[Key] = set()
+        self._inhibition: Inhibition | None = None
 
     # --- what is heard ---
 
@@ -148,14 +167,67 @@ class Desk:
             known = self._book.instances.get((other, scope))
             if known is not None and known.state == "firing":
                 return Held(f'"{self._book.rules[other].name or other}" fired, which says more')
-        after = self._book.silent_after_s(rule)
-        for start, end in self.maintenance.get(scope.removeprefix("service:"), ()):
+        if (ordered := self._held_by_people(key, now)) is not None:
+            return ordered
+        return Held("flapping") if instance.flaps(clock) else None
+
+    def _held_by_people(self, key: Key, now: float) -> Held | None:
+        """Return the planned maintenance or the silence that an alert is in, None for neither."""
+        clock, after = self._book.clock_of(key), self._book.silent_after_s(self._book.rules[key[0]])
+        for start, end in self.maintenance.get(key[1].removeprefix("service:"), ()):
             if start <= clock < end + after:
                 return Held(MAINTENANCE, (start, end))
         for silence in self.silences.values():
             if silence.start <= now < silence.end and self._matches(silence.match, key):
                 return Held(f"silenced by {silence.by}")
-        return Held("flapping") if instance.flaps(clock) else None
+        return None
+
+    # --- what is told in the place of what ---
+
+    def inhibition(self, now: float) -> Inhibition:
+        """Return what stands for what at an instant."""
+        return Inhibition(self._catalogue, self._book, lambda key: self._reached(key, now), self._channels_of)
+
+    def _channels_of(self, key: Key) -> frozenset[str]:
+        """Return the channels of the route of an alert; none where it is only shown."""
+        known = self.open.get(key)
+        route = (self._routes.get(known.route) if known else None) or self.route_of(key)
+        return frozenset(route.channels if route is not None and self._tells else ())
+
+    def _reached(self, key: Key, now: float) -> frozenset[str]:
+        """Return the channels that were, or are about to be, told that an alert fires.
+
+        None are for one that is held back, nor for one that is silenced or in maintenance since: nobody looks at it.
+        """
+        known, since = self.open.get(key), self._book.instances[key].since
+        if known is None:
+            return frozenset()
+        is_told = known.since == since
+        if (self._held_by_people(key, now) if is_told else self.held_by(key, now)) is not None:
+            return frozenset()
+        return frozenset(c for c in self._channels_of(key) if not is_told or (c, *key) not in self._untold)
+
+    def _stood_for(self, key: Key, known: Open, route: Route, now: float) -> Held | None:
+        """Return which alert is told in the place of one that was not told, None where none is, or has been for a while."""
+        if (other := self._standing(now).stands_for(key)) is not None:
+            self._free(key, known, inf)
+            return Held(TOLD_WITH, by=other)
+        if known.free_at == inf:
+            self._free(key, known, now + (duration_s(route.group_interval) or 0))
+        if now < known.free_at:
+            return next((held for held in known.held if held.why == TOLD_WITH), Held(TOLD_WITH))
+        return None
+
+    def _free(self, key: Key, known: Open, at: float) -> None:
+        if known.free_at != at:
+            known.free_at = at
+            self.dirty_open.add(key)
+
+    def _standing(self, now: float) -> Inhibition:
+        """Return what stands for what at the instant that is decided for; worked out once, and only where it is asked."""
+        if self._inhibition is None:
+            self._inhibition = self.inhibition(now)
+        return self._inhibition
 
     def _matches(self, match: Match, key: Key) -> bool:
         rule = self._book.rule(key[0])
@@ -181,6 +253,7 @@ class Desk:
 
     def decide(self, now: float) -> list[Notification]:
         """Return what is to be told now, and note that it is told."""
+        self._inhibition = None
         wanted: dict[Group, list[tuple[Key, Item]]] = defaultdict(list)
         #: how urgent what people know of a group is
         ranks: dict[Group, int] = {}
@@ -222,14 +295,16 @@ class Desk:
         if route is None or not self._tells:  # it is only shown
             return None
         if known.since is None:
-            held = self.held_by(key, now)
+            held = self.held_by(key, now) or self._stood_for(key, known, route, now)
             if held is None:
                 return Item(*key, "raise", instance.since, held=known.held)
             self._remember(key, known, held)
             return None
         repeat = route.repeat_s(self._book.rules[key[0]].severity)
         due = repeat and now - known.told_at >= repeat and not known.acked_by
-        return Item(*key, "remind", known.since) if due and not self.held_by(key, now) else None
+        if not due or self.held_by(key, now) or self._standing(now).stands_for(key) is not None:
+            return None
+        return Item(*key, "remind", known.since)
 
     def _remember(self, key: Key, known: Open, held: Held) -> None:
         """Keep what holds an alert back, once each, for when it is told."""

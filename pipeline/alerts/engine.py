@@ -49,13 +49,13 @@ class AlertEngine:
         #: last offset folded, -1 before the first
         self.position = -1
         self.book = AlertBook(catalogue)
-        self.desk = Desk(catalogue, self.book)
+        self.outbox = Outbox()
+        self.desk = Desk(catalogue, self.book, self.outbox.untold)
         self._writer = Writer(catalogue, self.book)
         self._routes = {route.id: route for route in catalogue.routes}
         self._channels = frozenset(catalogue.channels)
         #: changes not yet written, by number
         self.changes: dict[int, AlertChange] = {}
-        self.outbox = Outbox()
         #: notes about what people ordered and channels did, not yet written, by number
         self.notes: dict[int, AlertNote] = {}
         self._number = 0
@@ -135,12 +135,14 @@ class AlertEngine:
         for name in [n for n, s in self.desk.silences.items() if s.end < now - 86_400]:
             del self.desk.silences[name]
             self._dirty.add(_chunk(b"q|", name))
-        for notification in self.desk.decide(now):
+        notifications = self.desk.decide(now)
+        nesting = self._writer.nesting() if notifications else None
+        for notification in notifications:
             self._dirty.add(_TOLD)
             channels = self._routes[notification.route].channels
-            if not channels or not notification.items:
+            if nesting is None or not channels or not notification.items:
                 continue
-            message = self._writer.write(notification)
+            message = self._writer.write(notification, nesting)
             for channel in channels:
                 number = self._next()
                 self.outbox.deliveries[number] = Delivery(number, channel, now, message)

@@ -12,6 +12,7 @@ from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.conditions import Judgement, needs
 from pipeline.alerts.desk import MAINTENANCE, Held, Item, Notification
 from pipeline.alerts.links import filled
+from pipeline.alerts.nesting import Nesting
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Availability, Catalogue, Kpi
@@ -20,7 +21,7 @@ from pipeline.report import words
 from pipeline.values import CsfStatus, KpiValue
 
 _WORDS = {"raise": "FIRING", "remind": "STILL FIRING", "clear": "RESOLVED"}
-#: Other rules named in a message at most.
+#: Other rules, and scopes, named in a message at most.
 _MOST_ALSO = 5
 
 
@@ -35,6 +36,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
         tier: of the service, None for what is no service of the catalogue.
         contributor: the service inside a team or the organisation that is worst by the same measure.
         also: names of other rules that fire for the same scope.
+        inside, around: names of the services (else teams) inside the scope, and of the team and organisation around it,
+            for which the rule, or one that says more of the same, fires too.
         held: of a raise that is told later than it began to fire, what held it back; else empty.
     """
 
@@ -59,6 +62,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     contributor: str
     also: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
     held: str = ""
     runbook: str
     board: str
@@ -97,18 +102,23 @@ class Writer:
         self._names = Directory(catalogue)
         self._zone = ZoneInfo(catalogue.organisation.zone)
 
-    def write(self, notification: Notification) -> Message:
+    def nesting(self) -> Nesting:
+        """Return what fires inside what now: worked out once for all notifications of an instant."""
+        return Nesting(self._catalogue, self._book)
+
+    def write(self, notification: Notification, nesting: Nesting) -> Message:
         """Return what a notification says."""
         beside = {(item.rule, item.scope) for item in notification.items}
-        told = tuple(self._told(item, beside) for item in notification.items)
+        told = tuple(self._told(item, beside, nesting) for item in notification.items)
         return put_together(notification.id, _rfc(notification.at), told)
 
-    def _told(self, item: Item, beside: set[Key]) -> Told:
+    def _told(self, item: Item, beside: set[Key], nesting: Nesting) -> Told:
         rule, key = self._book.rule(item.rule), (item.rule, item.scope)
         said = Judgement(None, note=item.why) if item.why else self._book.judged(key)
         kpi = self._kpi(rule)
         service = self._catalogue.services.get(item.scope.removeprefix("service:"))
         clear = item.kind == "clear"
+        inside, around = ((), ()) if clear else self._same(rule, item.scope, nesting)
         told = Told(
             kind=item.kind, rule=rule.id, name=rule.name or rule.id, severity=rule.severity, csf=self._book.csf_of(rule),
             kpi=getattr(rule, "kpi", ""), scope=item.scope, scope_name=self._names.name(item.scope),
@@ -116,8 +126,8 @@ class Writer:
             owner=rule.owner or (kpi.owner if kpi else ""), since=_rfc(item.since),
             until=_rfc(self._over_at(item)) if clear else None, value=said.value, threshold=said.threshold, unit=said.unit,
             sample=said.count, coverage=None if said.coverage is None else 100 * said.coverage, note=said.note,
-            contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key, beside),
-            held="; ".join(self._held(held, item.since) for held in item.held),
+            contributor="" if clear else self._contributor(rule, key), also=() if clear else self._also(key, beside, nesting),
+            inside=inside, around=around, held="; ".join(self._held(held, item.since) for held in item.held),
             runbook=rule.runbook or self._address(self._catalogue.organisation.runbook_url, rule, item.scope),
             board=self._address(self._catalogue.organisation.board_url, rule, item.scope), text="",
         )  # fmt: skip
@@ -156,7 +166,8 @@ class Writer:
             yield f"Coverage {words.share(said.coverage)}"
         tier = f" (tier {told.tier})" if told.tier is not None else ""
         for label, text in (
-            ("Worst", told.contributor), ("Also firing here", "; ".join(told.also)), ("Team", told.team and told.team + tier),
+            ("Worst", told.contributor), ("Firing inside", _some(told.inside)), ("Firing around it", _some(told.around)),
+            ("Also firing here", "; ".join(told.also)), ("Team", told.team and told.team + tier),
             ("Owner", told.owner), ("Runbook", told.runbook), ("Board", told.board),
             ("Take it on", "" if item.kind == "clear" else f"csf alerts ack {told.rule} {told.scope}"),
         ):  # fmt: skip
@@ -179,6 +190,8 @@ class Writer:
 
     def _held(self, held: Held, since: int) -> str:
         """Return what held a raise back."""
+        if held.by is not None:
+            return f"told as part of {self._names.name(held.by[1])}: {self._name(held.by[0])}"
         if held.window is None:
             return held.why
         start, end = held.window
@@ -211,18 +224,32 @@ class Writer:
         worst = max(found, key=lambda v: (badness(kpi, v.value or 0.0), v.scope))
         return f"{self._names.name(worst.scope)}, {words.quantity(worst.value, kpi.unit, kpi.decimals)}"
 
-    def _also(self, key: Key, beside: set[Key]) -> tuple[str, ...]:
+    def _also(self, key: Key, beside: set[Key], nesting: Nesting) -> tuple[str, ...]:
         """Return what else fires for the same scope and is not told beside it, the most urgent first."""
-        others = [
-            self._book.rules[rule]
-            for (rule, scope), instance in self._book.instances.items()
-            if scope == key[1] and (rule, scope) not in beside and instance.state == "firing"
-        ]
+        others = [self._book.rules[rule] for rule in nesting.rules_at(key[1]) if (rule, key[1]) not in beside]
         others.sort(key=lambda rule: (a.SEVERITIES.index(rule.severity), rule.id))
         return tuple(rule.name or rule.id for rule in others[:_MOST_ALSO])
 
+    def _same(self, rule: a.AnyRule, scope: str, nesting: Nesting) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of what the same fires for inside a scope, and around it."""
+        around = [
+            wide for wide in nesting.around(scope) if any(nesting.fires((name, wide)) for name in nesting.alike(rule))
+        ]
+        inside = [] if scope.startswith("service:") else nesting.inside(rule, scope)
+        return tuple(self._names.name(s) for s in inside), tuple(self._names.name(s) for s in reversed(around))
+
+    def _name(self, rule: str) -> str:
+        found = self._book.rules.get(rule) or self._book.retired.get(rule)
+        return (found.name if found else "") or rule
+
     def _address(self, template: str | None, rule: a.AnyRule, scope: str) -> str:
         return filled(template, rule=rule.id, csf=self._book.csf_of(rule), kpi=getattr(rule, "kpi", ""), scope=scope)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _MOST_ALSO
+    return "; ".join(names[:_MOST_ALSO]) + (f" and {more} more" if more > 0 else "")
 
 
 def _length(seconds: float) -> str:
