@@ -4,6 +4,9 @@ Embedded Kafka, one worker with everything on, SQLite and the archive. Page view
 CloudEvents, a share of the visitors new ones all the time. Sampled are the memory of worker and broker, what is on disk,
 how far behind the worker is, and how much it keeps; the least-squares slope of the worker's memory after a warm-up says how flat
 it is. The command exits with 1 where events were lost or the worker ended.
+
+What is kept ends at horizons of event time (panes of five minutes: four days), so an hour by the wall clock shows only how it
+fills. ``--speed`` lets the events' time and the log's run faster than the clock: at 288 an hour is twelve days.
 """
 
 from __future__ import annotations
@@ -39,24 +42,38 @@ RATE = 24_000
 #: Page views made once and sent again and again, with other times, ids and, as time goes on, other visitors.
 POOL = 50_000
 BATCH = 50
-#: The visitors of the pool are new ones after so long, seconds.
-CHURN_S = 900
+#: Visitors at a time, how long each stays, seconds of the events' time, and how many of them take turns in a place: the
+#: first is back after so many visits.
+VISITORS, STAY_S, TURNS = 20_000, 900, 100
 _TICK_S = 0.1
 COLUMNS = (
-    "second", "sent", "folded", "lag", "pending", "worker_mb", "broker_mb", "kafka_disk_mb", "store_mb", "archive_mb",
+    "second", "day", "sent", "folded", "lag", "pending", "worker_mb", "broker_mb", "kafka_disk_mb", "store_mb", "archive_mb",
     "worker_cpu_s", "threads", "files",
 )  # fmt: skip
 
 
 class Feeder(threading.Thread):
-    """Sends page views at a rate until told to stop."""
+    """Sends page views at a rate until told to stop, dated by a clock that runs ``speed`` times as fast and ends at now."""
 
-    def __init__(self, bootstrap: str, rate: int) -> None:
+    def __init__(self, bootstrap: str, arguments: argparse.Namespace) -> None:
         super().__init__(daemon=True)
         self.sent = 0
         self.failed: Exception | None = None
-        self._rate, self._stop_now = rate, threading.Event()
+        self._rate, self._visitors, self._stay_s = arguments.rate, arguments.visitors, arguments.stay
+        self._speed, self._began, self._stop_now = arguments.speed, time.time(), threading.Event()
+        # the last events of a faster clock are dated now: none is of the future
+        self._first = self._began - (self._speed - 1) * arguments.seconds
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=20, batch_size=524_288, acks="all")
+
+    @property
+    def clock(self) -> float:
+        """The time that events are dated, seconds since 1970."""
+        return self._first + (time.time() - self._began) * self._speed
+
+    @property
+    def day(self) -> float:
+        """How many days of events were sent."""
+        return (time.time() - self._began) * self._speed / 86_400
 
     def run(self) -> None:
         """Feed; what goes wrong is kept in ``failed``."""
@@ -71,36 +88,37 @@ class Feeder(threading.Thread):
         while not self._stop_now.is_set():
             due += self._rate * _TICK_S
             while self.sent + BATCH <= due:
-                partition, raw = next(groups)
-                self._producer.send(TOPIC, raw, partition=partition)
+                partition, at_ms, raw = next(groups)
+                self._producer.send(TOPIC, raw, partition=partition, timestamp_ms=at_ms)
                 self.sent += BATCH
             self._stop_now.wait(max(0.0, started + due / self._rate - time.monotonic()))
         self._producer.flush(120)
 
-    def _batches(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (partition, batch) for ever: a visitor keeps to one partition, and is another after a while."""
-        pool = [msgspec.json.decode(raw) for _, raw in events(POOL)]
-        by_partition = [[e for e in pool if hash(e["data"]["user"]) % PARTITIONS == p] for p in range(PARTITIONS)]
-        turns = [itertools.cycle(part) for part in by_partition]
-        encode, began = msgspec.json.Encoder().encode, time.time()
+    def _batches(self) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (partition, time in ms, batch) for ever: a visitor keeps to one partition, and is another after a while."""
+        places: list[list[tuple[dict[str, Any], int]]] = [[] for _ in range(PARTITIONS)]
+        for event in (msgspec.json.decode(raw) for _, raw in events(POOL)):
+            place = hash(event["data"]["user"]) % self._visitors
+            places[place % PARTITIONS].append((event, place))
+        turns = [itertools.cycle(part) for part in places]
+        encode = msgspec.json.Encoder().encode
         for number in itertools.count():
-            partition, now = number % PARTITIONS, time.time()
-            stamp = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-            # visitors leave one after the other, not all at once
+            partition, at = number % PARTITIONS, self.clock
+            stamp = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
             batch = []
             for i in range(BATCH):
-                event = next(turns[partition])
-                data = event["data"]
-                age = int((now - began + CHURN_S * (hash(data["user"]) % 1000) / 1000) / CHURN_S)
+                event, place = next(turns[partition])
+                # visitors leave one after the other, not all at once
+                turn = int(at / self._stay_s + place / self._visitors) % TURNS
                 batch.append(
                     {
                         **event,
                         "time": stamp,
-                        "id": f"{began:.0f}-{number}-{i}",
-                        "data": {**data, "user": f"{data['user']}.{age}"},
+                        "id": f"{self._began:.0f}-{number}-{i}",
+                        "data": {**event["data"], "user": f"{place}.{turn}"},
                     }
                 )
-            yield partition, encode(batch)
+            yield partition, int(at * 1000), encode(batch)
 
     def stop(self) -> None:
         """Send what is gathered and end."""
@@ -149,6 +167,7 @@ class Sampler:
         folded = sum(at for name, at in said.get("positions", {}).items() if name.startswith(TOPIC + "/"))
         return {
             "second": round(time.monotonic() - self._started, 1),
+            "day": self._feeder.day,
             "sent": self._feeder.sent,
             "folded": folded * BATCH,
             "lag": said["lag"],
@@ -168,16 +187,14 @@ def shown(rows: list[dict[str, float]], warm_s: float) -> str:
     """Return the table of a run: about twelve rows, and the slopes after the warm-up."""
     step = max(1, len(rows) // 12)
     some = [*rows[::step], *([rows[-1]] if (len(rows) - 1) % step else [])]
-    head = (
-        "| minute | sent | lag, messages | worker MB | broker MB | Kafka disk MB | store MB | archive MB | CPU cores |"
-    )
-    lines = [head, "| --- |" + " --- |" * 8]
+    head = "| minute | day | sent | lag, messages | worker MB | broker MB | Kafka disk MB | store MB | archive MB | CPU cores |"
+    lines = [head, "| --- |" + " --- |" * 9]
     before = {"second": 0.0, "worker_cpu_s": 0.0}
     for r in some:
         cores = (r["worker_cpu_s"] - before["worker_cpu_s"]) / max(1e-9, r["second"] - before["second"])
         before = r
         lines.append(
-            f"| {r['second'] / 60:.1f} | {r['sent']:,.0f} | {r['lag']:,.0f} | {r['worker_mb']:.0f} | {r['broker_mb']:.0f} | "
+            f"| {r['second'] / 60:.1f} | {r['day']:.2f} | {r['sent']:,.0f} | {r['lag']:,.0f} | {r['worker_mb']:.0f} | {r['broker_mb']:.0f} | "
             f"{r['kafka_disk_mb']:.0f} | {r['store_mb']:.1f} | {r['archive_mb']:.0f} | {cores:.2f} |"
         )
     warm = [r for r in rows if r["second"] >= warm_s]
@@ -195,7 +212,9 @@ def shown(rows: list[dict[str, float]], warm_s: float) -> str:
 
 def run(arguments: argparse.Namespace, folder: Path) -> int:
     """Run the deployment; return the exit code."""
-    settings = replace(Settings(), data_dir=folder, http_port=free_port(), partitions=PARTITIONS, retention_hours=1)
+    # the broker ages by the records' time stamps: nothing may go before it was read; its disk is bounded by bytes as well
+    hours = 1 + int(arguments.seconds * arguments.speed / 1800)
+    settings = replace(Settings(), data_dir=folder, http_port=free_port(), partitions=PARTITIONS, retention_hours=hours)
     kafka = EmbeddedKafka(folder / "kafka", free_port())
     kafka.start(lambda text: print(text, flush=True))
     rows: list[dict[str, float]] = []
@@ -206,7 +225,7 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
         child.start()
         instance = Instance(settings, kafka.bootstrap, f"http://127.0.0.1:{settings.http_port}", (child,))
         instance.await_ready(child)
-        feeder = Feeder(kafka.bootstrap, arguments.rate)
+        feeder = Feeder(kafka.bootstrap, arguments)
         feeder.start()
         sampler = Sampler(settings, kafka, child, feeder)
         end = time.monotonic() + arguments.seconds
@@ -260,11 +279,16 @@ def main() -> None:
     parser.add_argument(
         "--warm", type=float, default=900, help="seconds that count as warm-up, at most half of it [900]"
     )
+    parser.add_argument("--speed", type=float, default=1.0, help="seconds of events a second [1]")
+    parser.add_argument("--visitors", type=int, default=VISITORS, help=f"visitors at a time [{VISITORS}]")
+    parser.add_argument(
+        "--stay", type=float, default=STAY_S, help=f"how long one stays, seconds of the events' time [{STAY_S}]"
+    )
     parser.add_argument("--every", type=float, default=10, help="seconds between samples [10]")
     parser.add_argument("--csv", type=Path, help="write the samples here, as they come")
     arguments = parser.parse_args()
     print(
-        f"{arguments.rate:,} events/s for {arguments.seconds / 60:.0f} min; {os.cpu_count()} cores, "
+        f"{arguments.rate:,} events/s for {arguments.seconds / 60:.0f} min, {arguments.speed:g} times as fast as the clock; {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}",
         flush=True,
     )
