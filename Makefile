@@ -33,7 +33,7 @@ JOBS ?= 2
 test: dev  ## the suite that needs no system Java, Go or Docker (real Kafka included); JOBS=4 where memory allows: much of it is waiting for workers
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile -m "not services"
 
-test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager, PostgreSQL and Chromium
+test-services: dev  ## the suite on real InfluxDB, Prometheus, Alertmanager, blackbox exporter, nginx, PostgreSQL and Chromium
 	$(BIN)/python -m pytest -m services
 
 check: dev  ## lint, types, import direction, generated docs current

@@ -34,12 +34,18 @@ from pipeline.events.families import SourcePolled, event_topic
 #: maybe the virtual host, then the common or combined format, then what else was logged; no part may match a text in
 #: many ways: whoever asks for a page writes most of the line, and a megabyte of dots must not take an hour
 _LINE = re.compile(
-    r'^(?:\S+ (?=[^\s.:]*[.:]\S* ))?(\S+) (\S+) ([^"\[\]]+) \[([^\]]+)\] "([^"\\]*(?:\\.[^"\\]*)*)" (\d{3}) (\d+|-)'
+    r'^(?:\S+ (?=[^\s.:]*[.:]\S* ))?(\S+) (\S+) ([^"\\]*(?:\\.[^"\\]*)*) \[([^\]"]{1,40})\] '
+    r'"([^"\\]*(?:\\.[^"\\]*)*)" (\d{3}) (\d+|-)'
     r'(?: "([^"\\]*(?:\\.[^"\\]*)*)" "([^"\\]*(?:\\.[^"\\]*)*)"((?: .*)?)|(?: (\d+\.\d+))?)\s*$'
 )
 #: the request time behind the user agent, seconds: bare, or named as many configurations do
 _SECONDS = re.compile(r'(?:^| )(?:(?:rt|request_time)=)?"?(\d+\.\d+)"?(?: |$)')
 _TIME = re.compile(r"^(\d{2})/(\w{3})/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})$")
+#: how servers write what would break a line or a quotation: nginx as \\x22, Apache also as \\" and \\n
+_ESCAPE = re.compile(rb"\\(?:x([0-9A-Fa-f]{2})|(.))", re.DOTALL)
+_NAMED = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
+#: of a target that names the host too, as a request to a proxy does
+_HOST = re.compile(r"^https?://[^/?#]*", re.IGNORECASE)
 #: not %b, which follows the machine's language
 _MONTHS = {
     m: i
@@ -94,8 +100,23 @@ def parse_line(line: str) -> Hit | None:
     if at is None:
         return None
     parts = request.split(" ")
-    path = parts[1] if len(parts) > 1 else ""
-    return Hit(address, agent or "", at, parts[0], path, int(status), float(seconds) if seconds else None)
+    path = _path(parts[1]) if len(parts) > 1 else ""
+    return Hit(address, _unescaped(agent or ""), at, parts[0], path, int(status), float(seconds) if seconds else None)
+
+
+def _path(target: str) -> str:
+    path = _unescaped(target)
+    return path if path.startswith("/") else _HOST.sub("", path) or "/"
+
+
+def _unescaped(text: str) -> str:
+    """Return what the server was sent, of what it wrote: bytes that are no UTF-8 become replacement characters."""
+    if "\\" not in text:
+        return text
+    sent = _ESCAPE.sub(
+        lambda found: bytes.fromhex(found[1].decode()) if found[1] else _NAMED.get(found[2], found[2]), text.encode()
+    )
+    return sent.decode(errors="replace")
 
 
 @lru_cache(maxsize=4096)  # a busy log writes one second many times
@@ -258,6 +279,9 @@ class LogFollower:
         polled, kept, kept_at = place.polled, place, self._clock()
         for chunk in follow(self._path, place, stop):
             now = self._clock()
+            if chunk.gap:
+                complain(f"{chunk.gap}: lines behind were not read, and that time is not covered")
+                polled = None
             due = chunk.at_end and (polled is None or now - polled >= self._every_s)
             if chunk.lines or due:
                 while not self._send(chunk, polled, now if due else None, complain):

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import threading
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
@@ -132,6 +133,7 @@ def test_lines_are_followed_through_a_rename_and_a_truncation(tmp_path):
             log.rename(tmp_path / "access.log.1")
             with (tmp_path / "access.log.1").open("a") as old:
                 old.write(" done\nlate")
+            os.utime(tmp_path / "access.log.1", (1e9, 1e9))  # nobody writes to it any more
             log.write_text("new\n")
         elif seen[-1:] == ["new\n"] and len(steps) == 1:
             steps.append("truncated")
@@ -160,6 +162,86 @@ def test_a_log_renamed_while_nobody_followed_is_read_to_its_end_first(tmp_path):
     lines, place = collect(log, place_from(kept), 3)
     assert lines == ["two", "three", "four"]
     assert place.inode == log.stat().st_ino
+
+
+def test_what_is_written_to_a_log_after_its_rotation_is_read(tmp_path):
+    """A server goes on in the old file until its last worker has opened the new one."""
+    log, old, seen = tmp_path / "access.log", tmp_path / "access.log.1", []
+    log.write_text("one\n")
+
+    class Stop:
+        """Stops when all was seen; a wait takes no time, and is when the server writes."""
+
+        waits = 0
+
+        @staticmethod
+        def is_set():
+            return "new\n" in seen or Stop.waits > 100
+
+        @staticmethod
+        def wait(_seconds):
+            Stop.waits += 1
+            if Stop.waits == 1:
+                log.rename(old)
+                log.write_text("new\n")
+            elif Stop.waits < 6:
+                with old.open("a") as late:
+                    late.write(f"late {Stop.waits}\n")
+
+    for chunk in follow(log, Place(), Stop):
+        seen += [raw.decode() for _, raw in chunk.lines]
+        assert not (chunk.at_end and old.exists() and "new\n" not in seen)
+    assert seen == ["one\n", "late 2\n", "late 3\n", "late 4\n", "late 5\n", "new\n"]
+
+
+def test_a_neighbour_whose_name_begins_alike_is_no_rotated_log(tmp_path):
+    log, seen = tmp_path / "access.log", []
+    log.write_text("one\n")
+    _, place = collect(log, Place(), 1)
+    log.rename(tmp_path / "access.log-20261126")
+    for name, text in {"access.log.shop": "other", "access.log_api": "other", "access.log": "new"}.items():
+        (tmp_path / name).write_text(f"{text}\n")
+    os.utime(tmp_path / "access.log-20261126", (1e9, 1e9))
+    seen, _ = collect(log, place, 1)
+    assert seen == ["new"]
+
+
+def packed(log):
+    log.with_name("access.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.rename(log.with_name("kept-until-the-new-one-is-made"))
+    log.write_text(LINE.format(9, "c"))
+    log.with_name("kept-until-the-new-one-is-made").unlink()
+
+
+def cut(log):
+    log.write_text(LINE.format(9, "c"))
+
+
+def replaced(log):
+    """As where the number of a removed file goes to a new one, which has grown longer."""
+    log.write_text("".join(LINE.format(9, "c" * 30 + str(n)) for n in range(9)))
+
+
+@pytest.mark.parametrize(
+    ("how", "said"), [(packed, r"read to byte \d+ is gone"), (cut, r"has \d+ bytes now"), (replaced, "no more in it")]
+)
+def test_lines_that_went_while_nobody_followed_are_told_and_that_time_is_not_covered(tmp_path, how, said):
+    log, broker, complaints = tmp_path / "access.log", Broker(failures=0), []
+    log.write_text(LINE.format(1, "a") + LINE.format(2, "b"))
+    before, now = (datetime(2026, 11, 24, 1, 0, second, tzinfo=UTC).timestamp() for second in (2, 30))
+    _, place = collect(log, Place(), 2)
+    place = msgspec.structs.replace(place, polled=before)
+    how(log)
+    stop = threading.Event()
+    broker.keep = lambda *_: stop.set()
+    LogFollower(log, LogMapper("web", None, b"s"), broker, "host1", clock=lambda: now, kept_every_s=0).run(
+        place, stop, complaints.append
+    )
+    (complaint,) = complaints
+    assert re.search(said, complaint)
+    assert complaint.endswith("lines behind were not read, and that time is not covered")
+    ((_, polled, _),) = [e for e in broker.stored if len(e) == 3]
+    assert polled.data.from_ == datetime(2026, 11, 24, 1, 0, 9, tzinfo=UTC)
 
 
 def test_an_endless_line_is_cut(tmp_path):

@@ -31,9 +31,35 @@ def test_a_virtual_host_before_the_address(host):
 def test_names_with_spaces_and_quotes_inside_quotes():
     assert parse_line(LINE.replace("- - [", "- John Smith [")).address == "1.2.3.4"
     hit = parse_line(LINE.replace("/page", '/a\\"b').replace("Mozilla/5.0", 'M \\"x\\" y'))
-    assert (hit.path, hit.agent) == ('/a\\"b', 'M \\"x\\" y')
+    assert (hit.path, hit.agent) == ('/a"b', 'M "x" y')
     assert parse_line(LINE[:-1]) is None
     assert parse_line(LINE[:-1] + ' "-"') is None
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        (r"\x22\x5C\x0A", '"\\\n'), (r"caf\xC3\xA9", "café"), (r"caf\xc3\xa9", "café"), (r"\xFF", "\ufffd"), (r"a\\x22", r"a\x22"),
+        (r"\"a\"\t\n", '"a"\t\n'), (r"\xZZ\x2", "xZZx2"), ("plain", "plain"), ("%22%5C", "%22%5C"),
+    ],
+)  # fmt: skip
+def test_what_servers_escape_is_what_was_sent(written, sent):
+    hit = parse_line(LINE.replace("/page", f"/{written}").replace("Mozilla/5.0", written))
+    assert (hit.path, hit.agent, hit.status) == (f"/{sent}", sent, 200)
+
+
+@pytest.mark.parametrize("user", ["[x]", "] [", r"a \x22b", "x [24/Nov/2020:00:00:00 +0000]", r"\"GET / H\" 500"])
+def test_whoever_names_himself_oddly_is_read(user):
+    hit = parse_line(LINE.replace("- - [", f"- {user} ["))
+    assert (hit.at.year, hit.path, hit.status) == (2026, "/page", 200)
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [("http://shop/a?b", "/a?b"), ("HTTPS://shop:8/", "/"), ("http://shop", "/"), ("*", "*"), ("shop:443", "shop:443")],
+)
+def test_a_target_with_a_host_is_the_path(target, path):
+    assert parse_line(LINE.replace("/page", target)).path == path
 
 
 @pytest.mark.parametrize(
@@ -41,6 +67,7 @@ def test_names_with_spaces_and_quotes_inside_quotes():
     [
         "a " * 50_000, "1 - - [" * 20_000, '1 - - [x] "' + "\\" * 100_000, LINE + " " * 100_000 + "x", '"' * 100_000,
         LINE + " 1." * 50_000, "a - " + "b " * 50_000 + "[", LINE[:-12] + '" "' * 50_000, "a.b " * 50_000,
+        "1 - " + " [" * 100_000, "1 - " + "\\[ [x] " * 50_000, "1 - - [" + "[x] [" * 50_000, LINE.replace("- - [", "- " + " [x]" * 50_000 + " ["),
         LINE + ' "1.' * 50_000, LINE.replace("GET", "\\" * 99_999),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Real servers as child processes of a test: free ports, ready or a failure that says why, always ended."""
 
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -17,6 +18,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def program(name: str, package: str | None = None) -> str:
+    """Return where a program of a Debian package lies (default: the package has its name)."""
+    path = shutil.which(name)
+    if path is None:
+        message = f"{name} is missing: install Debian's package (apt-get install {package or name})"
+        raise AssertionError(message)
+    return path
 
 
 def answers(url: str, timeout_s: float = 2.0, context: ssl.SSLContext | None = None) -> bool:

@@ -1,0 +1,133 @@
+"""The Prometheus connector against a real Prometheus."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
+
+from pipeline.catalogue.loader import load_catalogue
+from pipeline.engine.plan import build_plan
+from tests.connectors.pulling import on_bench
+from tests.properties.harness import Cluster
+from tests.services import prometheus
+from tests.services.nginx import Nginx
+from tests.services.test_prometheus import ask
+
+
+@pytest.fixture(autouse=True)
+def _servers_end():
+    yield
+    prometheus.stop_all()
+
+
+@pytest.mark.services
+def test_samples_of_a_real_prometheus_become_checks_each_once(tmp_path):
+    registry = CollectorRegistry()
+    up = Gauge("probe_success", "whether it answers", ["service"], registry=registry).labels(service="shop")
+    up.set(1)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=registry)
+    begun = datetime.now(UTC)
+    try:
+        base = prometheus.start_prometheus([f"127.0.0.1:{server.server_port}"], tmp_path)
+        bench = on_bench(
+            tmp_path, "prometheus", options={"address": base, "query": "probe_success", "service_label": "service", "interval_s": 1},
+            auth={"use": "none"}, since=begun.isoformat(),
+        )  # fmt: skip
+        found: list[dict] = []
+        end = time.monotonic() + 40
+        while len({e["data"]["up"] for e in found}) < 2 and time.monotonic() < end:
+            bench.now = datetime.now(UTC) + timedelta(seconds=30)  # the connector stays half a minute behind
+            found += bench.poll(anew=True)
+            if len(found) >= 2:
+                up.set(0)
+            time.sleep(0.2)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert {e["data"]["up"] for e in found} == {True, False}
+    assert {(e["subject"], e["type"], e["data"]["interval_s"]) for e in found} == {("shop", "uptime.checked", 1.0)}
+    assert len({e["id"] for e in found}) == len(found) == len({e["time"] for e in found})
+    assert {tuple(p["services"]) for p in bench.sink.polled} == {("shop",)}
+
+
+def until(condition):
+    """Return what a condition gives, once it does."""
+    end = time.monotonic() + 40
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+def availability(sink, begun):
+    """Return what the engine makes of what a sink holds: the availability of the shop on a day."""
+    cluster = Cluster(build_plan(load_catalogue()))
+    now_ms = int((datetime.now(UTC) + timedelta(minutes=1)).timestamp() * 1000)
+    for (topic, key), event in zip(sink.keys, sink.stored, strict=True):
+        cluster.append(topic, key, now_ms, json.dumps(event).encode())
+    day = begun.replace(hour=0, minute=0, second=0, microsecond=0)
+    return cluster.run().values[("availability", "service:shop", "day", int(day.timestamp()))]
+
+
+@pytest.mark.services
+def test_a_real_outage_seen_by_a_real_blackbox_exporter_is_the_availability_that_comes_out(tmp_path):
+    nginx = Nginx(tmp_path / "nginx")
+    nginx.start()
+    url = f"{nginx.address}/"
+    begun = datetime.now(UTC)
+    try:
+        exporter = prometheus.start_blackbox(tmp_path)
+        base = prometheus.start_prometheus([], tmp_path, blackbox=(exporter, {url: "shop"}))
+        bench = on_bench(
+            tmp_path, "prometheus", options={"address": base, "service_label": "service", "interval_s": 1}, auth={"use": "none"},
+            since=begun.isoformat(), team="web",
+        )  # fmt: skip
+
+        def seen(*, up):
+            """Return whether so much as the last two seconds' checks say so."""
+            rows = ask(base, "probe_success[2s]")
+            values = [value for _, value in rows[0]["values"]] if rows else []
+            return len(values) >= 2 and set(values) == {"1" if up else "0"}
+
+        def read_on():
+            bench.now = datetime.now(UTC) + timedelta(seconds=31)  # the connector stays half a minute behind
+            return bench.poll(anew=True)
+
+        until(lambda: seen(up=True))
+        events = read_on()
+        stopped = datetime.now(UTC)
+        nginx.stop()
+        until(lambda: seen(up=False))
+        events += read_on()
+        nginx.start()
+        started = datetime.now(UTC)
+        until(lambda: seen(up=True))
+        events += read_on()
+        (raw,) = ask(base, "probe_success[10m]")
+        durations = dict(ask(base, "probe_duration_seconds[10m]")[0]["values"])
+    finally:
+        nginx.stop()
+
+    samples = [
+        (at, value) for at, value in raw["values"] if at <= datetime.fromisoformat(events[-1]["time"]).timestamp()
+    ]
+    told = [(datetime.fromisoformat(e["time"]).timestamp(), "1" if e["data"]["up"] else "0") for e in events]
+    assert told == samples  # each once, in spite of the restarts
+    assert {(e["subject"], e["data"]["check"], e["data"]["interval_s"]) for e in events} == {("shop", url, 1.0)}
+    latencies = [e["data"].get("latency_ms") for e in events]
+    assert latencies == [float(durations[at]) * 1000 if up == "1" else None for at, up in samples]
+
+    down_from = next(at for at, up in samples if up == "0")
+    down_until = next(at for at, up in samples if up == "1" and at > down_from)
+    assert (
+        abs((down_until - down_from) - (started - stopped).total_seconds()) < 1.5
+    )  # an interval at each end, and a probe
+    value = availability(bench.sink, begun)
+    assert value.denominator - value.numerator == pytest.approx(down_until - down_from, abs=0.01)
+    assert value.value == pytest.approx(100 * value.numerator / value.denominator)
+    assert value.denominator == pytest.approx(samples[-1][0] + 2.5 - samples[0][0], abs=0.01)
