@@ -157,7 +157,7 @@ class AlertBook:
         rule = self.rules[key[0]]
         said = judge_rule(rule, self._catalogue, _Scope(self, key[1]), at)
         before = self.instances.get(key, IDLE)
-        after = step(before, said, at, self._holds[rule.id])
+        after = step(before, said, at, self._holds[rule.id], rule.clear_s)
         if after.is_idle:
             if self.instances.pop(key, None) is not None:
                 self.dirty_instances.add(key)

@@ -142,8 +142,11 @@ def _status(rule: a.StatusRule, now: InForce) -> Judgement:
     if status is None or (status.status == "unknown" and "unknown" not in rule.states):
         return Judgement(None, note="status unknown")
     holds = status.status in rule.states
+    better = rule.clear is None or status.score is None or status.score >= rule.clear
+    # what is worse than the states of a rule is another rule's to tell
+    over = not holds and (better or status.status == "concern")
     note = f"of 100; status {status.status.replace('_', ' ')}"
-    return Judgement(holds, not holds, status.score, None, "points", 0, None, note)
+    return Judgement(holds, over, status.score, None, "points", 0, None, note)
 
 
 def _forecast(rule: a.ForecastRule, kpi: Kpi, now: InForce, at: float) -> Judgement:
@@ -166,9 +169,10 @@ def _forecast(rule: a.ForecastRule, kpi: Kpi, now: InForce, at: float) -> Judgem
     end = month_end(kpi, month.value, passed, usual) if 100 * passed >= rule.after else None
     if end is None:
         return _unknown(kpi, month, "too early to tell")
-    holds = badness(kpi, end) > badness(kpi, month.target) + _EQUAL
+    worse_by = badness(kpi, end) - badness(kpi, month.target)
+    holds = worse_by > _EQUAL
     note = f"forecast for the end of the month if it goes on like the last {rule.recent}"
-    return Judgement(holds, not holds, end, *limits, note)
+    return Judgement(holds, not holds and worse_by <= _EQUAL - rule.clear_by, end, *limits, note)
 
 
 def _trend(rule: a.TrendRule, kpi: Kpi, now: InForce) -> Judgement:

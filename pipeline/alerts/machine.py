@@ -31,6 +31,7 @@ class Instance(msgspec.Struct, frozen=True, array_like=True):
         at: the last instant judged.
         unknown_since: since when nothing has been known, None while something is.
         raised: when it was raised lately, for flapping.
+        over_since: since when what fires has been over without a break, None while it is not.
     """
 
     state: State = "inactive"
@@ -38,6 +39,7 @@ class Instance(msgspec.Struct, frozen=True, array_like=True):
     at: int = -1
     unknown_since: int | None = None
     raised: tuple[int, ...] = ()
+    over_since: int | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -53,7 +55,7 @@ class Instance(msgspec.Struct, frozen=True, array_like=True):
 IDLE = Instance()
 
 
-def step(before: Instance, said: Judgement, at: int, hold_s: int) -> Instance:
+def step(before: Instance, said: Judgement, at: int, hold_s: int, clear_s: int = 0) -> Instance:
     """Return the next state.
 
     Args:
@@ -61,6 +63,7 @@ def step(before: Instance, said: Judgement, at: int, hold_s: int) -> Instance:
         said: the judgement at that instant.
         at: the instant, epoch seconds of the data clock.
         hold_s: for how long a condition must hold before it is raised.
+        clear_s: for how long it must be over before what fires is.
 
     What was raised or over in a second stays so for its rest: changes are kept by the second, and shall have an order. It is
     judged again when the clock goes on.
@@ -69,11 +72,13 @@ def step(before: Instance, said: Judgement, at: int, hold_s: int) -> Instance:
         return before
     unknown = None if said.holds is not None else before.unknown_since if before.unknown_since is not None else at
     raised = tuple(t for t in before.raised if t > at - FLAP_WINDOW_S)
-    state, since = before.state, before.since
+    state, since, over_since = before.state, before.since, None
     if state == "firing":
         gave_up = unknown is not None and at - unknown >= GIVE_UP_S
-        if gave_up or (said.holds is False and said.over):
-            state, since = "resolved", at
+        if said.holds is False and said.over:
+            over_since = at if before.over_since is None else before.over_since
+        if gave_up or (over_since is not None and at - over_since >= clear_s):
+            state, since, over_since = "resolved", at, None
     elif said.holds:
         begun = since if state == "pending" else at
         if at - begun >= hold_s:
@@ -82,4 +87,4 @@ def step(before: Instance, said: Judgement, at: int, hold_s: int) -> Instance:
             state, since = "pending", begun
     elif state == "pending" or (state == "resolved" and not raised):
         state, since = "inactive", at
-    return Instance(state, since, at, unknown, raised)
+    return Instance(state, since, at, unknown, raised, over_since)

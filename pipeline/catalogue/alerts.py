@@ -37,6 +37,7 @@ class Rule(
         scopes: ``org``, ``team:ID``, ``service:ID``, or ``team:*`` and ``service:*`` for each of them.
         severity: how urgent it is; routes choose channels by it.
         hold: (key ``for``) how long the condition must hold before it is raised.
+        clear_for: how long it must be over before what fires is.
         min_sample: below this sample size nothing is known (default: the KPI's own).
         min_coverage: below this coverage in percent nothing is known, where a source says its coverage.
         quiet_while: rules that, firing for the same scope, make this one hold its tongue.
@@ -52,6 +53,7 @@ class Rule(
     scopes: tuple[str, ...] = ("org", "service:*")
     severity: Severity = "warning"
     hold: str = "0s"
+    clear_for: str = "0s"
     min_sample: int | None = None
     min_coverage: float = 0.0
     quiet_while: tuple[str, ...] = ()
@@ -64,6 +66,11 @@ class Rule(
     def hold_s(self) -> int:
         """Seconds for which the condition must hold."""
         return duration_s(self.hold) or 0
+
+    @property
+    def clear_s(self) -> int:
+        """Seconds for which it must be over."""
+        return duration_s(self.clear_for) or 0
 
 
 class KpiRule(Rule, frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"hold": "for"}):
@@ -104,11 +111,16 @@ class AbsenceRule(
 
 
 class StatusRule(Rule, tag="status", frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"hold": "for"}):
-    """The status of a CSF over a window is one of some states."""
+    """The status of a CSF over a window is one of some states.
+
+    Attributes:
+        clear: it is over at this score or a better one (default: at any status that is none of the states).
+    """
 
     csf: str
     window: str = "24h"
     states: tuple[Literal["at_risk", "concern", "unknown"], ...] = ("concern",)
+    clear: float | None = None
 
 
 class ForecastRule(
@@ -119,10 +131,12 @@ class ForecastRule(
     Attributes:
         recent: the rolling window that stands for the rest of the month.
         after: percent of the month that must have passed, earlier than that it is too early to tell.
+        clear_by: it is over when the forecast is better than the target by so much, in the KPI's unit.
     """
 
     recent: str = "7d"
     after: float = 25.0
+    clear_by: float = 0.0
 
 
 class TrendRule(KpiRule, tag="trend", frozen=True, forbid_unknown_fields=True, kw_only=True, rename={"hold": "for"}):

@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pipeline.catalogue import alerts as a
-from pipeline.catalogue.derived_alerts import allowed_share, is_share
+from pipeline.catalogue.derived_alerts import allowed_share, best_value, is_share, room_to_beat, targets_of
 from pipeline.catalogue.expressions import suggest
-from pipeline.catalogue.model import Catalogue, Count, Distinct, Kpi, Stock
+from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.errors import CatalogueError
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import is_offered
@@ -80,6 +80,7 @@ def check_id(name: str, where: str) -> None:
 def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
     check_id(rule.id, place)
     check_duration(rule.hold, f"{place}: for")
+    check_duration(rule.clear_for, f"{place}: clear_for")
     _percent(rule.min_coverage, f"{place}: min_coverage")
     if rule.min_sample is not None and rule.min_sample < 0:
         raise CatalogueError(f"{place}: min_sample: is {rule.min_sample}; allowed: 0 or more")
@@ -100,9 +101,26 @@ def _rule(rule: a.AnyRule, catalogue: Catalogue, place: str) -> None:
         _window(rule.window, None, f"{place}: window")
         if not rule.states:
             raise CatalogueError(f"{place}: states: is empty; allowed: at_risk, concern, unknown")
+        _clear_score(rule, catalogue, place)
         return
     check_name(rule.kpi, catalogue.kpis, f"{place}: kpi", "kpi")
     _KINDS[type(rule)](rule, catalogue.kpis[rule.kpi], catalogue, place)
+
+
+def _clear_score(rule: a.StatusRule, catalogue: Catalogue, place: str) -> None:
+    if rule.clear is None:
+        return
+    organisation = catalogue.organisation
+    least = {"concern": organisation.at_risk_score, "at_risk": organisation.aligned_score}
+    scores = [least[state] for state in rule.states if state in least]
+    if not scores:
+        raise CatalogueError(
+            f"{place}: clear: is a score, and what is unknown has none; use clear_for, or name other states"
+        )
+    if not max(scores) <= rule.clear <= 100:
+        raise CatalogueError(
+            f"{place}: clear: is {rule.clear:g}; allowed: a score from {max(scores):g}, where {' and '.join(rule.states)} end, to 100"
+        )
 
 
 def _ring(name: str, catalogue: Catalogue) -> list[str]:
@@ -151,7 +169,7 @@ def _threshold(rule: a.ThresholdRule, kpi: Kpi, _catalogue: Catalogue, place: st
         raise CatalogueError(
             f"{place}: limit: is {rule.limit:g}; {kpi.id!r} is a share in percent, so only 0 to 100 can ever be crossed"
         )
-    if (best := _best(kpi)) is not None and badness(kpi, rule.limit) <= badness(kpi, best):
+    if (best := best_value(kpi)) is not None and badness(kpi, rule.limit) <= badness(kpi, best):
         raise CatalogueError(
             f"{place}: limit: is {rule.limit:g}; {kpi.id!r} is never better than {best:g}, so it would always fire; "
             "name a limit that a good value does not reach"
@@ -162,14 +180,6 @@ def _threshold(rule: a.ThresholdRule, kpi: Kpi, _catalogue: Catalogue, place: st
         raise CatalogueError(
             f"{place}: clear: is {clear:g}; with direction {kpi.direction} it must be {side} the limit {rule.limit:g}"
         )
-
-
-def _best(kpi: Kpi) -> float | None:
-    """Return the best value that a KPI can have, None where its measure sets no bound."""
-    if is_share(kpi):
-        return 100.0 if kpi.direction == "up" else 0.0
-    counted = isinstance(kpi.measure, Count | Distinct | Stock) and kpi.direction != "up"
-    return 0.0 if counted or kpi.direction == "zero" else None
 
 
 def _absence(rule: a.AbsenceRule, kpi: Kpi, catalogue: Catalogue, place: str) -> None:
@@ -186,8 +196,7 @@ def _absence(rule: a.AbsenceRule, kpi: Kpi, catalogue: Catalogue, place: str) ->
 
 def _objectives(kpi: Kpi, catalogue: Catalogue) -> list[tuple[float, float]]:
     """Return (target, share of bad events allowed) of every target a KPI has."""
-    targets = [kpi.target, *(t.value for t in catalogue.targets if t.kpi == kpi.id)]
-    shares = [(t, allowed_share(kpi, t)) for t in targets if t is not None]
+    shares = [(t, allowed_share(kpi, t)) for t in targets_of(kpi, catalogue)]
     return [(t, s) for t, s in shares if s is not None]
 
 
@@ -220,6 +229,14 @@ def _forecast(rule: a.ForecastRule, kpi: Kpi, catalogue: Catalogue, place: str) 
         )
     if kpi.target is None and not any(t.kpi == kpi.id for t in catalogue.targets):
         raise CatalogueError(f"{place}: kpi: {kpi.id!r} has no target to miss, so it can never fire; set a target")
+    if not (math.isfinite(rule.clear_by) and rule.clear_by >= 0):
+        raise CatalogueError(f"{place}: clear_by: is {rule.clear_by:g}; allowed: 0 or more, in the KPI's unit")
+    room = room_to_beat(kpi, targets_of(kpi, catalogue))
+    if room is not None and rule.clear_by > room:
+        raise CatalogueError(
+            f"{place}: clear_by: is {rule.clear_by:g}; {kpi.id!r} can beat its target by {room:g} at most, so it would never be over; "
+            "allowed: at most that"
+        )
 
 
 def _trend(rule: a.TrendRule, kpi: Kpi, _catalogue: Catalogue, place: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil, floor
 
 import msgspec
@@ -16,7 +16,19 @@ from pipeline.catalogue.alerts import (
     StatusRule,
     ThresholdRule,
 )
-from pipeline.catalogue.model import Availability, Catalogue, Count, Csf, Kpi, Quantile, Ratio, Share
+from pipeline.catalogue.model import (
+    Availability,
+    Catalogue,
+    Count,
+    Csf,
+    Distinct,
+    Kpi,
+    Organisation,
+    Quantile,
+    Ratio,
+    Share,
+    Stock,
+)
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import grows
 
@@ -41,12 +53,12 @@ def derived_rules(catalogue: Catalogue) -> Iterator[AnyRule]:
     """Yield the rules of every KPI that counts (weight above 0) and has thresholds or an objective, and of every CSF."""
     for kpi in catalogue.kpis.values():
         if kpi.weight > 0:
-            yield from _of_kpi(kpi)
+            yield from _of_kpi(kpi, catalogue)
     for csf in catalogue.csfs.values():
-        yield _of_csf(csf)
+        yield _of_csf(csf, catalogue.organisation)
 
 
-def _of_kpi(kpi: Kpi) -> Iterator[AnyRule]:
+def _of_kpi(kpi: Kpi, catalogue: Catalogue) -> Iterator[AnyRule]:
     if kpi.thresholds is not None:
         yield from _thresholds(kpi, kpi.thresholds.amber, kpi.thresholds.red)
     if (allowed := allowed_share(kpi, kpi.target)) is not None and kpi.smallest == "live":
@@ -59,7 +71,7 @@ def _of_kpi(kpi: Kpi) -> Iterator[AnyRule]:
     if kpi.target is not None:
         yield ForecastRule(
             id=f"{kpi.id}_forecast", name=f"{kpi.name}: the month will miss its target", kpi=kpi.id, scopes=("org",),
-            severity="info", hold="6h", derived=True,
+            severity="info", hold="6h", clear_for="6h", clear_by=_margin(kpi, targets_of(kpi, catalogue)), derived=True,
         )  # fmt: skip
 
 
@@ -122,11 +134,47 @@ def _burns(kpi: Kpi, allowed: float) -> Iterator[AnyRule]:
             quicker.append(f"{kpi.id}_burn_{name}")
 
 
-def _of_csf(csf: Csf) -> AnyRule:
+def _margin(kpi: Kpi, targets: Sequence[float]) -> float:
+    """Return by how much a forecast must beat the target until the month is no longer said to miss it, in the KPI's unit.
+
+    That is a part of the way from target to amber, on the good side of the target; of what has a best value at most half of what is
+    left up to it.
+    """
+    if kpi.thresholds is None or kpi.target is None:
+        return 0.0
+    way = badness(kpi, kpi.thresholds.amber) - badness(kpi, kpi.target)
+    room = room_to_beat(kpi, targets)
+    margin = _HYSTERESIS * max(0.0, way)
+    return margin if room is None else min(margin, room / 2)
+
+
+def _of_csf(csf: Csf, organisation: Organisation) -> AnyRule:
+    ends, aligned = organisation.at_risk_score, organisation.aligned_score
     return StatusRule(
         id=f"{csf.id}_concern", name=f"{csf.name} is a concern", csf=csf.id, scopes=("org",), severity="critical",
-        hold="5m", derived=True,
+        hold="5m", clear=ends + _HYSTERESIS * (aligned - ends), clear_for="30m", derived=True,
     )  # fmt: skip
+
+
+def targets_of(kpi: Kpi, catalogue: Catalogue) -> list[float]:
+    """Return every target that a KPI has, its own and those of the organisation, teams and services."""
+    return [t for t in (kpi.target, *(t.value for t in catalogue.targets if t.kpi == kpi.id)) if t is not None]
+
+
+def best_value(kpi: Kpi) -> float | None:
+    """Return the best value that a KPI can have, None where its measure sets no bound."""
+    if is_share(kpi):
+        return 100.0 if kpi.direction == "up" else 0.0
+    counted = isinstance(kpi.measure, Count | Distinct | Stock) and kpi.direction != "up"
+    return 0.0 if counted or kpi.direction == "zero" else None
+
+
+def room_to_beat(kpi: Kpi, targets: Sequence[float]) -> float | None:
+    """Return by how much the hardest of a KPI's targets can be beaten, in its unit; None where there is no bound."""
+    best = best_value(kpi)
+    if best is None or not targets:
+        return None
+    return max(0.0, min(badness(kpi, target) for target in targets) - badness(kpi, best))
 
 
 def is_share(kpi: Kpi) -> bool:

@@ -62,10 +62,10 @@ def value(
     )  # fmt: skip
 
 
-def status(state: Any, at: int) -> CsfStatus:
+def status(state: Any, at: int, score: float = 50.0) -> CsfStatus:
     """Return the organisation's status over a day."""
     return CsfStatus(
-        csf="reliability", scope="org", period="24h", start=at - 86400, end=at, status=state, score=50.0,
+        csf="reliability", scope="org", period="24h", start=at - 86400, end=at, status=state, score=score,
         known_weight=1, total_weight=1, worst_service="service:shop",
     )  # fmt: skip
 

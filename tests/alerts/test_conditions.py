@@ -1,5 +1,6 @@
 """Each kind of rule: when it holds, when it is over, when nobody knows."""
 
+import msgspec
 import pytest
 
 from pipeline.alerts.conditions import judge_rule
@@ -85,3 +86,26 @@ def test_trend_in_percent_of_the_longer_window():
     assert judged(WORSE, base, value("delay", 150, T0, "24h")) == (True, False)
     assert judged(WORSE, base, value("delay", 130, T0, "24h")) == (False, False)
     assert judged(WORSE, base, value("delay", 119, T0, "24h")) == (False, True)
+
+
+def test_a_status_rule_has_a_clear_score():
+    rule = msgspec.structs.replace(CONCERN, clear=65.0)
+    assert judged(rule, status("concern", T0, 50.0)) == (True, False)
+    assert judged(rule, status("at_risk", T0, 62.0)) == (False, False)
+    assert judged(rule, status("at_risk", T0, 65.0)) == (False, True)
+    lesser = msgspec.structs.replace(CONCERN, states=("at_risk",), clear=85.0)
+    assert judged(lesser, status("concern", T0, 50.0)) == (False, True)  # that is another rule's to tell
+
+
+def test_a_forecast_rule_has_a_margin_by_which_it_is_over():
+    at = T0
+    month = value("availability", 99.9, at, scope="org", target=99.9, denominator=100.0, numerator=99.9)
+    month.period, month.state, month.start, month.end = "month", "to_date", at - 15 * DAY, at + 15 * DAY
+    rule = msgspec.structs.replace(MISS, clear_by=0.04)
+
+    def rest(number):
+        return value("availability", number, at, "7d", scope="org")
+
+    assert judged(rule, month, rest(99.8), at=at) == (True, False)
+    assert judged(rule, month, rest(99.96), at=at) == (False, False)  # at the end 99.93
+    assert judged(rule, month, rest(99.98), at=at) == (False, True)

@@ -37,6 +37,20 @@ def test_it_waits_for_its_time_and_clears_beyond_the_clear_limit():
     assert [c.state for c in w.changes.values()] == ["firing", "resolved"]
 
 
+def test_what_must_be_over_for_a_while_is_over_then_and_not_if_it_comes_back_or_nobody_knows():
+    w = world(msgspec.structs.replace(DELAY, clear_for="10m"))
+    at = firing(w)
+    assert w.kinds(at) == [HIGH]
+    for later, number, known in ((60, 10, []), (360, 90, []), (420, 10, []), (720, None, []), (780, 10, [])):
+        w.tell("delay", number, at + later)
+        assert w.kinds(at + later) == known
+    w.crash()
+    w.clock(at + 1_379)
+    assert w.kinds(at + 1_379) == []
+    w.clock(at + 1_380)
+    assert w.kinds(at + 1_380) == [OVER]
+
+
 def test_a_short_crossing_raises_nothing():
     w = world()
     w.tell("delay", 200, T0)

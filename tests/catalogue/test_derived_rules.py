@@ -38,9 +38,12 @@ def line(rule: a.AnyRule, catalogue: Catalogue) -> str:
             delay = absence_delay_s(rule, allowed_share(kpi, kpi.target))
             said.append(f"below {rule.below_coverage:g} % of {rule.window} for {delay} s")
         case a.ForecastRule():
+            unit = catalogue.kpis[rule.kpi].unit
             said.append(f"like the last {rule.recent}, after {rule.after:g} %, for {rule.hold}")
+            said.append(f"over when better by {rule.clear_by:g} {unit} for {rule.clear_for}")
         case a.StatusRule():
             said.append(f"{' or '.join(rule.states)} over {rule.window}, for {rule.hold}")
+            said.append(f"over at a score of {rule.clear:g} for {rule.clear_for}")
         case _:
             raise AssertionError(rule)
     return " | ".join([*said, *([f"quiet while {' '.join(rule.quiet_while)}"] if rule.quiet_while else [])])
