@@ -25,7 +25,7 @@ from connectors.engine.share import Share
 from connectors.engine.stats import Stats
 from connectors.engine.telling import StateTeller
 from connectors.objects.load import Files, prepare_files
-from connectors.objects.read import STREAM, FilesReader
+from connectors.objects.read import STREAM, FilesReader, Sharing
 from connectors.producer import EventProducer
 from pipeline.errors import CsfError, ServiceUnavailable
 
@@ -95,7 +95,13 @@ def run(entry: Entry, path: Path, settings: Settings, *, once: bool, metrics_por
             say(f"reading files of {entry.options['place']}; stop with Ctrl-C")
             _follow(begin, files, stats, stop, teller, share)
         finally:
-            teller.tell([STREAM], at_once=True, stopped=not once)
+            if speaks(share, stats):
+                teller.tell([STREAM], at_once=True, stopped=not once)
+
+
+def speaks(share: Sharing | None, stats: Stats) -> bool:
+    """Return whether this instance tells how the connector is doing: of several the one with the first share, and whoever fails."""
+    return share is None or share.ours(0) or stats.of(STREAM).failures > 0
 
 
 def _complain(text: str) -> None:
@@ -138,15 +144,18 @@ def _follow(
             reader, failures = None, failures + 1
             wait = min(_LATEST_S, _SOONEST_S * 2 ** min(failures - 1, 10))
             _complain(f"{files.secrets.hidden(str(e))}; trying again in {wait:.0f} s")
-        _rest(wait, stop, teller, share)
+        _rest(wait, stop, teller, share, stats)
 
 
-def _rest(seconds: float, stop: threading.Event, teller: StateTeller, share: Share | None) -> None:
+def _rest(
+    seconds: float, stop: threading.Event, teller: StateTeller, share: Share | None, stats: Stats
+) -> None:  # fmt: skip
     """Wait so long, or until stopped or given another share of the files, and tell meanwhile how it is."""
     end = time.monotonic() + seconds
     held = share.held() if share is not None else None
     while not stop.is_set() and (left := end - time.monotonic()) > 0:
-        teller.tell([STREAM])
+        if speaks(share, stats):
+            teller.tell([STREAM])
         if share is None:
             stop.wait(min(left, _TOLD_EVERY_S))
             continue

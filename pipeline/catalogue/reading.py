@@ -72,7 +72,9 @@ def read_yaml(path: Path) -> object:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}:" if mark else ""
         raise CatalogueError(f"{path}:{line} {getattr(error, 'problem', None) or error}; mend the YAML") from None
-    except (RecursionError, ValueError) as error:
+    except RecursionError:
+        raise CatalogueError(f"{path}: is nested too deeply to be read; mend the YAML") from None
+    except ValueError as error:
         raise CatalogueError(f"{path}: cannot be read as YAML: {error}") from None
 
 

@@ -1,88 +1,15 @@
-"""Files of a folder and of S3-compatible storage: each row once, whatever files become; a local server stands in for storage."""
+"""Files of a folder: each row once, whatever files become."""
 
 from __future__ import annotations
 
 import gzip
-import json
-import os
-import threading
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
-import yaml
-from moto.server import ThreadedMotoServer
 
-from connectors.engine.config import find_entry
-from connectors.engine.stats import Stats
 from connectors.objects import read as reading
-from connectors.objects.load import OPTIONS, prepare_files
-from connectors.objects.read import FilesReader
+from connectors.objects.load import OPTIONS
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
-from tests.connectors.pulling import Memory
-
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
-MAPPING = {
-    "name": "checks", "format": "jsonl", "service": "service",
-    "events": [{"type": "uptime.checked", "time": "at", "data": {"up": {"column": "up", "as": "bool"}, "check": "check"}}],
-}  # fmt: skip
-LOG = '10.0.0.1 - - [26/Nov/2026:11:00:00 +0000] "GET /a HTTP/1.1" 200 5 "-" "Mozilla/5.0"\n'
-
-
-def row(number, up=True, **more):
-    return {
-        "service": "shop",
-        "at": f"2026-11-26T11:{number // 60 % 60:02}:{number % 60:02}Z",
-        "up": up,
-        "check": f"c{number}",
-        **more,
-    }
-
-
-def lines(*numbers):
-    return "".join(json.dumps(row(n)) + "\n" for n in numbers)
-
-
-class Drop:
-    """A folder in which files are dropped, and what reads it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.there = folder, folder / "drop"
-        self.there.mkdir()
-        self.sink, self.said = Memory(), []
-        self._tick = 1_800_000_000
-
-    def put(self, name, text, mapping=None):
-        path = self.there / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        data = text if isinstance(text, bytes) else text.encode()
-        path.write_bytes(data)
-        self._tick += 1
-        os.utime(path, (self._tick, self._tick))  # clocks of file systems are coarse
-
-    def files(self, mapping=None, **more):
-        (self.folder / "checks.yaml").write_text(yaml.safe_dump({**MAPPING, **(mapping or {})}))
-        options = {"place": "drop", "mapping": "checks.yaml", **more.pop("options", {})}
-        config = self.folder / "connectors.yaml"
-        config.write_text(yaml.safe_dump([{"name": "ours", "connector": "files", "options": options, **more}]))
-        return prepare_files(find_entry(config, "ours"), config, lambda: b"salt")
-
-    def reader(self, mapping=None, share=None, **more):
-        files = self.files(mapping, **more)
-        self.stats = Stats(files.source)
-        return FilesReader(
-            files.place, files.form, files.source, self.sink, self.stats, dict(self.sink.cursors), threading.Event(), self.said.append,
-            lambda: NOW, share,
-        )  # fmt: skip
-
-    @property
-    def checks(self):
-        return [e["data"].get("check") for e in self.sink.events]
-
-
-@pytest.fixture
-def drop(tmp_path):
-    return Drop(tmp_path)
+from tests.connectors.dropping import LOG, MAPPING, lines
 
 
 def test_files_are_read_in_the_order_of_their_times_each_row_once(drop):
@@ -128,61 +55,6 @@ def test_another_file_under_an_old_name_is_read_from_its_start(drop):
     drop.put("a.jsonl", lines(7, 8, 9))
     reader.poll()
     assert drop.checks == ["c1", "c2", "c7", "c8", "c9"]
-
-
-class Part:
-    """One of two instances: it holds partitions of two, and may lose one after so many beats."""
-
-    def __init__(self, *partitions, keeps=10**9):
-        self.partitions, self.keeps = set(partitions), keeps
-
-    def held(self):
-        return frozenset(self.partitions)
-
-    def ours(self, number):
-        return number % 2 in self.partitions
-
-    def beat(self, _wait_s):
-        self.keeps -= 1
-        if self.keeps <= 0:
-            self.partitions = set()
-
-
-def test_instances_share_the_files_and_none_is_read_by_two(drop):
-    names = [f"{n}.jsonl" for n in range(20)]
-    for n, name in enumerate(names):
-        drop.put(name, lines(n))
-    one, other = drop.reader(share=Part(0)), drop.reader(share=Part(1))
-    one.poll()
-    first = set(drop.checks)
-    other.poll()
-    assert 0 < len(first) < 20
-    assert sorted(drop.checks) == sorted(f"c{n}" for n in range(20))
-
-
-def test_a_file_that_goes_to_another_instance_is_gone_on_with_at_its_last_delivered_rows(drop, monkeypatch):
-    monkeypatch.setattr(reading, "_ROWS", 10)
-    drop.put("a.jsonl", lines(*range(35)))
-    leaving = drop.reader(share=Part(0, 1, keeps=2))
-    leaving.poll()
-    assert drop.checks == [f"c{n}" for n in range(20)]
-    assert not drop.sink.cursors["files/ours|a.jsonl"].get("done")
-    leaving.poll()  # nothing is its own now
-    following = drop.reader(share=Part(0, 1))
-    following.poll()
-    assert drop.checks == [f"c{n}" for n in range(35)]
-
-
-def test_a_reader_whose_share_changed_leaves_what_came_to_it_to_the_next_one(drop):
-    share = Part(0)
-    reader = drop.reader(share=share)
-    for n in range(20):
-        drop.put(f"{n}.jsonl", lines(n))
-    share.partitions = {0, 1}  # the other instance may have told half of some file meanwhile
-    reader.poll()
-    assert drop.checks == []
-    drop.reader(share=share).poll()
-    assert len(drop.checks) == 20
 
 
 def test_csv_waits_until_it_rests_and_packed_files_too(drop):
@@ -313,144 +185,6 @@ def test_a_wrong_configuration_is_told(drop, monkeypatch, entry, why):
 def test_a_mapping_that_needs_a_whole_file_is_refused(drop):
     with pytest.raises(ConfigError, match="order_by needs a whole file; use csf import"):
         drop.files({"order_by": ["at"]})
-
-
-# -- S3-compatible storage -----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def storage():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(storage, drop, monkeypatch):
-    """Return the drop, reading a fresh bucket below ``exports``."""
-    from botocore.session import get_session
-
-    monkeypatch.setenv("S3_ID", "an-id")
-    monkeypatch.setenv("S3_SECRET", "s3cret-marker")
-    drop.s3 = get_session().create_client(
-        "s3",
-        region_name="us-east-1",
-        endpoint_url=storage,
-        aws_access_key_id="an-id",
-        aws_secret_access_key="s3cret-marker",
-    )
-    drop.bucket = f"b{abs(hash(drop.folder))}"
-    drop.s3.create_bucket(Bucket=drop.bucket)
-
-    def stored(name, text):
-        drop.s3.put_object(
-            Bucket=drop.bucket, Key=f"exports/{name}", Body=text if isinstance(text, bytes) else text.encode()
-        )
-
-    def stored_reader(mapping=None, **options):
-        auth = {"access_key_id": {"env": "S3_ID"}, "secret_access_key": {"env": "S3_SECRET"}}
-        return drop.reader(
-            mapping,
-            options={"place": f"s3://{drop.bucket}/exports", "endpoint": storage, **options},
-            auth=auth,
-            timeout_s=1,
-        )
-
-    drop.stored, drop.stored_reader = stored, stored_reader
-    return drop
-
-
-def test_objects_are_read_once_and_one_that_was_replaced_anew(bucket):
-    bucket.stored("a.jsonl", lines(1, 2).rstrip("\n"))
-    bucket.stored("sub/b.jsonl.gz", gzip.compress(lines(3).encode()))
-    bucket.s3.put_object(Bucket=bucket.bucket, Key="elsewhere/c.jsonl", Body=lines(9).encode())
-    reader = bucket.stored_reader()
-    reader.poll()
-    reader.poll()
-    assert sorted(bucket.checks) == ["c1", "c2", "c3"]
-    assert (
-        bucket.stats.registry.get_sample_value(
-            "csf_connector_requests_total", {"source": "files/ours", "outcome": "ok"}
-        )
-        == 2
-    )
-    bucket.stored("a.jsonl", lines(1, 2, 4))
-    bucket.stored_reader().poll()  # after a restart
-    assert sorted(bucket.checks) == ["c1", "c2", "c3", "c4"]
-
-
-def test_more_objects_than_one_answer_lists_are_all_read(bucket, monkeypatch):
-    for n in range(7):
-        bucket.stored(f"{n}.jsonl", lines(n))
-    reader = bucket.stored_reader()
-    client = reader._place._client
-    real = client.get_paginator
-    monkeypatch.setattr(client, "get_paginator", lambda name: _Small(real(name)))
-    reader.poll()
-    assert sorted(bucket.checks) == [f"c{n}" for n in range(7)]
-
-
-class _Small:
-    def __init__(self, pager):
-        self._pager = pager
-
-    def paginate(self, **asked):
-        return self._pager.paginate(**asked, PaginationConfig={"PageSize": 2})
-
-
-def test_an_object_that_goes_between_list_and_get_is_left(bucket, monkeypatch):
-    bucket.stored("a.jsonl", lines(1))
-    reader = bucket.stored_reader()
-    items = list(reader._place.items())
-    monkeypatch.setattr(reader._place, "items", lambda: iter(items))
-    bucket.stored("a.jsonl", lines(2))
-    reader.poll()
-    bucket.s3.delete_object(Bucket=bucket.bucket, Key="exports/a.jsonl")
-    reader.poll()
-    assert bucket.checks == []
-    assert not bucket.sink.cursors
-
-
-def test_a_bucket_that_is_not_there_is_refused_and_one_that_does_not_answer_is_not(bucket):
-    with pytest.raises(SourceRefused, match="answers NoSuchBucket") as caught:
-        bucket.stored_reader(place="s3://nowhere-at-all").poll()
-    assert "s3cret-marker" not in str(caught.value)
-    with pytest.raises(ServiceUnavailable, match="does not answer"):
-        bucket.stored_reader(endpoint="http://127.0.0.1:9").poll()
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (403, SourceRefused),
-        (401, SourceRefused),
-        (503, ServiceUnavailable),
-        (500, ServiceUnavailable),
-        (429, ServiceUnavailable),
-    ],
-)
-def test_refusals_and_faults_of_storage(drop, monkeypatch, code, kind):
-    from tests.connectors.vendor import Says, serving
-
-    monkeypatch.setenv("S3_ID", "an-id")
-    monkeypatch.setenv("S3_SECRET", "s3cret-marker")
-    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.0)
-    names = {
-        403: "AccessDenied",
-        401: "InvalidAccessKeyId",
-        503: "SlowDown",
-        500: "InternalError",
-        429: "TooManyRequests",
-    }
-    with serving(
-        lambda _asked: Says(raw=f"<Error><Code>{names[code]}</Code><Message>no</Message></Error>".encode(), status=code)
-    ) as vendor:
-        auth = {"access_key_id": {"env": "S3_ID"}, "secret_access_key": {"env": "S3_SECRET"}}
-        with pytest.raises(kind, match=f"answers {names[code]}: no") as caught:
-            drop.reader(options={"place": "s3://b/x", "endpoint": vendor.address}, auth=auth).poll()
-    assert "s3cret-marker" not in str(caught.value)
 
 
 def test_every_option_changes_something(drop):

@@ -133,7 +133,10 @@ def test_dead_letters_that_nobody_can_read() -> None:
 
 def test_files_that_are_deep_or_hold_half_a_character(tmp_path: Path) -> None:
     for text, says in (
-        ("[" * 2000, "cannot be read as YAML"),
+        ("[" * 2000, "nested too deeply"),
+        ("- " * 20_000, "nested too deeply"),
+        ("{a: " * 20_000, "nested too deeply"),
+        ("\n".join(" " * depth + "a:" for depth in range(2000)), "nested too deeply"),
         ('- {url: "http://a/\\ud800", service: s}', "half of a surrogate pair"),
         ("- {url: 'http://a/', service: s, interval: .nan}", "greater than 0"),
         ("- {url: 'http://a/', service: s, timeout: .inf}", "at most a day"),
