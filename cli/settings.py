@@ -34,9 +34,17 @@ _CHOICES = {
 
 
 def default_data_dir() -> Path:
-    """Return where the embedded default keeps its data: XDG_DATA_HOME or ~/.local/share, csf-pulse."""
-    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(base) / "csf-pulse"
+    """Return where the embedded default keeps its data: XDG_DATA_HOME or ~/.local/share, csf-pulse.
+
+    Raises:
+        ConfigError: the user has no home directory.
+    """
+    if base := os.environ.get("XDG_DATA_HOME"):
+        return Path(base) / "csf-pulse"
+    try:
+        return Path.home() / ".local" / "share" / "csf-pulse"
+    except RuntimeError:
+        raise ConfigError("this user has no home directory: name --data-dir, or CSF_DATA_DIR") from None
 
 
 #: A file that says of a directory that what it holds is the simulated organisation's.
@@ -367,7 +375,7 @@ def load_settings(
         from_file = _from_file(own) if _is_there(own) else {}
     else:
         from_file = _from_file(config)
-    settings = replace(Settings(), **{**from_file, **told, **given})  # type: ignore[arg-type] # converted by name
+    settings = Settings(**{**from_file, **told, **given})  # type: ignore[arg-type] # converted by name
     if settings.partitions < 1:
         raise ConfigError(f"partitions is {settings.partitions}; it must be 1 or more")
     data_dir = settings.data_dir.expanduser().absolute()

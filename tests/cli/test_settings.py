@@ -67,3 +67,16 @@ def test_every_setting_is_in_the_table_of_the_operations_page() -> None:
     families = ("kafka_",)  # named together
     names = {f.name for f in fields(Settings)} - SECRETS - {"demo"}
     assert not [name for name in names if f"`{name}`" not in page and not name.startswith(families)]
+
+
+def test_a_user_without_a_home_names_a_data_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a container that runs under a number of its own."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert load_settings(None, {"CSF_DATA_DIR": str(tmp_path)}).data_dir == tmp_path
+    with pytest.raises(ConfigError, match="no home directory: name --data-dir, or CSF_DATA_DIR"):
+        load_settings(None, {})
