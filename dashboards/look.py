@@ -74,6 +74,7 @@ DEEDS = words(
     {
         "silenced": "silenced", "lifted": "silence lifted", "acknowledged": "taken on", "delivered": "delivered", "failed": "failed",
         "expired": "expired", "dropped": "not told: its raise never was", "down": "channel takes nothing",
+        "held": "held back", "freed": "no longer held back",
     },
     {"delivered": GOOD, "failed": BAD, "expired": WARN, "down": BAD},
 )  # fmt: skip

@@ -149,7 +149,9 @@ class AlertChange(msgspec.Struct, kw_only=True):
     note: str = ""
 
 
-NoteKind = Literal["silenced", "lifted", "acknowledged", "delivered", "failed", "expired", "dropped", "down"]
+NoteKind = Literal[
+    "silenced", "lifted", "acknowledged", "delivered", "failed", "expired", "dropped", "down", "held", "freed"
+]
 
 
 class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
@@ -158,13 +160,16 @@ class AlertNote(msgspec.Struct, kw_only=True, frozen=True):
     Attributes:
         at: when, epoch seconds; slot: tells notes of one kind and second apart, 0-999.
         kind: ``silenced``, ``lifted`` and ``acknowledged`` are people's; ``delivered``, ``failed``, ``expired`` and
-            ``dropped`` (the end of what was never told) end a notification; ``down``: a channel takes nothing.
-        ref: id of the silence or of the notification; empty for an acknowledgement and a channel.
+            ``dropped`` (the end of what was never told) end a notification; ``down``: a channel takes nothing; ``held``: a
+            raise is held back, ``freed``: it no longer is.
+        ref: id of the silence or of the notification; of what is held back the alert (``RULE|SCOPE``) that is told in its
+            place; empty for an acknowledgement and a channel.
         who: the name the person gave; via: how it came: ``csf``, ``console``, ``console with token``.
         channel: by which it was to be told.
-        until: end of a silence, epoch seconds.
-        why: the person's reason, or why a notification was not delivered.
-        about: of a silence what it matches (JSON of ``pipeline.catalogue.alerts.Match``); of a notification its title.
+        until: end of a silence, or of the maintenance that holds back, epoch seconds.
+        why: the person's reason, or why a notification was not delivered or a raise is held back.
+        about: of a silence what it matches (JSON of ``pipeline.catalogue.alerts.Match``); of a notification its title; of
+            what is held back where and what, in words.
         alerts: ``RULE|SCOPE`` of each alert that it is about.
     """
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.alerts.journal import ChannelShown, SilenceShown, channel_states, silenced_by, silences, taken_on_by
+from pipeline.alerts.journal import (
+    ChannelShown,
+    SilenceShown,
+    channel_states,
+    held_back,
+    is_routed,
+    silenced_by,
+    silences,
+    taken_on_by,
+)
 from pipeline.alerts.links import filled
 from pipeline.alerts.matching import in_words
 from pipeline.catalogue.alerts import SEVERITIES
@@ -45,9 +54,9 @@ def alerts_document(
     running = [s for s in silences(notes, now) if s.state == "running"]
     described = []
     for c in firing:
-        held = silenced_by(c, catalogue.alerts.get(c.rule), running, catalogue)
-        taken = {"taken_on_by": taken_on_by(c, notes) or None, "silenced_by": held.by if held else None}
-        described.append({**_described(c, catalogue, names, calendar), **taken})
+        described.append(
+            {**_described(c, catalogue, names, calendar), **_hands(c, notes, running, catalogue, calendar, now)}
+        )
     return {
         "scope": {"scope": scope, "name": names.name(scope)},
         "firing": described,
@@ -55,6 +64,23 @@ def alerts_document(
         "changes": [_described(c, catalogue, names, calendar) for c in reversed(own[-_CHANGES:])],
         "silences": [_silence(s, calendar) for s in running],
         "channels": [_channel(c, calendar) for c in channel_states(notes, catalogue.channels)],
+    }
+
+
+def _hands(
+    change: AlertChange, notes: Sequence[AlertNote], running: Sequence[SilenceShown], catalogue: Catalogue,
+    calendar: Calendar, now: float,
+) -> dict[str, Any]:  # fmt: skip
+    """Return who has an alert in hand, and why nobody is told of it where that is so."""
+    rule = catalogue.alerts.get(change.rule)
+    silence, held = silenced_by(change, rule, running, catalogue), held_back(change, notes, now)
+    return {
+        "taken_on_by": taken_on_by(change, notes) or None,
+        "silenced_by": silence.by if silence else None,
+        "silenced_until": calendar.iso(silence.end) if silence else None,
+        "held_back_by": held.why if held else None,
+        "held_back_until": calendar.iso(held.until) if held and held.until is not None else None,
+        "routed": is_routed(change, rule, catalogue),
     }
 
 

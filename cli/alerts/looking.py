@@ -16,6 +16,7 @@ from pipeline.alerts.journal import (
     ChannelShown,
     channel_states,
     deliveries,
+    held_back,
     silenced_by,
     silences,
     taken_on_by,
@@ -29,12 +30,12 @@ from pipeline.values import AlertChange, AlertNote
 _DAY_S = 86_400
 _LIST = [
     "severity", "rule", "scope", "state", "since", "value", "threshold", "unit", "sample", "coverage", "taken_on_by",
-    "silenced_by",
+    "silenced_by", "held_back_by",
 ]  # fmt: skip
 _SHOW = ["at", "what", "value", "threshold", "unit", "sample", "coverage", "by", "note"]
 _SILENCES = ["id", "state", "matches", "from", "until", "by", "via", "why", "lifted_by"]
 _CHANNELS = ["channel", "state", "since", "why", "waiting", "delivered_at"]
-_WHAT = {"acknowledged": "taken on"}
+_WHAT = {"acknowledged": "taken on", "held": "held back", "freed": "no longer held"}
 
 days_option = click.option(
     "--days", type=click.IntRange(1), default=45, show_default=True, help="How far back to look."
@@ -66,6 +67,7 @@ def list_alerts(config: Path | None, data_dir: Path | None, fmt: str, everything
         taken = {
             "taken_on_by": taken_on_by(c, notes) or None,
             "silenced_by": f"{held.by} ({held.id})" if held else None,
+            "held_back_by": _held(c, notes, now, calendar),
         }
         rows.append(_row(c, calendar) | (taken if fires else {}))
     if rows or fmt != "table":
@@ -75,6 +77,13 @@ def list_alerts(config: Path | None, data_dir: Path | None, fmt: str, everything
     for channel in channel_states(notes, catalogue.channels):
         if channel.state in {"down", "refused"}:
             say(_complaint(channel, calendar), err=True)
+
+
+def _held(change: AlertChange, notes: list[AlertNote], now: float, calendar: Calendar) -> str | None:
+    held = held_back(change, notes, now)
+    if held is None:
+        return None
+    return held.why + (f" until {calendar.iso(held.until)}" if held.until is not None else "")
 
 
 def _complaint(channel: ChannelShown, calendar: Calendar) -> str:
@@ -110,7 +119,7 @@ def show(rule: str, scope: str, config: Path | None, data_dir: Path | None, fmt:
         ):
             if text:
                 say(f"{name}: {text}")
-    about = [n for n in notes if n.kind == "acknowledged" and f"{rule}|{scope}" in n.alerts]
+    about = [n for n in notes if n.kind in {"acknowledged", "held", "freed"} and f"{rule}|{scope}" in n.alerts]
     told = [*about, *deliveries(notes, rule, scope)]
     # what was told of a change comes after it, though both are of one second
     rows = [(c.at, 0, _row(c, calendar) | {"what": c.state}) for c in own]
@@ -175,5 +184,5 @@ def _row(change: AlertChange, calendar: Calendar) -> dict[str, object]:
 def _note(note: AlertNote, calendar: Calendar) -> dict[str, object]:
     return {
         "at": calendar.iso(note.at), "what": _WHAT.get(note.kind, note.kind), "by": note.channel or note.who,
-        "note": note.why or note.about or None,
+        "note": (note.why or note.about) + (f" until {calendar.iso(note.until)}" if note.until is not None else "") or None,
     }  # fmt: skip

@@ -205,7 +205,7 @@ def _done() -> Panel:
             look.override(look.by_name("about"), display_name="About"),
             look.override(look.by_name("why"), display_name="Why"),
         ],
-        description="Silences, acknowledgements, and what became of every notification, the newest first.",
+        description="Silences, acknowledgements, what held raises back, and what became of every notification, the newest first.",
         sort="When",
         descending=True,
     )

@@ -17,6 +17,7 @@ import msgspec
 from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.inhibition import Inhibition
 from pipeline.alerts.inputs import Lift, Silence
+from pipeline.alerts.journal import SILENCED
 from pipeline.alerts.matching import matches, place_of
 from pipeline.catalogue.alerts import SEVERITIES, Match, Route, duration_s
 from pipeline.catalogue.model import Catalogue
@@ -26,6 +27,7 @@ MAX_AGE_S = 900.0
 #: Why a raise is held back while its service is in planned maintenance.
 MAINTENANCE = "planned maintenance"
 _OVER_AT_ONCE = "it was over within a second"
+_OLD = "its values were old"
 #: Why a raise is held back while another alert is told in its place.
 TOLD_WITH = "told with another"
 #: What people must read first comes first.
@@ -119,6 +121,8 @@ class Desk:
         #: since when a group has had something to be told
         self._waits: dict[Group, float] = {}
         self.dirty_open: set[Key] = set()
+        #: what is held back from now on, and by what; None: no longer. Taken by who keeps it.
+        self.holds: list[tuple[Key, Held | None]] = []
         self._inhibition: Inhibition | None = None
 
     # --- what is heard ---
@@ -159,7 +163,7 @@ class Desk:
         rule, scope = self._book.rules[key[0]], key[1]
         clock = self._book.clock_of(key)
         if now - clock > MAX_AGE_S:
-            return Held("its values were old")
+            return Held(_OLD)
         instance = self._book.instances[key]
         if instance.at == instance.since and self._book.judged(key).over:  # its state says so when the clock goes on
             return Held(_OVER_AT_ONCE)
@@ -179,7 +183,7 @@ class Desk:
                 return Held(MAINTENANCE, (start, end))
         for silence in self.silences.values():
             if silence.start <= now < silence.end and self._matches(silence.match, key):
-                return Held(f"silenced by {silence.by}")
+                return Held(f"{SILENCED}{silence.by}")
         return None
 
     # --- what is told in the place of what ---
@@ -307,10 +311,13 @@ class Desk:
         return Item(*key, "remind", known.since)
 
     def _remember(self, key: Key, known: Open, held: Held) -> None:
-        """Keep what holds an alert back, once each, for when it is told."""
-        if held not in known.held and held.why != _OVER_AT_ONCE:
-            known.held = (*(h for h in known.held if h.why != held.why), held)
-            self.dirty_open.add(key)
+        """Keep what holds an alert back, once each, the last one last, for when it is told."""
+        if known.held[-1:] == (held,) or held.why == _OVER_AT_ONCE:
+            return
+        known.held = (*(h for h in known.held if h.why != held.why), held)
+        self.dirty_open.add(key)
+        if held.why != _OLD:  # what is read again is no news
+            self.holds.append((key, held))
 
     def _is_due(self, group: Group, found: Sequence[tuple[Key, Item]], known_rank: int, now: float) -> bool:
         """Return whether a group is told now; what is more urgent than all that it was told waits for no interval."""
@@ -346,6 +353,8 @@ class Desk:
                     self.note(key)
             else:
                 known = self.open[key]
+                if item.held:
+                    self.holds.append((key, None))
                 self.open[key] = Open(item.since, now, known.acked_by, route.id)
                 self.dirty_open.add(key)
         self._waits.pop(group, None)

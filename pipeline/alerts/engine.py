@@ -115,6 +115,18 @@ class AlertEngine:
         self.notes[number] = AlertNote(at=int(at), slot=number % SLOTS, kind=kind, **said)
         self._dirty.add(_chunk(b"a|", str(number)))
 
+    def _write_down_holds(self, now: float) -> None:
+        for key, held in self.desk.holds:
+            about, alerts = self._writer.title(key), (f"{key[0]}|{key[1]}",)
+            if held is None:
+                self._write_down(now, "freed", about=about, alerts=alerts)
+            else:
+                self._write_down(
+                    now, "held", ref="|".join(held.by or ()), until=held.window[1] if held.window else None,
+                    why=self._writer.why_held(held), about=about, alerts=alerts,
+                )  # fmt: skip
+        self.desk.holds.clear()
+
     def _note(self, changes: Iterable[AlertChange]) -> None:
         for change in changes:
             number = self._next()
@@ -136,6 +148,7 @@ class AlertEngine:
             del self.desk.silences[name]
             self._dirty.add(_chunk(b"q|", name))
         notifications = self.desk.decide(now)
+        self._write_down_holds(now)
         nesting = self._writer.nesting() if notifications else None
         for notification in notifications:
             self._dirty.add(_TOLD)

@@ -13,6 +13,8 @@ from pipeline.values import AlertChange, AlertNote
 
 #: Silences end after at most so long, so that notes of this time tell all that run, seconds.
 LOOK_BACK_S = 90 * 86_400
+#: How a reason begins by which a silence holds a raise back.
+SILENCED = "silenced by "
 _ENDS = {"delivered", "failed", "expired", "dropped"}
 
 
@@ -74,6 +76,26 @@ def silenced_by(
         (s for s in running if s.state == "running" and matches(s.match, rule, change.csf, change.scope, catalogue)),
         None,
     )
+
+
+def held_back(change: AlertChange, notes: Iterable[AlertNote], now: float) -> AlertNote | None:
+    """Return what holds back the raise of an alert that fires, None where it was told or nothing does.
+
+    What a silence holds back is not among it: that one may have been lifted since (``silenced_by``).
+    """
+    name = f"{change.rule}|{change.scope}"
+    about = [n for n in notes if n.kind in {"held", "freed"} and name in n.alerts and n.at >= change.since]
+    # of one second what is held comes before its end
+    newest = max(about, key=lambda n: (n.at, n.kind == "freed"), default=None)
+    if newest is None or newest.kind == "freed" or (newest.until is not None and newest.until <= now):
+        return None
+    return None if newest.why.startswith(SILENCED) else newest
+
+
+def is_routed(change: AlertChange, rule: AnyRule | None, catalogue: Catalogue) -> bool:
+    """Return whether a route takes an alert; where there are routes and none does, it is only shown."""
+    routes = catalogue.routes if rule is not None else []
+    return not routes or any(matches(r.match, rule, change.csf, change.scope, catalogue) for r in routes if rule)
 
 
 def taken_on_by(change: AlertChange, notes: Iterable[AlertNote]) -> str:

@@ -188,12 +188,19 @@ class Writer:
         until = f"{last:%H:%M}" if last.date() == first.date() else words.moment(last.isoformat())
         return f"{words.moment(first.isoformat())} to {until}"
 
+    def title(self, key: Key) -> str:
+        """Return where and what an alert is."""
+        rule = self._book.rules.get(key[0]) or self._book.retired.get(key[0])
+        return f"{self._names.name(key[1])}: {(rule.name if rule else '') or key[0]}"
+
+    def why_held(self, held: Held) -> str:
+        """Return what holds a raise back."""
+        return held.why if held.by is None else f"told as part of {self.title(held.by)}"
+
     def _held(self, held: Held, since: int) -> str:
-        """Return what held a raise back."""
-        if held.by is not None:
-            return f"told as part of {self._names.name(held.by[1])}: {self._name(held.by[0])}"
+        """Return what held a raise back, and that it began in a maintenance if so."""
         if held.window is None:
-            return held.why
+            return self.why_held(held)
         start, end = held.window
         began = "began in " if start <= since < end else ""
         return f"{began}{MAINTENANCE} ({self._span(start, end)})"
@@ -237,10 +244,6 @@ class Writer:
         ]
         inside = [] if scope.startswith("service:") else nesting.inside(rule, scope)
         return tuple(self._names.name(s) for s in inside), tuple(self._names.name(s) for s in reversed(around))
-
-    def _name(self, rule: str) -> str:
-        found = self._book.rules.get(rule) or self._book.retired.get(rule)
-        return (found.name if found else "") or rule
 
     def _address(self, template: str | None, rule: a.AnyRule, scope: str) -> str:
         return filled(template, rule=rule.id, csf=self._book.csf_of(rule), kpi=getattr(rule, "kpi", ""), scope=scope)

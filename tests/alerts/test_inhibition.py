@@ -54,6 +54,19 @@ def test_the_organisation_s_alert_is_told_with_the_service_s_that_explains_it() 
     assert kinds(w, T0 + 16_000) == []
 
 
+def test_what_is_told_with_another_is_noted_and_that_it_no_longer_is() -> None:
+    w = world()
+    tell(w, T0, shop=300, mail=10, org=155)
+    kinds(w, T0)
+    tell(w, T0 + 600, shop=50, mail=90, org=90)
+    for later in (600, 910):
+        kinds(w, T0 + later)
+    assert [(n.kind, n.ref, n.about, n.why, n.alerts) for n in w.notes.values() if n.kind in {"held", "freed"}] == [
+        ("held", "delay_high|service:shop", "Organisation: delay_high", "told as part of Shop: delay_high", ("delay_high|org",)),
+        ("freed", "", "Organisation: delay_high", "", ("delay_high|org",)),
+    ]  # fmt: skip
+
+
 def test_whichever_of_them_crosses_first() -> None:
     w = world()
     tell(w, T0, mail=10, org=155)

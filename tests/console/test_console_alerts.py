@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -14,11 +16,13 @@ from aiohttp.test_utils import TestClient, TestServer
 from agents.console.info import ConsoleInfo
 from agents.console.routes import setup
 from agents.guard import MAX_BODY, guards
+from pipeline.alerts import inputs as i
+from pipeline.catalogue.alerts import Match
 from pipeline.errors import ServiceUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.values import AlertNote
 from tests.alerts.installed import Installed
-from tests.alerts.samples import DELAY, catalogue
+from tests.alerts.samples import ALL, DELAY, catalogue
 
 TOKEN = "a-token-that-nobody-guesses"
 SAME = {"Sec-Fetch-Site": "same-origin"}
@@ -76,6 +80,30 @@ def test_a_silence_is_listed_with_who_why_and_until_and_ends_when_it_is_lifted(s
     assert [(n.kind, n.who, n.via, n.why) for n in notes] == [
         ("silenced", "Ana", "console", "moving house"), ("lifted", "Ben", "console", "done"),
     ]  # fmt: skip
+
+
+def test_what_holds_a_raise_back_is_shown_until_it_is_told(tmp_path: Path) -> None:
+    route = msgspec.structs.replace(ALL, match=Match(tier=[1]), repeat="0s")
+    server = Server(Installed(tmp_path / "kpis.db", catalogue(DELAY, routes=(route,))))
+    installed, now = server.installed, int(time.time())
+    installed.world.say(i.MaintenanceTold(service="shop", windows=[(now - 600, now + 600)]))
+    installed.world.tell("delay", 200, now - 120, scope="service:mail")
+    installed.fires(now - 120)
+    shop, mail = sorted(server.get()["firing"], key=lambda a: a["scope"], reverse=True)
+    assert (shop["held_back_by"], shop["routed"]) == ("planned maintenance", True)
+    assert datetime.fromisoformat(shop["held_back_until"]).timestamp() == now + 600
+    assert (mail["held_back_by"], mail["held_back_until"], mail["routed"]) == (None, None, False)
+    installed.world.say(i.MaintenanceTold(service="shop", windows=[]))
+    installed.world.advance(now)
+    installed.write()
+    assert {a["held_back_by"] for a in server.get()["firing"]} == {None}
+    assert [n.kind for n in installed.world.notes.values()] == ["held", "freed", "delivered"]
+
+
+def test_the_end_of_a_silence_is_shown_with_what_it_silences(server: Server) -> None:
+    server.installed.fires(int(time.time()) - 120)
+    made = server.post("alerts/silences", SILENCE, 202)
+    assert [a["silenced_until"] for a in server.get()["firing"]] == [made["until"]]
 
 
 def test_a_scope_has_its_own_alerts_a_team_those_of_its_services_too(server: Server) -> None:

@@ -36,8 +36,16 @@ function headings(names, numeric) {
 
 const NUMERIC = new Set(["Since", "At", "Value", "Sample", "Coverage", "Until"]);
 
+const until = (at) => (at ? ` until ${format.clockTime(at)}` : "");
+
+/** Why nobody is told of an alert that fires; empty where somebody was. */
+function untold(alert) {
+  if (alert.held_back_by) return `held back: ${alert.held_back_by}${until(alert.held_back_until)}`;
+  return alert.routed ? "" : "only shown: no route takes it";
+}
+
 function orders(alert, info) {
-  const told = alert.taken_on_by ? `taken on by ${alert.taken_on_by}` : alert.silenced_by ? `silenced by ${alert.silenced_by}` : "";
+  const told = alert.taken_on_by ? `taken on by ${alert.taken_on_by}` : alert.silenced_by ? `silenced by ${alert.silenced_by}${until(alert.silenced_until)}` : "";
   if (!info.orders) return el("td", { "data-label": "In hand" }, told || "\u2013");
   const which = { rule: alert.rule, at: alert.scope };
   return el("td", { "data-label": "In hand" }, told ? el("span", { class: "why" }, told) : null,
@@ -53,7 +61,7 @@ function table(alerts, when, label, info) {
       el("td", { "data-label": "Severity" }, mark(SEVERITY[a.severity])),
       el("th", { scope: "row" }, a.runbook && info ? el("a", { href: a.runbook, rel: "noreferrer" }, a.name) : a.name, a.note ? el("small", { class: "dim" }, ` ${a.note}`) : null),
       el("td", { "data-label": "Where" }, el("a", { href: href(`/csf/${a.csf}`, { ...without(), scope: a.scope }), "data-nav": true }, a.scope_name)),
-      el("td", { "data-label": "State" }, STATES[a.state]),
+      el("td", { "data-label": "State" }, STATES[a.state], info && untold(a) ? el("small", { class: "dim held" }, untold(a)) : null),
       el("td", { class: "num", "data-label": when === "since" ? "Since" : "At" }, format.clockTime(a[when])),
       el("td", { class: "num", "data-label": "Value" }, against(a)),
       el("td", { class: "num", "data-label": "Sample" }, a.sample ? format.sample(a.sample, a.sample_unit) : "\u2013"),
