@@ -21,6 +21,7 @@ from cli.settings import Settings
 from cli.sharing import sharing
 from connectors.cursors import read_cursors
 from connectors.engine.config import Connector, Entry, find_entry, load_entries
+from connectors.engine.load import shipped
 from connectors.engine.run import Runner, Stopped
 from connectors.engine.share import Share
 from connectors.engine.stats import Stats
@@ -29,6 +30,7 @@ from connectors.engine.trial import Trial, trials
 from connectors.objects.load import NAME as FILES
 from connectors.opening import prepare_any
 from connectors.producer import EventProducer
+from connectors.sql.load import shipped_sql
 from pipeline.errors import ConfigError
 
 _CONFIG = "connectors.yaml"
@@ -53,6 +55,12 @@ def _entry_of(name: str, config: Path | None, settings: Settings) -> tuple[Entry
     if config is None and ("/" in name or name == ".") and folder.is_dir():
         return _only_one(folder / _CONFIG)
     path = config or settings.connectors_path
+    named = {entry.name for entry in load_entries(path)} if path.is_file() else set()
+    if name not in named and name in {*shipped(), *shipped_sql(), FILES}:
+        raise ConfigError(
+            f"{path}: configures no connector '{name}'; {name} can be read once an entry of the file says connector: {name} "
+            "(docs/connectors has examples): give that entry's name"
+        )
     if not path.is_file():
         raise ConfigError(
             f"there is no connector '{name}': prober, access-log, webhook, or one that {path} names (--config names "
@@ -84,14 +92,19 @@ def test(name: str, config: Path | None, settings: Settings) -> None:
     if entry.connector == FILES:
         filing.test(entry, path, settings)
         return
-    connector = prepare_any(entry, path)
-    # its lines about attempts name no address and no reason; both are told once the last attempt has failed
-    logging.getLogger("stamina").setLevel(logging.ERROR)
+    connector = _ready(entry, path)
     found = trials(connector, time.sleep)
     for trial in found:
         _tell(trial)
     if any(trial.problem for trial in found):
         raise click.exceptions.Exit(1)
+
+
+def _ready(entry: Entry, path: Path) -> Connector:
+    """Return a connector that can ask; attempts are not told one by one."""
+    # the library's lines name no address and no reason; both are told once the last attempt has failed
+    logging.getLogger("stamina").setLevel(logging.ERROR)
+    return prepare_any(entry, path)
 
 
 def _tell(trial: Trial) -> None:
@@ -101,7 +114,10 @@ def _tell(trial: Trial) -> None:
             say(f"{trial.stream}: needs: {permission}", err=True)
         return
     if not trial.events and not trial.refused:
-        say(f"{trial.stream}: can be read; the last seven days hold nothing")
+        held = (
+            "the last seven days hold nothing" if trial.whole else "what was read of the last seven days makes no event"
+        )
+        say(f"{trial.stream}: can be read; {held}")
         if trial.nothing_at is not None:
             path, had = trial.nothing_at
             say(
@@ -129,7 +145,7 @@ def run(name: str, config: Path | None, settings: Settings, how: How) -> None:
             raise ConfigError(f"{path}: {entry.name}: --since has no meaning for files")
         filing.run(entry, path, settings, once=how.once, metrics_port=how.metrics_port)
         return
-    connector = prepare_any(entry, path)
+    connector = _ready(entry, path)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

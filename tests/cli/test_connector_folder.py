@@ -45,6 +45,15 @@ def test_a_configuration_may_name_a_folder(mine, tmp_path):
     assert mine(named="ours").source == "desk/ours"
 
 
+@pytest.mark.parametrize("name", ["github", "predictions", "files"])
+@pytest.mark.parametrize("text", [None, "- {name: code, connector: gitlab}"])
+def test_what_can_be_read_but_is_not_configured_is_told(tmp_path, name, text):
+    if text is not None:
+        (tmp_path / "connectors.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=f"{name} can be read once an entry of the file says connector: {name}"):
+        pulling._entry_of(name, None, load_settings(None, data_dir=tmp_path, bootstrap=None))
+
+
 def test_a_folder_with_several_is_none(mine, tmp_path):
     with pytest.raises(ConfigError, match=r"has several connectors \(ours, theirs\): name one, with --config"):
         mine({}, {"name": "theirs"})
