@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
+import random
+import subprocess
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
@@ -15,6 +20,7 @@ from tests.connectors.pulling import on_bench
 from tests.properties.harness import Cluster
 from tests.services import prometheus
 from tests.services.nginx import Nginx
+from tests.services.processes import program
 from tests.services.test_prometheus import ask
 
 
@@ -131,3 +137,57 @@ def test_a_real_outage_seen_by_a_real_blackbox_exporter_is_the_availability_that
     assert value.denominator - value.numerator == pytest.approx(down_until - down_from, abs=0.01)
     assert value.value == pytest.approx(100 * value.numerator / value.denominator)
     assert value.denominator == pytest.approx(samples[-1][0] + 2.5 - samples[0][0], abs=0.01)
+
+
+def backfilled(folder, text):
+    """Let Prometheus have had samples (OpenMetrics with times) before it starts."""
+    (folder / "samples").write_text(text)
+    command = [
+        program("promtool", "prometheus"),
+        "tsdb",
+        "create-blocks-from",
+        "openmetrics",
+        folder / "samples",
+        folder / "prometheus",
+    ]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.services
+def test_a_histogram_of_a_real_prometheus_becomes_the_requests_that_it_counted(tmp_path):
+    chance = random.Random(7)
+    begun = (datetime.now(UTC) - timedelta(hours=6)).replace(minute=0, second=0, microsecond=0)
+    counted, lines = Counter(), ["# TYPE http_request_duration_seconds histogram"]
+    bounds, middles = [0.1, 0.5, math.inf], [50.0, 300.0, 500.0]
+    for code in ("200", "404", "5xx"):
+        total = [0, 0, 0]
+        for step in range(4 * 9 + 1):  # nine minutes, scraped each 15 s
+            at = begun + timedelta(seconds=15 * step)
+            gained = [chance.randrange(5) if step else 0 for _ in bounds]
+            total = [before + more for before, more in zip(total, gained, strict=True)]
+            minute = begun + timedelta(minutes=(step - 1) // 4)
+            for latency, more in zip(middles, gained, strict=True):
+                counted[(minute, {"5xx": 500}.get(code) or int(code), latency)] += more
+            for bound, upto in zip(bounds, accumulate(total), strict=True):
+                le = "+Inf" if bound == math.inf else bound
+                lines.append(
+                    f'http_request_duration_seconds_bucket{{service="shop",code="{code}",le="{le}"}} {upto} {at.timestamp():.0f}'
+                )
+    backfilled(tmp_path, "\n".join([*lines, "# EOF\n"]))
+    base = prometheus.start_prometheus([], tmp_path)
+    bench = on_bench(
+        tmp_path, "prometheus", options={"address": base, "service_label": "service"}, auth={"use": "none"}, streams=["requests"],
+        since=(begun - timedelta(minutes=3)).isoformat(),
+    )  # fmt: skip
+    bench.now = begun + timedelta(minutes=6, seconds=17)  # in the midst of a minute
+    events = bench.poll()
+    bench.now = begun + timedelta(minutes=30)
+    events += bench.poll(anew=True)
+    told = {e["id"]: e for e in events}.values()
+    found = Counter()
+    for event in told:
+        data = event["data"]
+        found[(datetime.fromisoformat(event["time"]), data["status"], data["latency_ms"])] += data["count"]
+    assert found == +counted
+    assert {e["subject"] for e in told} == {"shop"}
