@@ -23,6 +23,7 @@ from pipeline.alerts.journal import (
 )
 from pipeline.alerts.matching import in_words
 from pipeline.catalogue import alerts as a
+from pipeline.catalogue.model import Catalogue
 from pipeline.errors import ConfigError
 from pipeline.time.calendar import Calendar
 from pipeline.values import AlertChange, AlertNote
@@ -69,7 +70,7 @@ def list_alerts(config: Path | None, data_dir: Path | None, fmt: str, everything
             "silenced_by": f"{held.by} ({held.id})" if held else None,
             "held_back_by": _held(c, notes, now, calendar),
         }
-        rows.append(_row(c, calendar) | (taken if fires else {}))
+        rows.append(_row(c, calendar, _decimals(c, catalogue, fmt)) | (taken if fires else {}))
     if rows or fmt != "table":
         print_rows(rows, _LIST, fmt)
     else:
@@ -122,9 +123,12 @@ def show(rule: str, scope: str, config: Path | None, data_dir: Path | None, fmt:
     about = [n for n in notes if n.kind in {"acknowledged", "held", "freed"} and f"{rule}|{scope}" in n.alerts]
     told = [*about, *deliveries(notes, rule, scope)]
     # what was told of a change comes after it, though both are of one second
-    rows = [(c.at, 0, _row(c, calendar) | {"what": c.state}) for c in own]
+    rows = [(c.at, 0, _row(c, calendar, _decimals(c, catalogue, fmt)) | {"what": c.state}) for c in own]
     rows += [(n.at, 1, _note(n, calendar)) for n in told]
-    print_rows([row for *_, row in sorted(rows, key=lambda r: r[:2])], _SHOW, fmt)
+    if rows or fmt != "table":
+        print_rows([row for *_, row in sorted(rows, key=lambda r: r[:2])], _SHOW, fmt)
+    else:
+        say(f"nothing happened to {rule} of {scope} in the last {days} days")
 
 
 @click.command("silences")
@@ -173,8 +177,18 @@ def list_channels(config: Path | None, data_dir: Path | None, fmt: str) -> None:
     print_rows(rows, _CHANNELS, fmt)
 
 
-def _row(change: AlertChange, calendar: Calendar) -> dict[str, object]:
+def _decimals(change: AlertChange, catalogue: Catalogue, fmt: str) -> int | None:
+    """Return to how many decimals people read an alert's value, None for programs."""
+    kpi = catalogue.kpis.get(change.kpi)
+    if fmt != "table":
+        return None
+    return kpi.decimals if kpi is not None and kpi.unit == change.unit else 1
+
+
+def _row(change: AlertChange, calendar: Calendar, decimals: int | None) -> dict[str, object]:
     found: dict[str, object] = {name: getattr(change, name) for name in change.__struct_fields__}
+    if decimals is not None and change.value is not None:
+        found["value"] = f"{change.value:.{decimals}f}"
     coverage = None if change.coverage is None else round(100 * change.coverage, 1)
     return found | {
         "at": calendar.iso(change.at), "since": calendar.iso(change.since), "sample": change.count, "coverage": coverage,
@@ -184,5 +198,5 @@ def _row(change: AlertChange, calendar: Calendar) -> dict[str, object]:
 def _note(note: AlertNote, calendar: Calendar) -> dict[str, object]:
     return {
         "at": calendar.iso(note.at), "what": _WHAT.get(note.kind, note.kind), "by": note.channel or note.who,
-        "note": (note.why or note.about) + (f" until {calendar.iso(note.until)}" if note.until is not None else "") or None,
+        "note": (note.why or ("" if note.kind == "freed" else note.about)) + (f" until {calendar.iso(note.until)}" if note.until is not None else "") or None,
     }  # fmt: skip

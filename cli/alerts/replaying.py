@@ -59,9 +59,15 @@ def replay(
     now = int(time.time())
     start = now - 30 * _DAY_S if first is None else calendar.start_of(_day(first, "--from"))
     end = now if last is None else min(now, calendar.next_day(calendar.start_of(_day(last, "--to"))))
+    if end <= start:
+        raise ConfigError(
+            f"--from {calendar.iso(start)[:10]}: lies not before the end of --to, or of today; give an earlier day"
+        )
     past = read(settings, lambda store: _past(store, played, start, catalogue))
     episodes = play(msgspec.structs.replace(catalogue, alerts=played), past, end)
-    if each:
+    if not episodes and fmt == "table":
+        say("nothing would have fired")
+    elif each:
         print_rows([_episode(e, end, calendar) for e in episodes], _EPISODES, fmt)
     else:
         print_rows(_summary(episodes, end, calendar), _PLAYED, fmt)

@@ -24,6 +24,7 @@ from pipeline.catalogue.model import (
     Distinct,
     Kpi,
     Organisation,
+    Peak,
     Quantile,
     Ratio,
     Share,
@@ -31,6 +32,7 @@ from pipeline.catalogue.model import (
 )
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import grows
+from pipeline.values import WINDOWS
 
 #: Length of the error budget, seconds (rolling 30 days).
 BUDGET_S = 30 * 86_400
@@ -45,6 +47,8 @@ _BURNS: tuple[tuple[str, str, str, float, Severity], ...] = (
 _TOO_FAST = {1.0: "faster than it lasts"}
 #: Rolling window of a threshold rule by the smallest period the KPI is offered for.
 _WINDOW = {"live": "24h", "hour": "24h", "6h": "24h", "day": "24h", "week": "7d"}
+#: An outage lasts so long at least (docs/semantics.md), seconds.
+_OUTAGE_S = 60
 #: The clear limit lies so far from the limit on the way to the next better one.
 _HYSTERESIS = 0.25
 
@@ -79,7 +83,7 @@ def _thresholds(kpi: Kpi, amber: float, red: float) -> Iterator[AnyRule]:
     good = amber if kpi.target is None else kpi.target
     rule = ThresholdRule(
         id=f"{kpi.id}_red", name=f"{kpi.name} beyond red", kpi=kpi.id, window=_window(kpi), limit=red, severity="critical",
-        clear=red + _HYSTERESIS * (amber - red), hold="5m", min_sample=_least(kpi, red), derived=True,
+        clear=red + _HYSTERESIS * (amber - red), hold="5m", min_sample=_least(kpi, red), scopes=_scopes(kpi), derived=True,
     )  # fmt: skip
     yield rule
     # where amber begins only beyond the target's own value (breaches: 0), what is on target would be told of
@@ -89,6 +93,17 @@ def _thresholds(kpi: Kpi, amber: float, red: float) -> Iterator[AnyRule]:
             rule, id=f"{kpi.id}_amber", name=f"{kpi.name} beyond amber", limit=amber, severity="warning",
             min_sample=_least(kpi, amber), clear=amber + _HYSTERESIS * (good - amber), quiet_while=(f"{kpi.id}_red",),
         )  # fmt: skip
+
+
+def _scopes(kpi: Kpi) -> tuple[str, ...]:
+    """Return where a KPI's limits hold.
+
+    How many there should be at least (users, deployments, requests) is said of the organisation; a service has a part of them.
+    """
+    of_all = isinstance(kpi.measure, Count | Distinct) or (
+        isinstance(kpi.measure, Peak) and kpi.measure.stat == "throughput"
+    )
+    return ("org",) if of_all and kpi.direction == "up" else ("org", "service:*")
 
 
 def _window(kpi: Kpi) -> str:
@@ -106,14 +121,15 @@ def _window(kpi: Kpi) -> str:
 def _least(kpi: Kpi, limit: float) -> int | None:
     """Return the smallest sample by which a KPI is held against a limit, None for the KPI's own.
 
-    A share of so few cases that a single bad one is at the limit says nothing but that there was one; a quantile of fewer cases than
-    leave one beyond it, 1 / (1 - q), is just the worst of them.
+    A share of so few cases that a single bad one is at the limit says nothing but that there was one; so does an availability of so
+    short a time that the shortest outage is. A quantile of fewer cases than leave one beyond it, 1 / (1 - q), is just the worst of them.
     """
     measure, up = kpi.measure, kpi.direction == "up"
     match measure:
-        case Share():
+        case Share() | Availability(stat="availability"):
             bad = (100 - limit if up else limit) / 100
-            return max(kpi.min_sample, floor(1 / bad + 1e-9) + 1) if bad > 0 else None
+            one = _OUTAGE_S if isinstance(measure, Availability) else 1
+            return max(kpi.min_sample, floor(one / bad + 1e-9) + 1) if bad > 0 else None
         case Quantile():
             beyond = measure.q if up else 1 - measure.q
             return max(kpi.min_sample, ceil(1 / beyond - 1e-9)) if beyond > 0 else None
@@ -122,9 +138,10 @@ def _least(kpi: Kpi, limit: float) -> int | None:
 
 def _burns(kpi: Kpi, allowed: float) -> Iterator[AnyRule]:
     quicker: list[str] = []
-    # of fewer events than this a single failure is more than is allowed; availability is time, not events
-    least = None if isinstance(kpi.measure, Availability) else max(kpi.min_sample, ceil(1 / allowed))
     for name, long, short, factor, severity in _BURNS:
+        # of fewer events than this a single failure is more than is allowed; of less time than this its sources are silent
+        timed = isinstance(kpi.measure, Availability)
+        least = max(kpi.min_sample, WINDOWS[short] // 2 if timed else ceil(1 / allowed))
         if factor * allowed < 1:  # a burn rate above 1 / (1 - target) is never reached
             yield BurnRateRule(
                 id=f"{kpi.id}_burn_{name}", name=f"{kpi.name}: error budget burns {_TOO_FAST.get(factor, f'{factor:g} times too fast')}",

@@ -64,6 +64,27 @@ def test_list_shows_what_fires_and_all_what_is_over_too(data_dir: Path):
     assert [row["what"] for row in run(data_dir, "show", "mttr_red", "org")] == ["resolved"]
 
 
+def printed(data_dir: Path, *arguments: str) -> str:
+    done = CliRunner().invoke(alerts, [*arguments, "--data-dir", str(data_dir)])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_people_read_rounded_values_and_that_nothing_happened(data_dir: Path):
+    store = SqliteStore(data_dir / "kpis.db")
+    store.write_alerts(
+        [alert(at=int(time.time()) - 40, scope="service:crm", kpi="mttr", unit="h", value=8.123456, state="firing")]
+    )
+    store.close()
+    (row,) = [line for line in printed(data_dir, "list").splitlines() if "service:crm" in line]
+    assert " 8.12 " in row
+    assert [r["value"] for r in run(data_dir, "list") if r["scope"] == "service:crm"] == [8.123456]
+    assert "nothing happened to slow of service:nosuch in the last 45 days" in printed(
+        data_dir, "show", "slow", "service:nosuch"
+    )
+    assert printed(data_dir, "replay", "--rule", "csat_red") == "nothing would have fired\n"
+
+
 def test_replay_counts_times_and_lengths(data_dir: Path):
     (row,) = run(data_dir, "replay", "--rule", "slow")
     assert (row["rule"], row["scope"], row["times"], row["longest"]) == ("slow", "service:shop", 2, "00:07")
@@ -76,6 +97,10 @@ def test_replay_counts_times_and_lengths(data_dir: Path):
     [
         (["replay", "--rule", "slaw"], "rule 'slaw': is not in the catalogue"),
         (["replay", "--from", "May"], "--from May: is no day"),
+        (
+            ["replay", "--from", "2026-05-03", "--to", "2026-05-02"],
+            "--from 2026-05-03: lies not before the end of --to",
+        ),
         (["silence", "--reason", "r"], "a silence of everything is none"),
         (["silence", "--reason", "r", "--rule", "slow", "--for", "long"], "for: 'long' is no length of a silence"),
         (["test", "pager"], "channel 'pager': is not in channels.yaml"),

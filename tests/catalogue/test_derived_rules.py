@@ -81,7 +81,24 @@ def test_a_single_bad_case_is_no_red_share_and_a_few_cases_are_no_quantile(catal
     assert (least["reopen_rate_red"], least["reopen_rate_amber"], least["csat_red"]) == (11, 26, 10)
     assert (least["mttr_p90_red"], least["mttr_p90_amber"], least["mttr_median_red"]) == (10, 10, 2)
     assert least["sync_latency_p95_red"] == 20
-    assert least["mttr_red"] is least["availability_red"] is None
+    assert least["mttr_red"] is None
+
+
+def test_a_minute_s_outage_is_no_red_day_and_no_burnt_budget_by_itself(catalogue: Catalogue) -> None:
+    """A service that has been checked for eight minutes, 20 s of which it was starting, called three times in as many minutes."""
+    least = {name: rule.min_sample for name, rule in catalogue.alerts.items()}
+    # seconds of which 60 are more than 1 % and 0.5 %
+    assert (least["availability_red"], least["availability_amber"]) == (6_001, 12_001)
+    # half of the short window: where less of it is observed, the sources are silent
+    assert [least[f"availability_burn_{name}"] for name in ("fast", "slow", "ticket")] == [150, 900, 10_800]
+
+
+def test_how_many_there_should_be_is_said_of_the_organisation_alone(catalogue: Catalogue) -> None:
+    limited = {r.kpi: r.scopes for r in catalogue.alerts.values() if isinstance(r, a.ThresholdRule)}
+    assert {kpi for kpi, scopes in limited.items() if scopes == ("org",)} == {
+        "active_users", "deployment_frequency", "peak_throughput",
+    }  # fmt: skip
+    assert limited["incidents"] == limited["stickiness"] == ("org", "service:*")
 
 
 if __name__ == "__main__":
