@@ -7,6 +7,7 @@ second poll, of which ``again.jsonl`` and ``again.err`` come. ``CSF_WRITE_CASES=
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -24,6 +25,7 @@ from connectors.engine.config import Connector, load_entries, options_of, prepar
 from connectors.engine.declared_auth import HeaderAuth
 from connectors.engine.load import load_declaration, shipped
 from connectors.engine.texts import with_options
+from connectors.engine.trial import trials
 from pipeline.errors import ConfigError, InvalidEvent, ServiceUnavailable, SourceRefused
 from pipeline.events.families import TYPES, event_topic
 from pipeline.events.validate import decode_data, decode_envelope
@@ -280,3 +282,29 @@ def test_a_folder_is_whole(name, monkeypatch):
         prepared = prepare(msgspec.structs.replace(entry, auth=auth), sample)
         shown |= {r.stream.name for r in prepared.readings}
     assert {s.name for s in declaration.streams if not s.on_request} <= shown
+
+
+def nearness(ask: dict[str, Any], asked: Asked) -> tuple[int, int]:
+    """Return how near a request is to one of a case: first by what it lacks, then by what is the same."""
+    wanted, given = {**ask.get("query", {}), **ask.get("body", {})}, {**asked.query, **(asked.body or {})}
+    return -len(wanted.keys() - given.keys()), sum(given.get(name) == value for name, value in wanted.items())
+
+
+def test_a_trial_shows_an_event_of_it(case, tmp_path):
+    """``csf connector test``; the times it asks for are others than those of the case."""
+
+    def nearly(asked: Asked) -> Says:
+        asks = [each["ask"] for each in json.loads(json.dumps(case.exchange).replace("{address}", case.address))]
+        near = [a for a in asks if (a.get("method", "GET"), a["path"]) == (asked.method, asked.path)]
+        if not near:
+            return case.answer(asked)
+        ask = max(near, key=lambda a: nearness(a, asked))
+        return case.answer(Asked(asked.method, asked.path, ask.get("query", {}), asked.headers, ask.get("body")))
+
+    with case.vendor() as vendor:
+        vendor.answer = nearly
+        found = trials(dataclasses.replace(case.connector(tmp_path), clock=lambda: case.now), lambda _seconds: None)
+    assert not [trial.problem for trial in found if trial.problem]
+    told = {json.loads(event)["type"] for trial in found for event in trial.events}
+    assert told
+    assert told <= {e["type"] for e in case.expected()}

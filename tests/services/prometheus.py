@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ def start_prometheus(
     dir: Path,  # noqa: A002 - as agreed
     alertmanager: str | None = None,
     blackbox: tuple[str, dict[str, str]] | None = None,
+    flags: Sequence[str] = (),
 ) -> str:
     """Start a Prometheus that scrapes ``host:port`` targets each half second; return its base URL.
 
     ``alertmanager`` is the ``host:port`` alerts go to; ``blackbox`` the ``host:port`` of an exporter, and the service of
-    each URL that it probes, in the job ``blackbox`` as the exporter's own documentation sets it up. ``stop_all`` ends it.
+    each URL that it probes, in the job ``blackbox`` as the exporter's own documentation sets it up; ``flags`` are further
+    ones of the command. ``stop_all`` ends it.
     """
     dir.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -53,6 +56,7 @@ def start_prometheus(
             f"--storage.tsdb.path={dir / 'prometheus'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--log.level=warn",
+            *flags,
         ],
         dir / "prometheus.log",
         f"{base}/-/ready",
