@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
@@ -13,6 +11,8 @@ from pipeline.engine.bases import Base
 from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.engine.merging import Entry, Merging
 from pipeline.engine.plan import Plan
+from pipeline.engine.prefixes import Prefixes
+from pipeline.engine.starts import Starts
 from pipeline.engine.teams import Teams
 from pipeline.time.intervals import Intervals
 from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
@@ -20,6 +20,9 @@ from pipeline.time.panes import DAY, HOUR, MINUTE, SLIDE, Pane, cover
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder().decode
 _PANE_LISTS = 256
+#: how many, and two sums
+_Sums = tuple[int, int, int]
+_NOTHING: _Sums = (0, 0, 0)
 
 
 class Facts:
@@ -42,11 +45,12 @@ class Facts:
         self.at, self.span = self._merging.at, self._merging.span
         self.know, self.knows, self.team = teams.know, teams.knows, teams.team
         self.services, self.scopes = teams.services, teams.scopes
-        self._running: dict[tuple[str, str], tuple[Sequence[int], list[tuple[int, int, int]]]] = {}
+        #: (base, service) → the sums up to the end of each day
+        self._running: dict[tuple[str, str], Prefixes[_Sums]] = {}
         self._panes: dict[tuple[str, int, int], list[Pane]] = {}
         self._day_panes: dict[tuple[str, int, int, int], list[list[Pane]]] = {}
         #: days on which a base of a service has a cell, in order
-        self._days: dict[tuple[str, str], array[int]] = {}
+        self._days: Starts[tuple[str, str]] = Starts()
 
     # --- taking ---
 
@@ -64,7 +68,7 @@ class Facts:
             self._changes(cell, base_key, ())
             held[base_key] = [entry]
             if cell[0] == DAY:
-                self._note_day(base_key, cell[2], cell[1])
+                self._days.add((base_key, cell[2]), cell[1])
         else:
             for i, known in enumerate(entries):
                 if known[0] == entry[0]:
@@ -92,28 +96,23 @@ class Facts:
         self._forget(cell, base_key)
         return before
 
-    def _note_day(self, base_key: str, service: str, start: int) -> None:
-        days = self._days.get((base_key, service))
-        if days is None:
-            days = self._days[(base_key, service)] = array("q")
-        if not days or start > days[-1]:
-            days.append(start)
-        elif start not in days:
-            insort(days, start)
-
     def _changes(self, cell: CellId, base_key: str, before: Sequence[Entry]) -> None:
         """Note that a state is about to change."""
         level, start, service = cell
         self._merging.note(base_key, service, (level, start), before)
-        if level == DAY:
-            self._running.pop((base_key, service), None)
+        self._outdate(cell, base_key)
 
     def _forget(self, cell: CellId, base_key: str) -> None:
         """Forget what was merged with a state."""
         level, start, service = cell
         self._merging.drop(base_key, service, (level, start))
-        if level == DAY:
-            self._running.pop((base_key, service), None)
+        self._outdate(cell, base_key)
+
+    def _outdate(self, cell: CellId, base_key: str) -> None:
+        """Forget the running sums that a day is part of."""
+        level, start, service = cell
+        if level == DAY and (base_key, service) in self._running:
+            self._running[(base_key, service)].forget(start)
 
     def expire(self, clock_s: float) -> None:
         """Drop fine panes that can change no more."""
@@ -132,7 +131,7 @@ class Facts:
             self.know(block[2], team)
             for base_key, starts in self._cells.bases_of(block) if block[0] == DAY else ():
                 for start in starts:
-                    self._note_day(base_key, block[2], start)
+                    self._days.add((base_key, block[2]), start)
             return
         cell = cell_id(key)
         team, states = _decode(value)
@@ -140,7 +139,7 @@ class Facts:
         self._cells.restore(cell, {base: [(s, p, b) for s, p, b in entries] for base, entries in states.items()})
         if cell[0] == DAY:
             for base_key in states:
-                self._note_day(base_key, cell[2], cell[1])
+                self._days.add((base_key, cell[2]), cell[1])
 
     @property
     def changes(self) -> int:
@@ -163,7 +162,7 @@ class Facts:
 
     def days_of(self, base_key: str, service: str) -> Sequence[int]:
         """Return the days on which a base of a service has a cell, in order."""
-        return self._days.get((base_key, service), ())
+        return self._days.of((base_key, service))
 
     def hours(self, scope: str, spans: Intervals) -> set[int]:
         """Return the hours that overlap any of these spans and in which a scope has facts."""
@@ -231,37 +230,37 @@ class Facts:
             self._day_panes[key] = known
         return known
 
-    def sums_until(self, base: Base, scope: str, at_s: int) -> tuple[int, int, int] | None:
+    def sums_until(self, base: Base, scope: str, at_s: int) -> _Sums | None:
         """Return the sums of everything dated before an instant (a whole minute), None where there is nothing."""
         today = self.calendar.day_start(at_s)
         found = False
-        n = num = den = 0
+        sums = _NOTHING
         panes = cover(today, at_s, MINUTE, self.calendar) if at_s > today else []
         for service in self.services(scope):
-            days, running = self._running_sums(base, service)
-            i = bisect_left(days, today)
-            if i:
+            days = self.days_of(base.key, service)
+            if days and days[0] < today:
                 found = True
-                n, num, den = (a + b for a, b in zip((n, num, den), running[i - 1], strict=True))
+                sums = _added(sums, self._running_sums(base, service, days, today))
             for pane in panes:
                 if self.has(base.key, service, pane):
                     found = True
-                    state = self.at(base, f"service:{service}", pane) or (0, 0, 0)
-                    n, num, den = (a + b for a, b in zip((n, num, den), state, strict=True))
-        return (n, num, den) if found else None
+                    sums = _added(sums, self._sums_of(base, service, pane))
+        return sums if found else None
 
-    def _running_sums(self, base: Base, service: str) -> tuple[Sequence[int], list[tuple[int, int, int]]]:
-        """Return the days of a service's sums and the sums up to and with each, kept until a day changes."""
-        known = self._running.get((base.key, service))
-        if known is None:
-            days = self.days_of(base.key, service)
-            total, running = (0, 0, 0), []
-            for day in days:
-                a, b, c = self.at(base, f"service:{service}", (DAY, day)) or (0, 0, 0)
-                total = (total[0] + a, total[1] + b, total[2] + c)
-                running.append(total)
-            known = self._running[(base.key, service)] = (array("q", days), running)
-        return known
+    def _running_sums(self, base: Base, service: str, days: Sequence[int], day: int) -> _Sums:
+        """Return the sums of all days of a service before one."""
+        running = self._running.get((base.key, service))
+        if running is None:
+            running = self._running[(base.key, service)] = Prefixes(_NOTHING)
+        return running.before(days, day, lambda sums, d: _added(sums, self._sums_of(base, service, (DAY, d))))
+
+    def _sums_of(self, base: Base, service: str, pane: Pane) -> _Sums:
+        state: _Sums = self.at(base, f"service:{service}", pane) or _NOTHING
+        return state
+
+
+def _added(a: _Sums, b: _Sums) -> _Sums:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
 
 
 @lru_cache(maxsize=4_096)

@@ -12,6 +12,7 @@ from pipeline.engine.bases import Base
 from pipeline.engine.closing import Barrier
 from pipeline.engine.heard import Heard
 from pipeline.engine.measures import Outcome, Span, World, measure
+from pipeline.engine.starts import Starts
 from pipeline.evaluate.judge import judge, judge_csf
 from pipeline.time.panes import HOUR, window_bounds
 from pipeline.values import WINDOWS, CsfStatus, Exits, Happening, KpiRevision, KpiValue
@@ -40,7 +41,8 @@ class Telling:
         self._world = World(heard.facts, heard.uptime, heard.freshness)
         self._months: dict[tuple[str, str, int], float | None] = {}
         self._live_known: set[tuple[str, str, str]] = set()
-        self._statuses_known: set[Card] = set()
+        #: (CSF, scope, period) → of which starts its status was told
+        self._statuses_known: Starts[tuple[str, str, str]] = Starts()
         #: while a month is closed: services first heard of after its barriers
         self._strangers: set[str] = set()
 
@@ -82,8 +84,8 @@ class Telling:
             if value.kpi in touched or (known and period != "hour"):
                 told.append(value)
         out.values += told
-        if period != "hour" and (told or card in self._statuses_known):
-            self._statuses_known.add(card)
+        if period != "hour" and (told or self._statuses_known.holds((csf, scope, period), start)):
+            self._statuses_known.add((csf, scope, period), start)
             out.statuses.append(self._status(csf, scope, period, start, end, values))
 
     # --- closing a month ---

@@ -1,17 +1,18 @@
 """Availability: what checks, maintenance and major incidents say about a service's time.
 
-All times in milliseconds. Days are worked out once and kept while nothing in or before them changes.
+All times in milliseconds. Days are worked out once and kept while nothing in or before them changes, those that are asked again.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from functools import partial
 from typing import Any
 
 from pipeline.aggregate.points import DOWN, UNTIL_NEXT, UP
 from pipeline.engine.bases import Base
 from pipeline.engine.coverage import CoverageBook
 from pipeline.engine.facts import Facts
+from pipeline.engine.prefixes import Prefixes, drop_from, keep_latest
 from pipeline.time.intervals import Intervals, clip, subtract, total, union
 from pipeline.time.panes import DAY
 
@@ -19,6 +20,10 @@ from pipeline.time.panes import DAY
 MIN_OUTAGE_MS = 60_000
 _DAY_MS = 86_400_000
 _CHECKED = frozenset({"uptime.checked"})
+#: the last point of each check: (time, code, good for)
+_Lasts = dict[str, tuple[int, int, int]]
+#: what a day was worked out with, up, down
+_Day = tuple[tuple[int, int, dict[str, int]], Intervals, Intervals]
 
 
 class Uptime:
@@ -27,40 +32,40 @@ class Uptime:
     def __init__(self, facts: Facts, coverage: CoverageBook) -> None:
         self._facts = facts
         self._coverage = coverage
-        #: (service, day start) → (what it was worked out with, up, down), before maintenance
-        self._days: dict[tuple[str, int], tuple[tuple[int, int, dict[str, int]], Intervals, Intervals]] = {}
+        #: service → day start → its day, before maintenance
+        self._days: dict[str, dict[int, _Day]] = {}
         self._windows: dict[tuple[str, str], list[tuple[int, int]]] = {}
-        #: (service, day start) → the last point of each check up to the end of that day
-        self._carry: dict[tuple[str, int], dict[str, tuple[int, int, int]]] = {}
+        #: service → the last points up to the end of each day
+        self._carry: dict[str, Prefixes[_Lasts]] = {}
 
     def forget(self, service: str, from_day: int) -> None:
         """Drop what was worked out for a service from a day on: a point there changed."""
-        for key in [k for k in self._days if k[0] == service and k[1] >= from_day]:
-            del self._days[key]
-        for key in [k for k in self._carry if k[0] == service and k[1] >= from_day]:
-            del self._carry[key]
+        if service in self._days:
+            drop_from(self._days[service], from_day)
+        if service in self._carry:
+            self._carry[service].forget(from_day)
 
     def _series(self, base: Base, service: str, day: int) -> dict[str, dict[int, tuple[int, int]]]:
         return self._facts.at(base, f"service:{service}", (DAY, day)) or {}
 
-    def _carried(self, base: Base, service: str, day: int) -> dict[str, tuple[int, int, int]]:
-        """Return the last point before a day of each check: (time, code, good for)."""
-        days = self._facts.days_of(base.key, service)
-        here = bisect_left(days, day)
-        known = here
-        while known > 0 and (service, days[known - 1]) not in self._carry:
-            known -= 1
-        carry = dict(self._carry[(service, days[known - 1])]) if known > 0 else {}
-        for earlier in days[known:here]:
-            for check, points in self._series(base, service, earlier).items():
-                if points:
-                    at = max(points)
-                    carry[check] = (at, *points[at])
-            self._carry[(service, earlier)] = dict(carry)
-        return carry
+    def _carried(self, base: Base, service: str, day: int) -> _Lasts:
+        """Return the last point before a day of each check; not to be changed."""
+        carry = self._carry.get(service)
+        if carry is None:
+            carry = self._carry[service] = Prefixes({})
+        return carry.before(self._facts.days_of(base.key, service), day, partial(self._carry_over, base, service))
 
-    def _last_points(self, base: Base, service: str) -> dict[str, tuple[int, int, int]]:
-        """Return the last point of each check: (time, code, good for)."""
+    def _carry_over(self, base: Base, service: str, before: _Lasts, day: int) -> _Lasts:
+        """Return the last points up to the end of a day, of those before it."""
+        lasts = dict(before)
+        for check, points in self._series(base, service, day).items():
+            if points:
+                at = max(points)
+                lasts[check] = (at, *points[at])
+        return lasts
+
+    def _last_points(self, base: Base, service: str) -> _Lasts:
+        """Return the last point of each check; not to be changed."""
         days = self._facts.days_of(base.key, service)
         return self._carried(base, service, days[-1] + 1) if days else {}
 
@@ -84,17 +89,29 @@ class Uptime:
         ats = [at // 1000 for check, (at, _, good_for) in carried.items() if check in here and good_for == UNTIL_NEXT]
         return min(since, max(told, min(ats))) if ats else since
 
-    def _day(self, base: Base, service: str, day: int, now_ms: int) -> tuple[Intervals, Intervals]:
-        """Return (up, down) of a service within a local day."""
+    def _day(self, base: Base, service: str, day: int, now_ms: int, told: int | None, lasts: _Lasts) -> _Day:
+        """Return (what it was worked out with, up, down) of a service's local day.
+
+        Args:
+            base: of its checks.
+            service: whose.
+            day: its start.
+            now_ms: nothing is known beyond.
+            told: up to when its sources said that they delivered.
+            lasts: the last point of each check.
+        """
         day_end = self._facts.calendar.next_day(day) * 1000
         until = min(day_end, now_ms)
-        told = self._coverage.last(_CHECKED, service)
         held = until if told is None else min(until, max(told * 1000, day * 1000))
         # a check that spoke later had not fallen silent before, whatever its source said it delivered
-        heard = {check: min(until, at) for check, (at, _, _) in self._last_points(base, service).items()}
-        known = self._days.get((service, day))
+        heard = {check: min(until, at) for check, (at, _, _) in lasts.items()}
+        days = self._days.get(service)
+        if days is None:
+            days = self._days[service] = {}
+        known = days.get(day)
         if known is not None and known[0] == (until, held, heard):
-            return known[1], known[2]
+            keep_latest(days, day, known)
+            return known
         series = self._series(base, service, day)
         service_entry = self._facts.plan.catalogue.services.get(service)
         required = set(service_entry.required_checks) if service_entry else set()
@@ -117,9 +134,9 @@ class Uptime:
                 if start < end and code in {UP, DOWN}:
                     (up if code == UP else down).append((start, end))
         down_time = union(down)
-        result = (subtract(union(up), down_time), down_time)
-        self._days[(service, day)] = ((until, held, heard), *result)
-        return result
+        found = (until, held, heard), subtract(union(up), down_time), down_time
+        keep_latest(days, day, found)
+        return found
 
     def times(
         self, base: Base, maintenance: Base | None, service: str, start_ms: int, end_ms: int, now_ms: int
@@ -134,8 +151,9 @@ class Uptime:
         first = max(start_ms // 1000, days[0])
         if first * 1000 >= end_ms:
             return [], []
+        told, lasts = self._coverage.last(_CHECKED, service), self._last_points(base, service)
         for day in self._facts.calendar.days(first, -(-end_ms // 1000)):
-            day_up, day_down = self._day(base, service, day, now_ms)
+            _, day_up, day_down = self._day(base, service, day, now_ms, told, lasts)
             up += day_up
             down += day_down
         inside_up = clip(union(up), start_ms, end_ms)
