@@ -34,7 +34,7 @@ from pipeline.events.families import SourcePolled, event_topic
 #: maybe the virtual host, then the common or combined format, then what else was logged; no part may match a text in
 #: many ways: whoever asks for a page writes most of the line, and a megabyte of dots must not take an hour
 _LINE = re.compile(
-    r'^(?:\S+ (?=[^\s.:]*[.:]\S* ))?(\S+) (\S+) ([^"\\]*(?:\\.[^"\\]*)*) \[([^\]"]{1,40})\] '
+    r'^(?:\S+ (?=[^\s.:]*[.:]\S* ))?(\S+) (\S+) (?:[^"\\\[\]]+|[^"\\]*(?:\\.[^"\\]*)*) \[([^\]"]{1,40})\] '
     r'"([^"\\]*(?:\\.[^"\\]*)*)" (\d{3}) (\d+|-)'
     r'(?: "([^"\\]*(?:\\.[^"\\]*)*)" "([^"\\]*(?:\\.[^"\\]*)*)"((?: .*)?)|(?: (\d+\.\d+))?)\s*$'
 )
@@ -93,26 +93,23 @@ def parse_line(line: str) -> Hit | None:
     found = _LINE.match(line)
     if found is None:
         return None
-    address, _, _, stamp, request, status, _, _, agent, rest, seconds = found.groups()
+    address, _, stamp, request, status, _, _, agent, rest, seconds = found.groups()
     if rest and (told := _SECONDS.search(rest)):
         seconds = told.group(1)
     at = _parse_time(stamp)
     if at is None:
         return None
     parts = request.split(" ")
-    path = _path(parts[1]) if len(parts) > 1 else ""
-    return Hit(address, _unescaped(agent or ""), at, parts[0], path, int(status), float(seconds) if seconds else None)
-
-
-def _path(target: str) -> str:
-    path = _unescaped(target)
-    return path if path.startswith("/") else _HOST.sub("", path) or "/"
+    path, agent = parts[1] if len(parts) > 1 else "", agent or ""
+    if "\\" in line:
+        path, agent = _unescaped(path), _unescaped(agent)
+    if path and path[0] != "/":
+        path = _HOST.sub("", path) or "/"
+    return Hit(address, agent, at, parts[0], path, int(status), float(seconds) if seconds else None)
 
 
 def _unescaped(text: str) -> str:
     """Return what the server was sent, of what it wrote: bytes that are no UTF-8 become replacement characters."""
-    if "\\" not in text:
-        return text
     sent = _ESCAPE.sub(
         lambda found: bytes.fromhex(found[1].decode()) if found[1] else _NAMED.get(found[2], found[2]), text.encode()
     )
