@@ -15,7 +15,7 @@ from pipeline.alerts.conditions import judge_rule
 from pipeline.alerts.nesting import Nesting
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Catalogue
-from pipeline.evaluate.remainder import without
+from pipeline.evaluate.remainder import may_be_all, without
 from pipeline.values import CsfStatus, KpiValue
 
 #: Alerts that began so far apart, at most, are of the same trouble, seconds.
@@ -32,15 +32,22 @@ class _Rest:
     inner: Sequence[str]
 
     def value(self, kpi: str, period: str) -> KpiValue | None:
-        """Return the value of the rest; None where it cannot be told."""
+        """Return the value of the rest.
+
+        Where it cannot be told it is unknown if the scopes left out are cases enough, else taken to be as the whole is.
+        """
         series = self.book.series
         whole = series.get((kpi, period, self.scope))
         parts = [series.get((kpi, period, scope)) for scope in self.inner]
         known = [part for part in parts if isinstance(part, KpiValue)]
-        return without(self.catalogue.kpis[kpi], whole, known) if isinstance(whole, KpiValue) else None
+        if not isinstance(whole, KpiValue):
+            return None
+        about = self.catalogue.kpis[kpi]
+        rest = without(about, whole, known)
+        return whole if rest is None and not may_be_all(about, whole, known) else rest
 
     def status(self, csf: str, window: str) -> CsfStatus | None:
-        """Return None: nobody works out the status of a rest."""
+        """Return None: nobody works out the status of a rest, and rules about one are told by themselves."""
 
 
 class Inhibition:
@@ -74,7 +81,7 @@ class Inhibition:
 
     def _explained(self, rule: a.AnyRule, scope: str) -> Key | None:
         """Return the first of the narrower alerts by which a wider one is explained, None where it is not."""
-        if self._nesting.is_many(rule, scope):
+        if isinstance(rule, a.StatusRule) or self._nesting.is_many(rule, scope):
             return None
         told: dict[str, Key] = {}
         reached: set[str] = set()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.catalogue.model import Availability, Count, Freshness, Kpi, Mean, Ratio, Share, Stock, Sum
+from pipeline.catalogue.model import Availability, Count, Freshness, Kpi, Mean, Quantile, Ratio, Share, Stock, Sum
 from pipeline.values import KpiValue
 
 
@@ -40,6 +40,17 @@ def without(kpi: Kpi, whole: KpiValue, parts: Sequence[KpiValue]) -> KpiValue | 
     below -= sum(denominator for _, denominator in taken)
     value = _ratio(kpi, above, below) if below > 0 else None
     return msgspec.structs.replace(whole, value=value, numerator=above, denominator=below, count=count)
+
+
+def may_be_all(kpi: Kpi, whole: KpiValue, parts: Sequence[KpiValue]) -> bool:
+    """Return whether some services are cases enough to be all that makes a value bad; asked where the rest cannot be told.
+
+    Of a quantile those are as many as lie beyond it, a tenth of all for the 90th percentile; of anything else half.
+    """
+    measure, share = kpi.measure, 0.5
+    if isinstance(measure, Quantile):
+        share = measure.q if kpi.direction == "up" else 1 - measure.q
+    return sum(part.count for part in parts) >= share * whole.count - 1e-9
 
 
 def _adds_up(kpi: Kpi) -> bool:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.alerts import inputs as i
 from pipeline.catalogue import alerts as a
+from pipeline.catalogue import model as m
 from pipeline.catalogue.model import Catalogue, Service
-from tests.alerts.samples import ALL, DELAY, T0, World, catalogue
+from tests.alerts.samples import ALL, CONCERN, DELAY, T0, World, catalogue, status
 
 ROUTE = msgspec.structs.replace(ALL, group_by=("rule", "scope"), group_interval="5m", repeat="4h")
 SLOW = msgspec.structs.replace(DELAY, hold="0s")
@@ -79,6 +80,29 @@ def test_what_the_service_s_does_not_explain_is_told() -> None:
     w = world()
     tell(w, T0, shop=300, mail=99, org=210)  # without the shop the rest is at 120 by itself, whatever is in it
     assert kinds(w, T0) == [("raise", SHOP), ("raise", ORG)]
+
+
+@pytest.mark.parametrize(("size", "told"), [(9, [("raise", SHOP), ("raise", ORG)]), (10, [("raise", SHOP)])])
+def test_of_a_percentile_a_service_with_fewer_cases_than_lie_beyond_it_explains_nothing(
+    size: int, told: list[Any]
+) -> None:
+    """A small service that is slow for weeks must not hide that all the others become slow."""
+    w = world()
+    percentile = msgspec.structs.replace(
+        w.catalogue.kpis["delay"], measure=m.Quantile(["request.measured"], value="latency_ms", q=0.9)
+    )
+    w.restart(msgspec.structs.replace(w.catalogue, kpis=w.catalogue.kpis | {"delay": percentile}))
+    w.tell("delay", 300, T0, scope=SHOP, count=size)
+    w.tell("delay", 120, T0, scope=ORG, count=100)
+    assert kinds(w, T0) == told
+
+
+def test_the_status_of_a_csf_is_told_by_itself() -> None:
+    w = world(msgspec.structs.replace(CONCERN, scopes=("org", "service:*")))
+    for scope in (SHOP, ORG):
+        found = msgspec.structs.replace(status("concern", T0), scope=scope)
+        w.say(i.StatusTold(clock=T0, status=found))
+    assert sorted(kinds(w, T0)) == [("raise", ORG), ("raise", SHOP)]
 
 
 def test_a_rule_of_the_service_that_says_more_explains_the_organisation_s() -> None:
