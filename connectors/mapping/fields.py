@@ -17,7 +17,8 @@ def field_at(record: Any, name: str) -> Any:
     """Return a record's field: ``a.b`` is the field b of the object a, ``a.0`` the first of the list a.
 
     ``a.key=x`` is the first object of the list a whose field key is x. Names may hold dots themselves: of the whole
-    record such a name comes first, within an object where it has no field of the first part.
+    record such a name comes first, within an object where it has no field of the first part; so may x, of which the
+    longest that some object has is meant.
     """
     if name in record:
         return record[name]
@@ -31,7 +32,7 @@ def field_at(record: Any, name: str) -> Any:
         elif isinstance(record, list) and step.isascii() and step.isdigit() and int(step) < len(record):
             record = record[int(step)]
         elif isinstance(record, list) and "=" in step:
-            record = _of_key(record, step)
+            record, steps = _of_key(record, step, steps)
         else:
             return None
     return record
@@ -46,7 +47,12 @@ def _dotted(record: dict[str, Any], step: str, rest: list[str]) -> tuple[str, li
     return step, rest
 
 
-def _of_key(elements: list[Any], step: str) -> Any:
-    """Return the first object of a list that has a field of a value; None where there is none."""
+def _of_key(elements: list[Any], step: str, rest: list[str]) -> tuple[Any, list[str]]:
+    """Return the first object of a list that has a field of a value, and the steps behind it; None where there is none."""
     key, _, value = step.partition("=")
-    return next((e for e in elements if isinstance(e, dict) and str(e.get(key)) == value), None)
+    for end in range(len(rest), -1, -1):
+        wanted = ".".join([value, *rest[:end]])
+        found = next((e for e in elements if isinstance(e, dict) and str(e.get(key)) == wanted), None)
+        if found is not None:
+            return found, rest[end:]
+    return None, rest

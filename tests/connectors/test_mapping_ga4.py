@@ -61,3 +61,17 @@ def test_names_with_dots_are_found_within_objects_too():
     assert field_at({"_source": {"kibana": {"alert": {"uuid": "a3"}}}}, "_source.kibana.alert.uuid") == "a3"
     assert field_at({"_source": {"host.name": ["h1"]}}, "_source.host.name.0") == "h1"
     assert field_at({"_source": {"host.name": "h1"}}, "_source.host.ip") is None
+
+
+def test_an_element_of_a_list_is_found_by_a_value_with_dots():
+    tags = [
+        {"key": "mlflow", "value": {"runName": "x"}},
+        {"key": "mlflow.runName", "value": "sly-bird"},
+        {"key": "a.b", "value": "c"},
+    ]
+    record = {"data": {"tags": tags}}
+    assert field_at(record, "data.tags.key=mlflow.runName.value") == "sly-bird"
+    assert field_at(record, "data.tags.key=mlflow.value.runName") == "x"
+    assert field_at(record, "data.tags.key=a.b.value") == "c"
+    assert field_at(record, "data.tags.key=a.value") is None
+    assert field_at(record, "data.tags.key=a.b") == {"key": "a.b", "value": "c"}
