@@ -239,7 +239,7 @@ def worlds() -> tuple[World, World]:
 
 
 @given(STEPS, st.sets(st.integers(0, 8), max_size=4))
-@example([*FREED, ("clock", "", 0, {}, 40)], {1, 2})
+@example([*FREED, ("clock", "", 0, {}, 90)], {1})
 def test_a_death_neither_loses_nor_repeats_a_word(steps: list[Any], deaths: set[int]) -> None:
     calm, hit = worlds()
     at = T0
