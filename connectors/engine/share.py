@@ -49,11 +49,23 @@ class Share:
                 auto_offset_reset="latest", max_poll_interval_ms=_LONGEST_TURN_MS, session_timeout_ms=_SESSION_MS,
                 **self._settings,
             )  # fmt: skip
-            self._partitions = len(self._consumer.partitions_for_topic(_TOPIC) or ())
         except KafkaError as e:
             raise ServiceUnavailable(f"Kafka at {bootstrap} does not answer: {e}") from None
-        if not self._partitions:
-            raise ServiceUnavailable(f"Kafka at {bootstrap} has no topic {_TOPIC}; a worker creates it")
+        try:
+            self._partitions = self._shared_by()
+        except ServiceUnavailable:
+            self._consumer.close()
+            raise
+
+    def _shared_by(self) -> int:
+        """Return how many partitions stand for streams."""
+        try:
+            found = len(self._consumer.partitions_for_topic(_TOPIC) or ())
+        except KafkaError as e:
+            raise ServiceUnavailable(f"Kafka at {self._bootstrap} does not answer: {e}") from None
+        if not found:
+            raise ServiceUnavailable(f"Kafka at {self._bootstrap} has no topic {_TOPIC}; a worker creates it")
+        return found
 
     def beat(self, wait_s: float) -> None:
         """Stay a member, and learn what is ours; waits so long where nothing happens.

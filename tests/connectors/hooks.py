@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import io
 import json
 import re
 from contextlib import asynccontextmanager
@@ -93,7 +94,7 @@ class Receiving:
         content = raw if raw is not None else json.dumps(body).encode()
         proof, end = signed(self.hook.form.signature, secret, content, self.now.timestamp() if at is None else at)
         answer = await self.client.post(
-            f"/hooks/{self.hook.name}{end}", data=content, headers={**proof, **(headers or {})}
+            f"/hooks/{self.hook.name}{end}", data=io.BytesIO(content), headers={**proof, **(headers or {})}
         )
         text = await answer.text()
         return answer.status, json.loads(text) if text.startswith("{") else {"text": text}, dict(answer.headers)

@@ -17,7 +17,7 @@ from connectors.engine.config import Connector, find_entry
 from connectors.engine.delivery import Surroundings
 from connectors.engine.peer import Peer
 from connectors.engine.read import StreamReader
-from connectors.engine.run import asked, client_of, reader_of
+from connectors.engine.run import Runner, asked, client_of, reader_of
 from connectors.engine.stats import Stats
 from connectors.opening import prepare_any
 from pipeline.errors import ServiceUnavailable
@@ -77,7 +77,7 @@ class Memory:
         return [e["data"] for e in self.stored if e["type"] == "source.polled"]
 
 
-#: clients of the benches of the test that runs
+#: clients of the benches and runners of the test that runs
 _OPEN: list[Peer] = []
 
 
@@ -87,6 +87,12 @@ def benches_cleared() -> Iterator[None]:
     yield
     while _OPEN:
         _OPEN.pop().close()
+
+
+def closed_later(runner: Runner) -> Runner:
+    """Let a runner's client be closed at the end of the test."""
+    _OPEN.append(runner.client)
+    return runner
 
 
 class Bench:

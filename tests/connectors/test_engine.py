@@ -12,7 +12,7 @@ import stamina
 from connectors.engine import run
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
 from tests.connectors.desk import DECLARATION, MAPPING, Desk, declared
-from tests.connectors.pulling import NOW, on_bench
+from tests.connectors.pulling import NOW, closed_later, on_bench
 from tests.connectors.vendor import Says, serving
 
 ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
@@ -403,10 +403,10 @@ def test_a_backfill_whose_first_poll_fails_begins_again_where_it_was_told_to(tmp
         bench = bench_at(vendor, tmp_path, since="2026-11-26T00:03:00Z")
         bench.poll()
         monkeypatch.setattr(run, "read_cursors", Away(bench.sink, 2))
-        runner = run.Runner(
+        runner = closed_later(run.Runner(
             bench.connector, bench.sink, "", {}, bench.stats, threading.Event(), bench.said.append,
             datetime(2026, 11, 26, tzinfo=UTC), clock=lambda: NOW,
-        )  # fmt: skip
+        ))  # fmt: skip
         with pytest.raises(ServiceUnavailable):
             runner.once()
         before = len(bench.sink.events)

@@ -235,6 +235,7 @@ def test_a_killed_instance_keeps_its_streams_for_who_bears_its_name_next(bootstr
         after.beat(0.1)
     assert time.monotonic() - begun < 10
     after.close()
+    killed.close()
 
 
 def test_two_processes_share_the_files_of_one_connector_and_what_one_leaves_the_other_reads(tmp_path, bootstrap):
@@ -286,10 +287,12 @@ def test_two_processes_share_the_files_of_one_connector_and_what_one_leaves_the_
         drop(0, 30)
         wait_for(30)
         assert len(told()) == 30  # nobody else told it too
-        alive.pop().terminate()
+        leaving = alive.pop()
+        leaving.terminate()
         drop(30, 40)
         wait_for(40)
         assert len(told()) == 40
+        assert ended(leaving)[0] == 0
     finally:
         admin.close()
         for process in alive:

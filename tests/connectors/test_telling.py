@@ -15,7 +15,7 @@ from connectors.engine.telling import StateTeller
 from pipeline.errors import ServiceUnavailable, SourceRefused
 from pipeline.sources import StreamState, state_from
 from tests.connectors.desk import Desk, declared
-from tests.connectors.pulling import Memory, on_bench
+from tests.connectors.pulling import Memory, closed_later, on_bench
 from tests.connectors.vendor import serving
 
 
@@ -130,10 +130,10 @@ def test_brokers_that_take_nothing_end_no_reading(monkeypatch: pytest.MonkeyPatc
 def _runner(bench: object, sink: Memory, stop: threading.Event, poll_s: float | None = 60.0) -> run.Runner:
     connector = bench.connector  # type: ignore[attr-defined] # a bench
     stats = Stats(connector.source)
-    return run.Runner(
+    return closed_later(run.Runner(
         connector, sink, "", {}, stats, stop, lambda _text: None, clock=lambda: bench.now,  # type: ignore[attr-defined]
         teller=StateTeller(sink, stats, "The desk", poll_s),
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def test_a_run_tells_its_success_and_a_refusal_without_the_secret(

@@ -17,7 +17,7 @@ from connectors.engine.client import Answer, Call
 from connectors.engine.seat import seat_in
 from connectors.engine.turns import Turn, turn_of
 from tests.connectors.desk import DECLARATION, Desk, at
-from tests.connectors.pulling import Bench, Memory, on_bench
+from tests.connectors.pulling import Bench, Memory, closed_later, on_bench
 from tests.connectors.vendor import Asked, Says
 
 ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
@@ -66,9 +66,9 @@ def runner_on(bench: Bench, monkeypatch, stop: threading.Event | None = None) ->
         return bench.now
 
     monkeypatch.setattr(run, "read_cursors", lambda *_: dict(bench.sink.cursors))
-    return run.Runner(
+    return closed_later(run.Runner(
         bench.connector, bench.sink, "", {}, bench.stats, stop or threading.Event(), bench.said.append, clock=clock
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def lives(bench: Bench, monkeypatch, *, flushes: int, most: int, until) -> int:
@@ -79,7 +79,6 @@ def lives(bench: Bench, monkeypatch, *, flushes: int, most: int, until) -> int:
         runner = runner_on(bench, monkeypatch, stop)
         with suppress(Died):
             runner.run()
-        runner.client.close()
         if stop.is_set():
             return life
     raise AssertionError(f"{most} lives were not enough: {bench.asked[-40:]}")
@@ -166,6 +165,8 @@ def test_a_seat_is_held_by_one_and_taken_again_by_who_follows(tmp_path):
     again = seat_in(tmp_path / "a")
     assert again is not None
     assert again.name == first.name
+    for seat in (again, second, elsewhere):
+        seat.leave()
 
 
 def test_a_folder_that_cannot_be_written_has_no_seats(tmp_path):

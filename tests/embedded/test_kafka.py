@@ -52,11 +52,11 @@ def test_it_dies_with_its_parent_even_by_kill_9(tmp_path: Path) -> None:
         "import sys, time; from pathlib import Path; from cli.embedded.kafka import EmbeddedKafka, free_port\n"
         "k = EmbeddedKafka(Path(sys.argv[1]), free_port()); k.start(); print(k.process.pid, flush=True); time.sleep(600)"
     )
-    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "k")], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    broker = psutil.Process(int(parent.stdout.readline()))
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
+    command = [sys.executable, "-c", script, str(tmp_path / "k")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        broker = psutil.Process(int(parent.stdout.readline()))
+        os.kill(parent.pid, signal.SIGKILL)
     broker.wait(timeout=30)  # raises if it lives on
     assert not broker.is_running()
 
