@@ -210,6 +210,37 @@ def test_nothing_has_to_be_scrolled_sideways_on_a_phone(desk: Desk, address: str
     assert asyncio.run(look()) == (390, 390)
 
 
+_BAR = """({height: document.querySelector(".bar").offsetHeight, wide: document.documentElement.scrollWidth,
+  line: document.querySelector("#org").offsetHeight, title: document.querySelector("#org").title})"""
+
+
+@pytest.mark.parametrize("width", [1440, 1280, 390])
+def test_a_long_name_of_the_organisation_takes_one_line_and_is_told_whole(desk: Desk, width: int) -> None:
+    long = "Regional Association of Municipal Water, Energy and Waste Utilities of the Upper Valley (in liquidation)"
+
+    async def look(name: str) -> dict[str, Any]:
+        organisation = msgspec.structs.replace(desk.sample.catalogue.organisation, name=name)
+        info = ConsoleInfo(register=lambda: SqliteRegister(desk.folder / "register.db"), reports=Source())
+        catalogue = msgspec.structs.replace(desk.sample.catalogue, organisation=organisation)
+        runner = web.AppRunner(application(desk.sample.path, catalogue, info=info))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            async with tab(desk.folder / name) as page:
+                await page.open(f"http://127.0.0.1:{runner.addresses[0][1]}/?nostream=1", width)
+                await page.ask(_SETTLED)
+                return dict(await page.ask(_BAR))
+        finally:
+            await runner.cleanup()
+
+    short, named = asyncio.run(look("Acme")), asyncio.run(look(long))
+    assert named["line"] == short["line"], "one line"
+    assert named["wide"] == width
+    assert named["title"] == long
+    if width == 1440:  # where all finds room beside it
+        assert named["height"] == short["height"]
+
+
 def test_with_a_token_the_cookie_lets_a_viewer_enter(desk: Desk) -> None:
     steps = """
   const form = await until(() => document.querySelector("form[aria-label='Close the programme']"));

@@ -169,7 +169,7 @@ async function show(moved) {
     const [about, scopes] = await Promise.all([ask("info"), ask("scopes")]);
     if (mine !== turn) return;
     info = about;
-    byId("org").textContent = info.organisation;
+    byId("org").textContent = byId("org").title = info.organisation;
     byId("demo").hidden = !info.demo;
     view = route();
     controls(scopes.scopes);
