@@ -7,6 +7,8 @@ from typing import Any
 from pipeline.aggregate.base import pack_int
 
 Sums = tuple[int, int, int]
+#: msgpack holds integers below this as they are.
+_LIMIT = 2**63
 
 
 class SumsAggregator:
@@ -36,7 +38,10 @@ class SumsAggregator:
         return (whole[0] - old[0] + new[0], whole[1] - old[1] + new[1], whole[2] - old[2] + new[2])
 
     def pack(self, state: Sums) -> Any:
-        """Return a list of three integers."""
+        """Return three integers."""
+        n, num, den = state
+        if -_LIMIT <= n < _LIMIT and -_LIMIT <= num < _LIMIT and -_LIMIT <= den < _LIMIT:
+            return state
         return [pack_int(x) for x in state]
 
     def unpack(self, data: Any) -> Sums:

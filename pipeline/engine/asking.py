@@ -82,6 +82,9 @@ class Asking:
         for (csf, service), cells in changed.items():
             for scope in self._heard.scopes_of(service):
                 known = by_scope.setdefault((csf, scope), {})
+                if csf not in self._lasting_csfs:  # no fact of it lasts
+                    known.update(cells)
+                    continue
                 for cell, lasts in cells.items():
                     known[cell] = lasts or known.get(cell, False)
         for (csf, scope), cells in by_scope.items():

@@ -16,7 +16,7 @@ from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.time.calendar import Calendar
 from pipeline.time.panes import DAY, KEEP, LEVELS, MINUTE, expired, levels_for, pane_start
 
-_encoder = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 _unpack = msgspec.msgpack.Decoder().decode
 
@@ -30,6 +30,8 @@ class Cells:
 
     def __init__(self, bases: dict[str, Base], calendar: Calendar) -> None:
         self._bases = bases
+        self._packs = {key: base.aggregator.pack for key, base in bases.items()}
+        self._absorbs = {key: base.aggregator.absorb for key, base in bases.items()}
         self._calendar = calendar
         #: every cell's states as last packed; those of a definition no longer in the catalogue stay as they are
         self._packed: CellStore[bytes] = CellStore(bytes)
@@ -93,21 +95,38 @@ class Cells:
     def settle(self) -> None:
         """Merge what the batch gathered into every level that takes it: each level's sum becomes part of the next."""
         for level, pending in enumerate(self._pending):
-            for (_, start, service), states in pending.items():
-                parent = self._parent(level, start, service)
-                for key, state in states.items():
-                    base = self._bases[key]
-                    absorb = base.aggregator.absorb
-                    cell = (level, start, service)
-                    self._set(cell, base, absorb(self._state(cell, base), state))
-                    if parent is not None:
-                        parent[key] = absorb(parent.get(key), state)
+            above: dict[int, int] = {}  # many services share a pane
+            for cell, states in pending.items():
+                if level != DAY:
+                    _, start, service = cell
+                    if start not in above:
+                        above[start] = pane_start(level + 1, start, self._calendar)
+                    self._absorb(self.gathered((level + 1, above[start], service)), states)
+                self._merge(cell, states)
             pending.clear()
 
-    def _parent(self, level: int, start: int, service: str) -> dict[str, State] | None:
-        if level == DAY:
-            return None
-        return self.gathered((level + 1, pane_start(level + 1, start, self._calendar), service))
+    def _absorb(self, whole: dict[str, State], states: dict[str, State]) -> None:
+        """Put states into those of a whole, which keeps no hold of them."""
+        held = whole.get
+        for key, state in states.items():
+            whole[key] = self._absorbs[key](held(key), state)
+
+    def _merge(self, cell: CellId, states: dict[str, State]) -> None:
+        """Merge states, which are the cell's from here on, into those that a cell holds."""
+        dirty = self._dirty.get(cell)
+        if dirty is None:
+            self._dirty[cell] = set(states)
+        else:
+            dirty.update(states)
+        warm = self._warm.get(cell)
+        if warm is None:
+            if cell not in self._packed:
+                self._warm[cell] = states
+                return
+            warm = self._warm[cell] = {}
+        for key, state in states.items():
+            held = warm[key] if key in warm else self._state(cell, self._bases[key])
+            warm[key] = state if held is None else self._absorbs[key](held, state)
 
     def put(self, base: Base, service: str, at_ms: int, levels: Iterable[int], data: Contribution, sign: int) -> None:
         """Add (sign 1) or take back (sign -1) a contribution at the given levels."""
@@ -158,21 +177,23 @@ class Cells:
         """Yield the packed states that changed since the last call, a cell at a time."""
         for cell, keys in self._dirty.items():
             packed = self._packed.make(cell)
-            states = {k: self._state(cell, self._bases[k]) for k in sorted(keys)}
-            told = {k: _encoder.encode(self._bases[k].aggregator.pack(s)) for k, s in states.items()}
+            warm = self._warm.pop(cell, None) or {}
+            told: dict[str, bytes] = {}
+            for key in sorted(keys):
+                state = warm[key] if key in warm else self._bases[key].aggregator.unpack(_unpack(packed[key]))
+                told[key] = _encode(self._packs[key](state))
             packed.update(told)
-            self._unsaved.add(cell)
-            warm = self._warm.pop(cell, None)
-            if warm is not None:
+            if warm:
                 self._warm[cell] = warm  # at the end: changed last
             yield cell, told
+        self._unsaved.update(self._dirty)
         self._dirty = {}
 
     def chunks(self) -> Iterator[tuple[bytes, bytes | None]]:
         """Yield the durable state that changed since the last call (None: dropped); ``changed`` comes first."""
         yield from self._packed.over()
         for cell in self._unsaved | self._packed.take_opened():
-            yield cell_key(cell), _encoder.encode(self._packed.whole(cell))
+            yield cell_key(cell), _encode(self._packed.whole(cell))
         self._unsaved = set()
         yield from self._packed.pack(self._minute)
         for cell in list(islice(self._warm, max(0, len(self._warm) - _WARM))):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
@@ -54,37 +54,51 @@ class Facts:
 
     # --- taking ---
 
-    def put(self, cell: CellId, team: str, base_key: str, entry: Entry) -> Entry | bool | None:
-        """Put a source's state of a cell.
+    def put(
+        self, cell: CellId, team: str, source: str, position: int, states: Mapping[str, bytes]
+    ) -> list[tuple[str, Entry | None]]:  # fmt: skip
+        """Put what a source says of a cell.
+
+        Args:
+            cell: its level, start and service.
+            team: of its service.
+            source: who says it.
+            position: of the source when it said it.
+            states: packed, by base.
 
         Returns:
-            the entry it replaced, None where it is the first, or False where it is older than the one held.
+            each base whose state was not older than the one held, with the entry it replaced, None for none.
         """
-        self.know(cell[2], team)
+        level, start, service = cell
+        self.know(service, team)
         held = self._cells.make(cell)
-        entries = held.get(base_key)
-        before: Entry | None = None
-        if entries is None:
-            self._changes(cell, base_key, ())
-            held[base_key] = [entry]
-            if cell[0] == DAY:
-                self._days.add((base_key, cell[2]), cell[1])
-        else:
-            for i, known in enumerate(entries):
-                if known[0] == entry[0]:
-                    if known[1] > entry[1]:
-                        return False
-                    if known[2] == entry[2]:
-                        entries[i] = entry
-                        return known
-                    self._changes(cell, base_key, entries)
-                    before, entries[i] = known, entry
-                    break
+        noted = self._merging.noted(service, (level, start))
+        put: list[tuple[str, Entry | None]] = []
+        dirty = False
+        for base_key, raw in states.items():
+            entry = (source, position, raw)
+            entries = held.get(base_key)
+            before: Entry | None = None
+            if entries is None:
+                noted.setdefault(base_key, ())
+                self._outdate(cell, base_key)
+                held[base_key] = [entry]
+                if level == DAY:
+                    self._days.add((base_key, service), start)
+                dirty = True
             else:
-                self._changes(cell, base_key, entries)
-                entries.append(entry)
-        self._dirty.add(cell)
-        return before
+                at, before = next(((i, e) for i, e in enumerate(entries) if e[0] == source), (len(entries), None))
+                if before is not None and before[1] > position:
+                    continue
+                if before is None or before[2] != raw:
+                    noted.setdefault(base_key, tuple(entries))
+                    self._outdate(cell, base_key)
+                    dirty = True
+                entries[at : at + 1] = [entry]
+            put.append((base_key, before))
+        if dirty:
+            self._dirty.add(cell)
+        return put
 
     def swap(self, cell: CellId, base_key: str, entry: Entry | None, source: str) -> Entry | None:
         """Set a source's state of a cell to another for a while (None: take it out); return the one it had."""
@@ -95,12 +109,6 @@ class Facts:
         held[base_key] = kept if entry is None else [*kept, entry]
         self._forget(cell, base_key)
         return before
-
-    def _changes(self, cell: CellId, base_key: str, before: Sequence[Entry]) -> None:
-        """Note that a state is about to change."""
-        level, start, service = cell
-        self._merging.note(base_key, service, (level, start), before)
-        self._outdate(cell, base_key)
 
     def _forget(self, cell: CellId, base_key: str) -> None:
         """Forget what was merged with a state."""

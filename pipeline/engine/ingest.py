@@ -41,6 +41,8 @@ from pipeline.values import Exits
 #: Bytes of a bad event that its dead letter keeps.
 DEAD_LETTER_BYTES = 65_536
 _OBJECT = ord("{")
+#: Combinations of bases whose readers are remembered.
+_REMEMBERED = 1_024
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
 
 
@@ -92,6 +94,8 @@ class IngestPartition:
         self._reasons: dict[str, int] = {}
         self._counted = False
         self._partials: list[tuple[str, bytes, bytes]] = []
+        #: base keys of a cell → the CSFs that read some, with these: few combinations, many cells
+        self._readers: dict[tuple[str, ...], list[tuple[str, list[str]]]] = {}
         self._outbox = Outbox()
         self._dead: list[tuple[bytes, bytes]] = []
 
@@ -351,14 +355,17 @@ class IngestPartition:
     def _emit_cells(self) -> None:
         """Queue the changed states for rollup, each to the CSFs that read its base."""
         for (level, start, service), states in self._cells.changed():
-            self._outbox.cells.append((level, start, service, sorted(states)))
-            by_csf: dict[str, dict[str, Any]] = {}
-            for key, packed in states.items():
-                for csf in self._plan.bases[key].shards:
-                    by_csf.setdefault(csf, {})[key] = packed
+            keys = tuple(states)
+            self._outbox.cells.append((level, start, service, list(keys)))
+            readers = self._readers.get(keys)
+            if readers is None:
+                if len(self._readers) >= _REMEMBERED:
+                    self._readers.clear()
+                readers = self._readers[keys] = self._plan.readers(keys)
             team = self._services.team(service)
-            for csf in sorted(by_csf):
-                self._say(csf, f"c|{level}|{start}|{service}", wire.CELL, service, team, level, start, by_csf[csf])
+            for csf, read in readers:
+                said = states if len(read) == len(keys) else {key: states[key] for key in read}
+                self._say(csf, f"c|{level}|{start}|{service}", wire.CELL, service, team, level, start, said)
 
     def _say(self, csf: str, key: str, kind: str, *body: Any) -> None:
         head = [kind, self.topic, self.partition, self.position, self._clock_ms, csf]

@@ -69,19 +69,23 @@ class Merging:
         self._services: dict[_Key, State | None] = {}
         self._wholes: dict[_Key, _Whole] = {}
         self._spans: dict[tuple[str, str], dict[tuple[int, int], tuple[frozenset[Pane], Pane, State | None]]] = {}
-        #: (base key, level, start) → services whose state there changed since anything was read, and what it was
-        self._noted: dict[tuple[str, int, int], dict[str, Sequence[Entry]]] = {}
+        #: pane → services → bases whose state there changed since anything was read, and what it was
+        self._noted: dict[Pane, dict[str, dict[str, Sequence[Entry]]]] = {}
 
     # --- what changed ---
 
-    def note(self, base_key: str, service: str, pane: Pane, before: Sequence[Entry]) -> None:
-        """Note that a service's state is about to change; ``before`` is what sources had said."""
-        at = (base_key, *pane)
-        services = self._noted.get(at)
+    def noted(self, service: str, pane: Pane) -> dict[str, Sequence[Entry]]:
+        """Return what is noted of a service's states: by base, what sources had said before it first changed.
+
+        Whoever is about to change a state notes it, unless that is noted already. Holds until the next reading.
+        """
+        services = self._noted.get(pane)
         if services is None:
-            services = self._noted[at] = {}
-        if service not in services:
-            services[service] = tuple(before)
+            services = self._noted[pane] = {}
+        noted = services.get(service)
+        if noted is None:
+            noted = services[service] = {}
+        return noted
 
     def drop(self, base_key: str, service: str, pane: Pane) -> None:
         """Forget all that was merged with a service's state, which is gone or set to another for a while."""
@@ -96,19 +100,21 @@ class Merging:
         if not self._noted:
             return
         noted, self._noted = self._noted, {}
-        for (base_key, *at), services in noted.items():
-            pane = (at[0], at[1])
-            above: dict[str, dict[str, _Was]] = {}
-            for service, entries in services.items():
-                scope = f"service:{service}"
-                key = (base_key, scope, *pane)
-                was = _Was(self._services.pop(key)) if key in self._services else _Was(entries=entries)
-                self._outdate(base_key, scope, pane)
-                above.setdefault(f"team:{self._teams.team(service)}", {})[service] = was
-            for team, changed in above.items():
-                self._above(base_key, team, pane, changed, most=len(self._teams.services(team)) // 2)
-            everything = {service: was for changed in above.values() for service, was in changed.items()}
-            self._above(base_key, ORG, pane, everything, most=len(self._teams))
+        for pane, services in noted.items():
+            #: base → team → service → what it was
+            above: dict[str, dict[str, dict[str, _Was]]] = {}
+            for service, bases in services.items():
+                scope, team = f"service:{service}", f"team:{self._teams.team(service)}"
+                for base_key, entries in bases.items():
+                    key = (base_key, scope, *pane)
+                    was = _Was(self._services.pop(key)) if key in self._services else _Was(entries=entries)
+                    self._outdate(base_key, scope, pane)
+                    above.setdefault(base_key, {}).setdefault(team, {})[service] = was
+            for base_key, teams in above.items():
+                for team, changed in teams.items():
+                    self._above(base_key, team, pane, changed, most=len(self._teams.services(team)) // 2)
+                everything = {service: was for changed in teams.values() for service, was in changed.items()}
+                self._above(base_key, ORG, pane, everything, most=len(self._teams))
 
     def _above(self, base_key: str, scope: str, pane: Pane, changed: dict[str, _Was], *, most: int) -> None:
         """Note of a team or the organisation which services changed; of more than ``most`` it is merged anew."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,14 @@ class Plan:
     kpis_of_csf: dict[str, tuple[model.Kpi, ...]]
     types_of_kpi: dict[str, frozenset[str]]
     wanted_types: frozenset[str]
+
+    def readers(self, base_keys: Iterable[str]) -> list[tuple[str, list[str]]]:
+        """Return the CSFs that read any of these bases, in order, each with those that it reads."""
+        by_csf: dict[str, list[str]] = {}
+        for key in base_keys:
+            for csf in self.bases[key].shards:
+                by_csf.setdefault(csf, []).append(key)
+        return sorted(by_csf.items())
 
     def types_of_csf(self, csf: str) -> frozenset[str]:
         """Return the event types that the KPIs of a CSF read."""

@@ -17,7 +17,6 @@ from pipeline.engine.asking import Asking
 from pipeline.engine.definitions import DEFS_KEY
 from pipeline.engine.facts import source_name
 from pipeline.engine.heard import Heard
-from pipeline.engine.merging import Entry
 from pipeline.engine.plan import Plan
 from pipeline.engine.telling import RollupOutput, Telling
 from pipeline.time.intervals import Intervals, subtract, union
@@ -42,6 +41,12 @@ class RollupPartition:
         #: last offset folded, -1 before the first
         self.position = -1
         self.heard = Heard(plan)
+        #: bases of which more is kept than what is merged
+        self._watched = {
+            key
+            for key, base in plan.bases.items()
+            if base.spec.how in {"checks", "syncs"} or base.spec.state == "windows"
+        }
         self._agenda = Agenda()
         self._asking = Asking(self.heard, self._agenda)
         self._telling = Telling(self.heard, self._asking)
@@ -157,16 +162,14 @@ class RollupPartition:
         months = {m for m, _ in heard.closing.open} if level == DAY else ()
         self._know(source, service, team)
         ends = {m: heard.plan.calendar.next_month(m) for m in months}
-        for base_key, raw in states.items():
-            base = heard.plan.bases.get(base_key)
-            if base is None:
+        bases = heard.plan.bases
+        known = states if states.keys() <= bases.keys() else {key: raw for key, raw in states.items() if key in bases}
+        for base_key, was in heard.facts.put(cell, team, source, position, known) if known else ():
+            if not ends and base_key not in self._watched:
                 continue
-            replaced = heard.facts.put(cell, team, base_key, (source, position, raw))
-            if replaced is False:
-                continue
-            was: Entry | None = replaced if isinstance(replaced, tuple) else None
+            base = bases[base_key]
             checks = base.spec.how == "checks"
-            if ends and (was is None or was[2] != raw):
+            if ends and (was is None or was[2] != known[base_key]):
                 # a check after the month's end says what held in it
                 heard.closing.keep(dict.fromkeys(ends, _NEVER) if checks else ends, cell, base_key, source, was)
             if checks:

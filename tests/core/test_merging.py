@@ -67,7 +67,7 @@ class World:
         self.said[(source, service, pane)] = aggregator.unpack(aggregator.pack(state))
         self.position += 1
         raw = msgspec.msgpack.encode(aggregator.pack(state))
-        self.facts.put((*pane, service), SERVICES[service], self.base.key, (source, self.position, raw))
+        self.facts.put((*pane, service), SERVICES[service], source, self.position, {self.base.key: raw})
 
     def expected(self, scope: str, panes: list[Pane]) -> Any:
         state = None
@@ -124,7 +124,7 @@ def test_distinct_counts_that_outgrow_their_sets_are_as_merged_afresh() -> None:
             world.position += 1
             raw = msgspec.msgpack.encode(packed)
             cell = (*PANES[0], service)
-            world.facts.put(cell, SERVICES[service], world.base.key, (source, world.position, raw))
+            world.facts.put(cell, SERVICES[service], source, world.position, {world.base.key: raw})
             for scope in ("org", "team:t0", "team:t1"):
                 world.is_as_expected(world.facts.at(world.base, scope, PANES[0]), scope, [PANES[0]])
 
@@ -143,7 +143,7 @@ def test_what_did_not_change_is_not_merged_again() -> None:
 
     state = world.said[("usage|0", "s1", PANES[0])]
     raw = msgspec.msgpack.encode(world.base.aggregator.pack(world.base.aggregator.add(dict(state), [(3, 1)], 1)))
-    world.facts.put((*PANES[0], "s1"), "t1", world.base.key, ("usage|0", 10**6, raw))
+    world.facts.put((*PANES[0], "s1"), "t1", "usage|0", 10**6, {world.base.key: raw})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Merging, "_of_service", counted)
         world.facts.at(world.base, "org", PANES[0])
