@@ -72,10 +72,12 @@ class RunFetcher(Fetcher):  # type: ignore[misc]  # aiokafka is untyped for us
     async def _proc_fetch_request(self, assignment: Any, node_id: int, request: Any) -> Any:
         """Take a response as aiokafka does, then let its fresh results yield runs."""
         result = await super()._proc_fetch_request(assignment, node_id, request)
+        sound = getattr(request, "sound", ())
         for tp, fetched in self._records.items():
             if type(fetched) is FetchResult and type(records := fetched._partition_records) is PartitionRecords:
                 records.__class__ = RunRecords
                 records.keyed = tp.topic in self.keyed_topics
+                records._check_crcs = records._check_crcs and (tp.topic, tp.partition) not in sound
                 records._records_iterator = records._unpack_records()
         return result
 

@@ -19,6 +19,7 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from agents.frames import FrameClient
 from agents.runs import Row, Run, yield_runs
 
 SCHEME = "csf"
@@ -65,8 +66,9 @@ class Batch:
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # the driver is untyped for us
     async def on_start(self) -> None:
-        """Start the consumer; its fetches come as runs."""
+        """Start the consumer; its fetches are read in place and come as runs."""
         await super().on_start()
+        self._consumer._client.__class__ = FrameClient
         yield_runs(self._consumer, frozenset(self.app.tables.changelog_topics))
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
