@@ -48,7 +48,7 @@ class FrameReader(asyncio.StreamReader):
     #: what is still to be filled of a large read, None where none is awaited
     _empty: memoryview | None = None
     _kept: bytearray | None = None
-    _spare: bytearray | None = None
+    _spare: memoryview | None = None
     # of asyncio's, which its type hints do not name
     _buffer: bytearray
     _eof: bool
@@ -78,12 +78,12 @@ class FrameReader(asyncio.StreamReader):
             self._empty = None
         return frame
 
-    def place(self) -> memoryview | bytearray:
-        """Return where the next bytes from the socket go."""
+    def place(self) -> memoryview:
+        """Return where the next bytes from the socket go; a view, since TLS writes into slices of it."""
         if self._empty is not None and len(self._empty):
             return self._empty
         if self._spare is None:
-            self._spare = bytearray(_SPARE)
+            self._spare = memoryview(bytearray(_SPARE))
         return self._spare
 
     def placed(self, size: int) -> None:
@@ -99,10 +99,10 @@ class FrameReader(asyncio.StreamReader):
 class FrameProtocol(AIOKafkaProtocol, asyncio.BufferedProtocol):  # type: ignore[misc]  # aiokafka is untyped for us
     """aiokafka's protocol, whose reader says where bytes go."""
 
-    def get_buffer(self, _sizehint: int) -> memoryview | bytearray:
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """Return where the next bytes go; to nowhere once the reader is gone."""
         reader = self._stream_reader
-        return bytearray(_SPARE) if reader is None else reader.place()
+        return memoryview(bytearray(_SPARE)) if reader is None else reader.place()
 
     def buffer_updated(self, nbytes: int) -> None:
         """Tell the reader how many came."""

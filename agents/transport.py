@@ -28,6 +28,8 @@ BATCH_RECORDS = 40_000
 BATCH_BYTES = 16 * 2**20
 #: A fetch with nothing to bring returns after this, so that partitions added meanwhile are not kept waiting.
 FETCH_WAIT_MS = 100
+#: Bytes of one fetch of several partitions: more would take memory and is no faster.
+FETCH_BYTES = 16 * 2**20
 #: Waits while nothing may be fetched, and for records of a changelog, seconds.
 _IDLE_S, _RECOVERY_WAIT_S = 0.02, 0.2
 
@@ -73,8 +75,9 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # t
 
     def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # the driver fixes 1500 ms and offers no setting
+        # the driver fixes 1500 ms and 50 MB and offers no setting
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS
+        consumer._fetch_max_bytes = FETCH_BYTES
         return consumer
 
 

@@ -6,8 +6,9 @@ of the next, so that the work a new id causes stays logarithmic.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
+from typing import Any
 
 from xxhash import xxh3_128_digest as digest
 
@@ -26,6 +27,11 @@ def event_key(source: str, event_id: str) -> bytes:
     Who can write events at all can repeat an id; to forge a collision would gain nothing more.
     """
     return digest(f"{source}\x00{event_id}".encode())
+
+
+def event_keys(events: Iterable[Any]) -> list[bytes]:
+    """Return the key of each event of many: ``event_key`` without a call an event."""
+    return [digest(f"{event.source}\x00{event.id}".encode()) for event in events]
 
 
 def _legacy_key(source: str, event_id: str) -> bytes:
