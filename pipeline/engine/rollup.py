@@ -25,9 +25,10 @@ from pipeline.values import Exits, Happening
 
 #: Share of changed finished periods worked out a turn while more changes arrive.
 _HISTORY_SHARE = 0.02
-#: Of a turn's values, finished periods get this part on top though windows wait: where more windows change than there is
-#: time for, periods would else never be told, and nothing acknowledged.
-_PERIODS_PART = 8
+#: Values of finished periods for each that windows take while more of them wait: where more windows change than
+#: there is time for, periods would else never be told, and nothing acknowledged. An eighth was too little for a worker that
+#: had no time left: an hour ended with more cards than an eighth of its turns.
+_PERIODS_SHARE = 0.5
 _NEVER = 2**62
 #: The chunk that says from which offset on messages were said by this generation of state.
 FLOOR_KEY = b"floor"
@@ -266,7 +267,7 @@ class RollupPartition:
             else:
                 self._telling.card(entry, out)
             if len(out.values) >= limit:
-                limit = len(out.values) + limit // _PERIODS_PART
+                limit = len(out.values) + int(limit * _PERIODS_SHARE)
                 break
         for card in self._agenda.next_cards(_HISTORY_SHARE):
             self._telling.card(card, out)
