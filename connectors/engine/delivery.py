@@ -125,7 +125,7 @@ class Delivery:
             return
         try:
             shaped = self._reading.shape(gathered)
-        except (ValueError, TypeError, LookupError) as e:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as e:
             raise SourceRefused(f"{self.cursor}: the records are not as the source documents them: {e}") from None
         for record in shaped:
             self._tell(record)

@@ -49,6 +49,22 @@ def test_records_that_are_not_as_documented_are_told_and_nothing_moves(tmp_path,
     assert not bench.sink.cursors
 
 
+@pytest.mark.parametrize(
+    ("stream", "series"),
+    [
+        ("checks", {"metric": ["probe_success"], "values": [[1, "1"]]}),
+        ("checks", {"metric": {}, "values": "1"}),
+        ("requests", {"metric": {"le": "1", "code": 200}, "values": [[1, "5"]]}),
+    ],
+)
+def test_series_that_are_none_are_told_too(tmp_path, stream, series):
+    with serving(lambda _: Says({"status": "success", "data": {"result": [series]}})) as vendor:
+        bench = on_bench(tmp_path, "prometheus", options={"address": vendor.address}, auth={"use": "none"}, streams=[stream])
+        with pytest.raises(SourceRefused, match=r"the records are not as the source documents them"):
+            bench.poll()
+    assert all(cursor.endswith("|turn") for cursor in bench.sink.cursors)  # what was begun, not how far
+
+
 def test_what_a_source_has_forgotten_counts_as_not_covered(desk):
     with serving(Desk(8)) as vendor:
         bench = desk(vendor, declared(cursor={"kind": "window", "keeps_s": 86_400}), since="2026-11-20T00:00:00Z")
