@@ -59,7 +59,9 @@ def test_records_that_are_not_as_documented_are_told_and_nothing_moves(tmp_path,
 )
 def test_series_that_are_none_are_told_too(tmp_path, stream, series):
     with serving(lambda _: Says({"status": "success", "data": {"result": [series]}})) as vendor:
-        bench = on_bench(tmp_path, "prometheus", options={"address": vendor.address}, auth={"use": "none"}, streams=[stream])
+        bench = on_bench(
+            tmp_path, "prometheus", options={"address": vendor.address}, auth={"use": "none"}, streams=[stream]
+        )
         with pytest.raises(SourceRefused, match=r"the records are not as the source documents them"):
             bench.poll()
     assert all(cursor.endswith("|turn") for cursor in bench.sink.cursors)  # what was begun, not how far
