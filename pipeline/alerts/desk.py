@@ -203,19 +203,25 @@ class Desk:
 
         None are for one that is held back, nor for one that is silenced or in maintenance since: nobody looks at it.
         """
-        known, since = self.open.get(key), self._book.instances[key].since
-        if known is None:
+        if key not in self.open:
             return frozenset()
-        is_told = known.since == since
+        is_told = self._is_told(key)
         if (self._held_by_people(key, now) if is_told else self.held_by(key, now)) is not None:
             return frozenset()
         return frozenset(c for c in self._channels_of(key) if not is_told or (c, *key) not in self._untold)
 
+    def _is_told(self, key: Key) -> bool:
+        """Return whether people were told of an alert that fires."""
+        known = self.open.get(key)
+        return known is not None and known.since == self._book.instances[key].since
+
     def _stood_for(self, key: Key, known: Open, route: Route, now: float) -> Held | None:
         """Return which alert is told in the place of one that was not told, None where none is, or has been for a while."""
         if (other := self._standing(now).stands_for(key)) is not None:
-            self._free(key, known, inf)
-            return Held(TOLD_WITH, by=other)
+            # a wait that began is not begun anew by what was not told either: each would wait for the other for good
+            if known.free_at == 0.0 or self._is_told(other):
+                self._free(key, known, inf)
+            return Held(TOLD_WITH, by=other) if now < known.free_at else None
         if known.free_at == inf:
             self._free(key, known, now + (duration_s(route.group_interval) or 0))
         if now < known.free_at:

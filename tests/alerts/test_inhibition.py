@@ -172,6 +172,16 @@ def test_where_many_services_fire_at_once_the_organisation_s_stands_for_them() -
     assert kinds(w, T0 + 905) == [("raise", "service:wiki")]  # it is its own trouble by now
 
 
+def test_where_a_third_comes_and_goes_none_waits_for_the_other_for_good() -> None:
+    """Many fire, then not so many: neither the services' alerts nor the organisation's had been told before that changed."""
+    w, told = world(services=("crm", "wiki"), routes=(msgspec.structs.replace(ROUTE, group_wait="90s"),)), []
+    for at in range(T0, T0 + 900, 60):
+        crm = 10 if (at - T0) // 60 % 2 else 300
+        tell(w, at, shop=300, mail=300, crm=crm, wiki=10, org=(610 + crm) / 4)
+        told += kinds(w, at)
+    assert {("raise", SHOP), ("raise", "service:mail")} <= set(told)
+
+
 def test_what_begins_long_after_is_another_trouble() -> None:
     w = world(services=("crm", "wiki"))
     tell(w, T0, shop=300, mail=300, crm=300, wiki=20, org=230)
