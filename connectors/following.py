@@ -99,7 +99,10 @@ def follow(path: Path, place: Place, stop: Event) -> Iterator[Chunk]:
             # asked before reading: what was written until then is read below
             cut, renamed = _state(path, place, file)
             done = cut or (renamed and (quiet >= _LOOKS or _is_old(file)))
-            lines = _read(file, last=done)
+            lines = _read(file, last=False)
+            leaving = done and not lines  # what brings lines is still written to
+            if leaving:
+                lines = _read(file, last=True)
             if lines:
                 last = lines[-1][1]
                 place = msgspec.structs.replace(place, offset=file.tell(), last=len(last), mark=_mark(last))
@@ -109,11 +112,12 @@ def follow(path: Path, place: Place, stop: Event) -> Iterator[Chunk]:
             quiet = quiet + 1 if renamed and not lines else 0
             if full:
                 continue
-            if done:
-                place = _next(path, place, file)
+            if leaving:
+                # the copy of a log that was cut holds what was read, and may be as young as the log
+                place = _start(place, None) if cut else _next(path, place, file)
                 file.close()
                 file, quiet = None, 0
-            else:
+            elif not done:
                 stop.wait(_IDLE_S)
     finally:
         if file is not None:

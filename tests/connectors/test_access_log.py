@@ -164,14 +164,11 @@ def test_a_log_renamed_while_nobody_followed_is_read_to_its_end_first(tmp_path):
     assert place.inode == log.stat().st_ino
 
 
-def test_what_is_written_to_a_log_after_its_rotation_is_read(tmp_path):
-    """A server goes on in the old file until its last worker has opened the new one."""
-    log, old, seen = tmp_path / "access.log", tmp_path / "access.log.1", []
-    log.write_text("one\n")
+def followed(log, at_wait):
+    """Return the lines of a log until one says ``new``; a wait takes no time, and is when things happen, by its number."""
+    seen = []
 
     class Stop:
-        """Stops when all was seen; a wait takes no time, and is when the server writes."""
-
         waits = 0
 
         @staticmethod
@@ -181,17 +178,61 @@ def test_what_is_written_to_a_log_after_its_rotation_is_read(tmp_path):
         @staticmethod
         def wait(_seconds):
             Stop.waits += 1
-            if Stop.waits == 1:
-                log.rename(old)
-                log.write_text("new\n")
-            elif Stop.waits < 6:
-                with old.open("a") as late:
-                    late.write(f"late {Stop.waits}\n")
+            at_wait(Stop.waits)
 
     for chunk in follow(log, Place(), Stop):
         seen += [raw.decode() for _, raw in chunk.lines]
-        assert not (chunk.at_end and old.exists() and "new\n" not in seen)
-    assert seen == ["one\n", "late 2\n", "late 3\n", "late 4\n", "late 5\n", "new\n"]
+        assert not (chunk.at_end and log.with_name("access.log.1").exists() and "new\n" not in seen)
+    return seen
+
+
+def test_what_is_written_to_a_log_after_its_rotation_is_read(tmp_path):
+    """A server goes on in the old file until its last worker has opened the new one."""
+    log, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    log.write_text("one\n")
+
+    def at_wait(number):
+        if number == 1:
+            log.rename(old)
+            log.write_text("new\n")
+        elif number < 6:
+            with old.open("a") as late:
+                late.write(f"late {number}\n")
+
+    assert followed(log, at_wait) == ["one\n", "late 2\n", "late 3\n", "late 4\n", "late 5\n", "new\n"]
+
+
+def test_a_renamed_log_that_brings_lines_at_the_last_look_is_not_left(tmp_path):
+    log, old = tmp_path / "access.log", tmp_path / "access.log.1"
+    log.write_text("one\n")
+    written = {5: "late\nha", 6: "lf\nlast\n"}
+
+    def at_wait(number):
+        if number == 1:
+            log.rename(old)
+            log.write_text("new\n")
+        elif number in written:
+            with old.open("a") as late:
+                late.write(written[number])
+
+    assert followed(log, at_wait) == ["one\n", "late\n", "half\n", "last\n", "new\n"]
+
+
+def test_the_copy_of_a_log_that_was_cut_is_not_read_again(tmp_path):
+    """``copytruncate``: where the copy is as young as the cut, all of its lines would count twice."""
+    log, copy = tmp_path / "access.log", tmp_path / "access.log-20261126"
+    log.write_text("one\ntwo\n")
+
+    def at_wait(number):
+        if number == 1:
+            copy.write_bytes(log.read_bytes())
+            os.truncate(log, 0)
+            os.utime(copy, ns=(log.stat().st_mtime_ns,) * 2)
+        elif number == 3:
+            with log.open("a") as file:
+                file.write("new\n")
+
+    assert followed(log, at_wait) == ["one\n", "two\n", "new\n"]
 
 
 def test_a_neighbour_whose_name_begins_alike_is_no_rotated_log(tmp_path):
