@@ -97,6 +97,8 @@ class Cells:
         for level, pending in enumerate(self._pending):
             above: dict[int, int] = {}  # many services share a pane
             for cell, states in pending.items():
+                if not states:  # no base took the events
+                    continue
                 if level != DAY:
                     _, start, service = cell
                     if start not in above:

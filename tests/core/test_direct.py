@@ -6,15 +6,17 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.catalogue import model as m
 from pipeline.engine import direct, seen
 from pipeline.engine.ingest import IngestOutput, IngestPartition
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.seen import SeenIds
 from pipeline.time.calendar import to_ms
-from tests.core.bench_world import NOW, catalogue
+from tests.core.bench_world import NOW, catalogue, kpi
 
 TOPICS = {"csf.events.usage", "csf.events.uptime", "csf.events.performance", "csf.events.insight"}
 PLAN = build_plan(catalogue())
@@ -131,8 +133,6 @@ def test_both_ways_lead_to_the_same(log: list[tuple[int, int, bytes]], topic: st
 
 
 def unpacked(raw: bytes | None) -> Any:
-    import msgspec
-
     assert raw is not None
     states = msgspec.msgpack.decode(raw, type=dict[str, bytes])
     return {k: PLAN.bases[k].aggregator.unpack(msgspec.msgpack.decode(v)) for k, v in states.items()}
@@ -148,6 +148,18 @@ def test_most_events_go_the_direct_way(monkeypatch: Any) -> None:
     engine.fold(log)
     assert long == [700]
     assert engine.take().exits.kpi == 2_999
+
+
+def test_events_that_no_base_takes_make_no_cell() -> None:
+    errors = m.Count(events=["page.viewed"], where="status >= 500")
+    plan = build_plan(msgspec.structs.replace(catalogue(), kpis={"errors": kpi("errors", "reliability", errors)}))
+    statuses = {"shop": [200, 503], "portal": [200, 200]}
+    raws = [json.dumps(view(id=f"{s}{i}", subject=s, data={"user": "u", "status": code})).encode()
+            for s, codes in statuses.items() for i, code in enumerate(codes)]  # fmt: skip
+    engine = IngestPartition(plan, "csf.events.usage", 0)
+    engine.fold([(i, ARRIVAL, raw) for i, raw in enumerate(raws)])
+    services = {key.rsplit(b"|", 1)[1] for key, _ in engine.take().chunks if key[:1] == b"c"}
+    assert services == {b"shop"}
 
 
 def test_ids_kept_by_earlier_versions_are_duplicates_until_they_are_over() -> None:
