@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 
 from agents.transport import Batch
-from pipeline.engine.ingest import DEAD_LETTER_BYTES
+from pipeline.engine.letters import DEAD_LETTER_BYTES
 
 
 def letter_of(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:

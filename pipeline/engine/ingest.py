@@ -6,12 +6,9 @@ nor of the clock on the wall. So a crash, a replay or a second worker ends in th
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from operator import itemgetter
 from typing import Any
 
@@ -26,6 +23,7 @@ from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.direct import DirectPath, Item
 from pipeline.engine.entities import Entities, HeldEntity, entity_id
 from pipeline.engine.happenings import HAPPENING_TYPES
+from pipeline.engine.letters import dead_letter
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
 from pipeline.engine.seen import SeenIds
@@ -35,11 +33,9 @@ from pipeline.errors import InvalidEvent
 from pipeline.events.envelope import Envelope
 from pipeline.events.families import SessionEnded, event_topic
 from pipeline.events.validate import CONTROL_TYPES, decode_data, decode_envelope, split_message
-from pipeline.time.calendar import from_ms, to_ms
+from pipeline.time.calendar import to_ms
 from pipeline.values import Exits
 
-#: Bytes of a bad event that its dead letter keeps.
-DEAD_LETTER_BYTES = 65_536
 _OBJECT = ord("{")
 #: Combinations of bases whose readers are remembered.
 _REMEMBERED = 1_024
@@ -388,25 +384,7 @@ class IngestPartition:
         """Queue the dead letter of a bad event; of one message, only of the first ones."""
         if index >= LETTERS_A_MESSAGE:
             return
-        kept = raw[:DEAD_LETTER_BYTES]
-        try:
-            text = {"event": kept.decode()}
-        except UnicodeDecodeError:
-            text = {"event_base64": b64encode(kept).decode()}
-        letter = {
-            "reason": why.reason,
-            "detail": why.detail,
-            "topic": self.topic,
-            "partition": self.partition,
-            "offset": offset,
-            "index": index,
-            "time": from_ms(arrival_ms).isoformat(),
-            "sha256": sha256(raw).hexdigest(),
-            "size": len(raw),
-            **text,
-        }
-        key = f"{self.topic}|{self.partition}|{offset}|{index}".encode()
-        self._dead.append((key, json.dumps(letter, ensure_ascii=True).encode()))
+        self._dead.append(dead_letter(why, self.topic, self.partition, (offset, index), arrival_ms, raw))
 
 
 def _integer(sequence: int | str | None) -> int | None:
