@@ -140,12 +140,15 @@ def shape_of(connector: str, module: str | None, where: str) -> Shape | None:
     """
     if module is None:
         return None
-    folder = shipped().get(connector)
-    if folder is None or not module.isidentifier() or not folder.with_name(f"{module}.py").is_file():
+    declared = shipped().get(connector)
+    modules = () if declared is None else {path.stem for path in declared.parent.glob("[!_]*.py")}
+    shape: Shape | None = None
+    if module in modules:
+        shape = getattr(import_module(f"connectors.{connector}.{module}"), "shaped", None)
+    if shape is None:
         raise ConfigError(
             f"{where}: shape: there is no connectors/{connector}/{module}.py; only shipped connectors have code"
         )
-    shape: Shape = import_module(f"connectors.{connector}.{module}").shaped
     return shape
 
 

@@ -13,6 +13,7 @@ from cli.deadletters import _letter, replayable
 from cli.settings import load_settings
 from connectors import cursors
 from connectors.engine.config import since_of
+from connectors.engine.load import shape_of
 from connectors.following import place_from
 from connectors.mapping.load import load_mapping
 from connectors.mapping.run import map_file
@@ -159,6 +160,12 @@ def test_a_number_of_five_thousand_digits_in_an_expression() -> None:
 def test_a_since_before_the_calendar() -> None:
     with pytest.raises(ConfigError, match="is no time"):
         since_of("0001-01-01T00:00:00+14:00", "connectors.yaml")
+
+
+@pytest.mark.parametrize("shape", ["a" * 300, "__init__", "../kubernetes/rescales"])
+def test_code_of_a_connector_that_no_file_can_be(shape: str) -> None:
+    with pytest.raises(ConfigError, match="there is no connectors/kubernetes/"):
+        shape_of("kubernetes", shape, "connector.yaml")
 
 
 def test_a_row_with_an_infinite_count() -> None:
