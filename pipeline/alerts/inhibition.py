@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.alerts.book import AlertBook, Key
 from pipeline.alerts.conditions import judge_rule
-from pipeline.alerts.nesting import Nesting
+from pipeline.alerts.nesting import ORG, Nesting
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue.model import Catalogue
 from pipeline.evaluate.remainder import may_be_all, without
@@ -42,9 +42,21 @@ class _Rest:
         known = [part for part in parts if isinstance(part, KpiValue)]
         if not isinstance(whole, KpiValue):
             return None
+        if whole.value is None:
+            return whole if self._has_more(kpi, period) else None
         about = self.catalogue.kpis[kpi]
         rest = without(about, whole, known)
         return whole if rest is None and not may_be_all(about, whole, known) else rest
+
+    def _has_more(self, kpi: str, period: str) -> bool:
+        """Return whether a service of the rest was heard of: where all fell silent, one that had done so explains nothing."""
+        left_out = set(self.inner)
+        for service in self.catalogue.services.values():
+            scope, team = f"service:{service.id}", f"team:{service.team}"
+            is_rest = self.scope in {team, ORG} and not left_out & {scope, team}
+            if is_rest and (kpi, period, scope) in self.book.series:
+                return True
+        return False
 
     def status(self, csf: str, window: str) -> CsfStatus | None:
         """Return None: nobody works out the status of a rest, and rules about one are told by themselves."""

@@ -11,7 +11,7 @@ from pipeline.alerts import inputs as i
 from pipeline.catalogue import alerts as a
 from pipeline.catalogue import model as m
 from pipeline.catalogue.model import Catalogue, Service
-from tests.alerts.samples import ALL, CONCERN, DELAY, T0, World, catalogue, status
+from tests.alerts.samples import ALL, CONCERN, DELAY, SILENT, T0, World, catalogue, status
 
 ROUTE = msgspec.structs.replace(ALL, group_by=("rule", "scope"), group_interval="5m", repeat="4h")
 SLOW = msgspec.structs.replace(DELAY, hold="0s")
@@ -170,6 +170,18 @@ def test_where_many_services_fire_at_once_the_organisation_s_stands_for_them() -
     tell(w, T0 + 600, shop=10, mail=10, crm=10, org=70)
     assert kinds(w, T0 + 600) == [("clear", ORG)]
     assert kinds(w, T0 + 905) == [("raise", "service:wiki")]  # it is its own trouble by now
+
+
+@pytest.mark.parametrize(("others", "told"), [(("mail",), [("raise", ORG)]), ((), [])])
+def test_a_silent_service_explains_the_silence_of_all_only_where_none_but_it_was_heard(
+    others: tuple[str, ...], told: list[Any]
+) -> None:
+    w = world(msgspec.structs.replace(SILENT, kpi="delay", scopes=(ORG, SHOP), hold="0s"))
+    tell(w, T0, shop=10, org=10, **dict.fromkeys(others, 10))
+    tell(w, T0 + 60, shop=None)
+    assert kinds(w, T0 + 60) == [("raise", SHOP)]
+    tell(w, T0 + 120, org=None, **dict.fromkeys(others, None))
+    assert kinds(w, T0 + 120) == told
 
 
 def test_where_a_third_comes_and_goes_none_waits_for_the_other_for_good() -> None:
