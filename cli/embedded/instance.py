@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
@@ -122,8 +123,11 @@ def get_json(url: str, timeout: float = 5.0, token: str | None = None) -> Any:
     request = urllib.request.Request(url)  # noqa: S310 - always http:// of our own worker
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - likewise
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - likewise
+            return json.load(answer)
+    except HTTPException as e:
+        raise ConnectionError(f"{url}: what answers there speaks no HTTP ({type(e).__name__})") from None
 
 
 def trim_log(path: Path, most: int = 32 * 2**20) -> None:

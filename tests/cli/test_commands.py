@@ -2,8 +2,10 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -94,6 +96,23 @@ def test_a_worker_that_is_to_be_waited_for_must_be_there_before_anything_is_sent
     assert done.stderr == (
         "csf: no worker answers at http://127.0.0.1:1: start one (csf worker), or do not wait for it (--no-wait)\n"
     )
+
+
+def test_what_answers_in_place_of_a_worker_and_speaks_no_http_is_no_worker(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+
+        def answer() -> None:
+            with other.accept()[0] as peer:
+                peer.recv(65_536)
+                peer.sendall(b"+PONG\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        done = csf(
+            "month", "close", "2026-09", "--bootstrap", "127.0.0.1:1", CSF_DATA_DIR=str(tmp_path), CSF_HTTP_PORT=port
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"csf: no worker answers at http://127.0.0.1:{port}: ")
 
 
 def test_values_are_printed_as_json_csv_and_table(tmp_path: Path) -> None:
