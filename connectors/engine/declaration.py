@@ -55,6 +55,9 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         narrowest_s: shortest window that is asked for where an answer is cut off.
         newest_first: the source has no filter by time: records are read until this column is older than the window.
         too_many: how an answer says that it is cut off.
+        tells_by: of the records that ``shape`` makes only those count whose this column (epoch seconds) lies in the window,
+            its beginning not included: for requests that read further back than the window, since what is told spans some
+            time. Each is then told by one window.
     """
 
     format: str = "iso"
@@ -67,6 +70,7 @@ class Window(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     narrowest_s: float = 1.0
     newest_first: str | None = None
     too_many: TooMany | None = None
+    tells_by: str | None = None
 
 
 class Keyset(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind", tag="keyset"):

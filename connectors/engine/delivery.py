@@ -118,13 +118,17 @@ class Delivery:
         """Forget what was gathered for the connector's own code: the window is read anew."""
         self._gathered.clear()
 
-    def _tell_gathered(self) -> None:
-        """Tell what the connector's own code makes of all records of a window."""
+    def tell_gathered(self, tells: Callable[[Record], bool] = lambda _: True) -> None:
+        """Tell what the connector's own code makes of all records of a window, of that what ``tells`` says.
+
+        Raises:
+            SourceRefused: the records are not as the source documents them.
+        """
         gathered, self._gathered = self._gathered, []
         if self._reading.shape is None:
             return
         try:
-            shaped = self._reading.shape(gathered)
+            shaped = [record for record in self._reading.shape(gathered) if tells(record)]
         except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as e:
             raise SourceRefused(f"{self.cursor}: the records are not as the source documents them: {e}") from None
         for record in shaped:
@@ -151,7 +155,7 @@ class Delivery:
             left: how many records are known to be missing.
             since: where the window began that they are missing in; default: where the last one ended.
         """
-        self._tell_gathered()
+        self.tell_gathered()
         self.deliver()
         place = msgspec.structs.replace(place, seen=self.place.seen)
         if left:

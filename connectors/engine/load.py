@@ -115,6 +115,8 @@ def _check_stream(stream: Stream, declaration: Declaration, shown: Named[str, st
             check_zone(stream.cursor.zone, f"{where}: cursor.zone")
             if not 0 < stream.cursor.narrowest_s <= stream.cursor.step_s:
                 raise ConfigError(f"{where}: cursor: narrowest_s must be greater than 0 and at most step_s")
+            if stream.cursor.tells_by is not None and stream.shape is None:
+                raise ConfigError(f"{where}: cursor: tells_by is a column of what shape makes; there is no shape")
         case Keyset():
             known |= _PER_KEYSET
             check_zone(stream.cursor.zone, f"{where}: cursor.zone")

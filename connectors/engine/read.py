@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -166,6 +166,8 @@ class StreamReader:
                     self._delivery.deliver()
                     continue
                 left = e.left
+            if (column := cursor.tells_by) is not None:
+                self._delivery.tell_gathered(_lies_in(column, start, until))
             self._pass_over(oldest)
             place = msgspec.structs.replace(self.place, until=max(until, self.place.until))
             self._delivery.advance(place, left, since=start)
@@ -374,6 +376,12 @@ class StreamReader:
             self._around.stats.forgotten(self.reading.name, lost)
             self._around.complain(f"{self.cursor}: {lost} unfinished entities are too many to be asked for again")
         self._delivery.keep(self.place)
+
+
+def _lies_in(column: str, start: datetime, until: datetime) -> Callable[[Record], bool]:
+    """Return what says whether a column (epoch seconds) lies behind the beginning of a window, and not behind its end."""
+    first, last = start.timestamp(), until.timestamp()
+    return lambda record: first < record[column] <= last
 
 
 def _named(known: dict[str, dict[str, Any]], kind: str) -> dict[str, Any]:

@@ -194,3 +194,63 @@ def test_a_histogram_of_a_real_prometheus_becomes_the_requests_that_it_counted(t
     assert found == +counted
     assert (bench.counted("requests_total") > 4) == (most is not None)
     assert {e["subject"] for e in told} == {"shop"}
+
+
+@pytest.mark.services
+def test_rescales_that_a_real_prometheus_scraped_are_the_events_each_once(tmp_path):
+    """Three autoscalers rescale at random for two hours; some of what they ask for never comes, all else as it is drawn."""
+    chance = random.Random(11)
+    begun = (datetime.now(UTC) - timedelta(hours=6)).replace(minute=0, second=0, microsecond=0)
+    scrapes, written = 8 * 60, set()
+    samples = {name: [f"# TYPE {name} gauge"] for name in (
+        "kube_horizontalpodautoscaler_info", "kube_horizontalpodautoscaler_status_desired_replicas",
+        "kube_horizontalpodautoscaler_status_current_replicas", "kube_deployment_status_replicas", "kube_deployment_status_replicas_ready",
+    )}  # fmt: skip
+
+    def at(scrape):
+        return begun + timedelta(seconds=15 * scrape)
+
+    for name in ("api", "web", "jobs"):
+        desired = ready = size = 3
+        asked, there = chance.randrange(1, 20), -1
+        for scrape in range(scrapes):
+            if scrape == asked:
+                before, desired = desired, chance.choice([n for n in range(1, 9) if n != desired])
+                up, takes = desired > before, chance.choice([0, 1, 3, 12, 40, 50])
+                there, asked = scrape + takes, scrape + takes + chance.randrange(3, 20)
+                ready_at = at(there) if takes <= 40 else None
+                if (ready_at or at(scrape + 41)) <= at(scrapes - 1):
+                    written.add((f"pay/{name}", "up" if up else "down", before, desired, at(scrape), ready_at))
+            if scrape == there:
+                ready = size = desired
+            scaler, pods = (
+                f'namespace="pay",horizontalpodautoscaler="{name}"',
+                f'namespace="pay",deployment="{name}-web"',
+            )
+            target = f'{scaler},scaletargetref_kind="Deployment",scaletargetref_name="{name}-web"'
+            for (metric, lines), labels, value in zip(
+                samples.items(), (target, scaler, scaler, pods, pods), (1, desired, size, size, ready), strict=True
+            ):
+                lines.append(f"{metric}{{{labels}}} {value} {at(scrape).timestamp():.0f}")
+    backfilled(tmp_path, "\n".join([line for lines in samples.values() for line in lines] + ["# EOF\n"]))
+    base = prometheus.start_prometheus([], tmp_path)
+    bench = on_bench(
+        tmp_path, "prometheus", options={"address": base}, auth={"use": "none"}, streams=["rescales"], since=begun.isoformat(),
+    )  # fmt: skip
+    events = []
+    for minutes in (7, 8, 31, 33, 90, 180):
+        bench.now = begun + timedelta(minutes=minutes, seconds=chance.randrange(60))
+        events += bench.poll(anew=True)
+
+    def told(event):
+        data = event["data"]
+        requested, ready = (data[name] and datetime.fromisoformat(data[name]) for name in ("requested_at", "ready_at"))
+        assert (ready is None) == (data["outcome"] == "failed")
+        return event["subject"], data["direction"], data["from"], data["to"], requested, ready
+
+    found = [told({**e, "data": {"ready_at": None, **e["data"]}}) for e in events]
+    assert set(found) == written
+    assert len(found) == len(written) == len({e["id"] for e in events})
+    assert {(direction, ready is None) for _, direction, *_, ready in found} == {
+        (direction, failed) for direction in ("up", "down") for failed in (True, False)
+    }
