@@ -156,7 +156,10 @@ class Unpacker:
             )
         topic = event_topic(family)
         decode_data(envelope, topic, self._now_ms())
-        event: dict[str, Any] = _decode(bytes(raw))
+        try:
+            event: dict[str, Any] = _decode(bytes(raw))
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as e:  # in a field that no type has
+            raise InvalidEvent("malformed-json", f"not valid JSON: {e}") from None
         entry = self._hook.entry
         subject = entry.services.get(envelope.subject) or entry.other_service or envelope.subject
         event |= {"source": f"{self._hook.source}/{envelope.source}", "subject": subject}

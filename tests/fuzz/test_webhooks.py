@@ -98,3 +98,25 @@ def test_bodies(deliveries: Path, folder: Path) -> None:
                 one_sentence(e)
 
     fuzz(make, check, INPUTS // 10)
+
+
+def test_half_a_character_in_a_field_that_no_type_has(folder: Path) -> None:
+    """Found by ``test_bodies``: the name of an unknown field is not looked at until the whole event is read."""
+    config = next(p.parent / "config.yaml" for p in CASES if p.parent.parent.parent.name == "cloudevents")
+    (hook,) = load_receiver(
+        write(folder / "webhooks.yaml", yaml.safe_dump({"hooks": [yaml.safe_load(config.read_text())]}))
+    ).hooks
+    unpacker = Unpacker(hook, lambda: NOW_MS)
+    event = msgspec.json.encode(
+        {
+            "specversion": "1.0", "id": "1", "source": "urn:acme:decisions", "type": "incident.updated", "subject": "shop",
+            "time": "2026-11-26T09:29:12Z", "halfX": 1,
+            "data": {"number": "7", "state": "new", "opened_at": "2026-11-26T09:00:00Z", "updated_at": "2026-11-26T09:00:00Z"},
+        }
+    )  # fmt: skip
+    odd = event.replace(b"halfX", b"half\xf4")
+    with pytest.raises(NotReadable, match="not valid JSON"):
+        unpacker.open(odd)
+    parcel = unpacker.open(b"[" + event + b"," + odd + b"]")
+    assert len(parcel.events) == 1
+    assert [letter.reason for letter in parcel.letters] == ["malformed-json"]
