@@ -133,6 +133,8 @@ class Runner:
         self._begun_anew: set[str] = set()
         self._given: dict[str, str] | None = None
         self._current = ""
+        #: of the share, when what was another's was given up last
+        self._losses = 0
 
     def once(self) -> None:
         """Poll every stream once.
@@ -184,13 +186,15 @@ class Runner:
         self._stats.failed(reading.name, self._connector.secrets.hidden(str(why)))
 
     def _ours(self) -> list[Reading]:
-        """Return the streams that this instance reads; what another one took over is dropped."""
+        """Return the streams that this instance reads; what another one took over is dropped, even if it is ours again."""
         readings = [r for r in self._connector.readings if r.name not in self._left_out]
         if self._share is None:
             return readings
         names = [r.name for r in self._connector.readings]
         ours = [r for r in readings if self._share.ours(names.index(r.name))]
-        for name in {*self._readers, *self._asked} - {r.name for r in ours}:
+        kept = {r.name for r in ours} if self._share.losses == self._losses else set()
+        self._losses = self._share.losses
+        for name in {*self._readers, *self._asked} - kept:
             self._give_up(name)
             self._asked.pop(name, None)
         return ours
@@ -293,7 +297,7 @@ class Runner:
         if self._share is not None:
             self._share.beat(0)
             names = [r.name for r in self._connector.readings]
-            if not self._share.ours(names.index(self._current)):
+            if self._share.losses != self._losses or not self._share.ours(names.index(self._current)):
                 self._give_up(self._current)
                 raise NotOurs
 

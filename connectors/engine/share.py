@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from kafka import KafkaConsumer
+from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.admin import KafkaAdminClient, MemberToRemove
 from kafka.errors import KafkaError
 
@@ -23,6 +23,20 @@ _TOPIC = event_topic("control")
 #: its heartbeats.
 _LONGEST_TURN_MS = 3_600_000
 _SESSION_MS = 15_000
+
+
+class _Losses(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped for us
+    """Counts how often partitions were taken from this instance, even if it had them back before anybody looked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def on_partitions_revoked(self, revoked: Any) -> None:
+        """Count."""
+        self.times += bool(revoked)
+
+    def on_partitions_assigned(self, assigned: Any) -> None:
+        """Nothing: what is ours is asked for when it matters."""
 
 
 class Share:
@@ -43,12 +57,14 @@ class Share:
     ) -> None:
         self._bootstrap, self._group, self._name = bootstrap, f"csf-connector-{source}", name
         self._settings = {"bootstrap_timeout_ms": 10_000, **(settings or {})}
+        self._losses = _Losses()
         try:
             self._consumer = KafkaConsumer(
-                _TOPIC, bootstrap_servers=bootstrap, group_id=self._group, group_instance_id=name, enable_auto_commit=False,
+                bootstrap_servers=bootstrap, group_id=self._group, group_instance_id=name, enable_auto_commit=False,
                 auto_offset_reset="latest", max_poll_interval_ms=_LONGEST_TURN_MS, session_timeout_ms=_SESSION_MS,
                 **self._settings,
             )  # fmt: skip
+            self._consumer.subscribe([_TOPIC], listener=self._losses)
         except KafkaError as e:
             raise ServiceUnavailable(f"Kafka at {bootstrap} does not answer: {e}") from None
         try:
@@ -81,13 +97,24 @@ class Share:
         except KafkaError as e:
             raise ServiceUnavailable(f"Kafka at {self._bootstrap} does not answer: {e}") from None
 
-    def held(self) -> frozenset[int]:
-        """Return the partitions that this instance holds: what another one had is known anew once they changed."""
-        return frozenset(place.partition for place in self._consumer.assignment())
+    @property
+    def losses(self) -> int:
+        """How often something was taken from this instance: what it knows of a stream may be old since then."""
+        return self._losses.times
+
+    def held(self) -> tuple[frozenset[int], int]:
+        """Return the partitions that this instance holds, and how often it lost some.
+
+        Once that changed, another one may have read what is ours.
+        """
+        return self._assigned(), self.losses
 
     def ours(self, number: int) -> bool:
         """Return whether stream number ``number`` is this instance's."""
-        return number % self._partitions in self.held()
+        return number % self._partitions in self._assigned()
+
+    def _assigned(self) -> frozenset[int]:
+        return frozenset(place.partition for place in self._consumer.assignment())
 
     def close(self) -> None:
         """Leave: the others take over at once."""

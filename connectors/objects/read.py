@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -49,8 +49,8 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 class Sharing(Protocol):
     """Which part of the work is this instance's: ``connectors.engine.share.Share``."""
 
-    def held(self) -> frozenset[int]:
-        """Return what this instance holds."""
+    def held(self) -> Hashable:
+        """Return what this instance holds, to be compared: once it changed, another one may have read what is ours."""
 
     def ours(self, number: int) -> bool:
         """Return whether the work of a number is this instance's."""
@@ -80,7 +80,7 @@ class FilesReader:
         self, place: FilePlace, form: Form, source: str, sink: Sink, stats: Stats, kept: dict[str, dict[str, Any]], stop: threading.Event,
         complain: Callable[[str], None], clock: Callable[[], datetime] = lambda: datetime.now(UTC), share: Sharing | None = None,
     ) -> None:  # fmt: skip
-        self._share, self.held = share, share.held() if share is not None else frozenset()
+        self._share, self.held = share, share.held() if share is not None else None
         self._place, self._form, self._source, self._sink, self._stats = place, form, source, sink, stats
         self._stop, self._complain, self._clock = stop, complain, clock
         prefix = f"{source}|"

@@ -238,14 +238,41 @@ def test_a_look_that_took_so_long_that_the_stream_is_another_ones_now_tells_noth
     }
 
 
+def test_a_stream_that_was_another_ones_while_a_turn_took_its_time_begins_from_what_is_kept(tmp_path, monkeypatch):
+    """Lost and had back while another stream was read: nobody looked, but what is in memory is old."""
+    desk = Sized()
+    bench = sized(tmp_path, desk)
+    bench.poll()
+    runner = runner_on(bench, monkeypatch)
+    runner._share = share = Lost()  # type: ignore[assignment]
+    (reading,) = runner._ours()
+    runner._poll(reading)
+    desk.size = 2
+    bench.later(minutes=1)
+    bench.poll(anew=True)  # the other one
+    share.lose()
+    share.have_back()
+    desk.size = 3
+    bench.later(minutes=1)
+    with pytest.raises(run.NotOurs):  # the turn that was on its way
+        runner._alive()
+    (reading,) = runner._ours()
+    runner._poll(reading)
+    bench.sink.flush()
+    assert steps_told(bench) == [(1, 2), (2, 3)]
+
+
 class Lost:
     """A share that is lost while an answer is waited for."""
 
     def __init__(self) -> None:
-        self._ours = True
+        self._ours, self.losses = True, 0
 
     def lose(self) -> None:
-        self._ours = False
+        self._ours, self.losses = False, self.losses + 1
+
+    def have_back(self) -> None:
+        self._ours = True
 
     def ours(self, _number: int) -> bool:
         return self._ours
