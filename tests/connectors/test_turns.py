@@ -206,6 +206,16 @@ def sized(tmp_path, sized_desk: Sized, *names: str) -> Bench:
     return Bench(replace(connector, opens=lambda _stats: Straight(sized_desk, [])))
 
 
+def shared(tmp_path, monkeypatch) -> tuple[Sized, Bench, run.Runner, Lost]:
+    """Return a stream that was read once, and what reads on as one of several instances."""
+    desk = Sized()
+    bench = sized(tmp_path, desk)
+    bench.poll()
+    runner, share = runner_on(bench, monkeypatch), Lost()
+    runner._share = share  # type: ignore[assignment]
+    return desk, bench, runner, share
+
+
 def steps_told(bench: Bench) -> list[tuple[int, int]]:
     return [(e["data"]["from"], e["data"]["to"]) for e in bench.sink.events if e["type"] == "scaling.completed"]
 
@@ -222,11 +232,7 @@ def test_a_compared_look_is_kept_and_told_in_the_step_that_looked(tmp_path):
 
 
 def test_a_look_that_took_so_long_that_the_stream_is_another_ones_now_tells_nothing(tmp_path, monkeypatch):
-    desk = Sized()
-    bench = sized(tmp_path, desk)
-    bench.poll()
-    runner = runner_on(bench, monkeypatch)
-    runner._share = share = Lost()  # type: ignore[assignment]
+    desk, bench, runner, share = shared(tmp_path, monkeypatch)
     desk.size, desk.meanwhile = 2, lambda _path: share.lose()
     kept = dict(bench.sink.cursors)
     with pytest.raises(run.NotOurs):
@@ -240,11 +246,7 @@ def test_a_look_that_took_so_long_that_the_stream_is_another_ones_now_tells_noth
 
 def test_a_stream_that_was_another_ones_while_a_turn_took_its_time_begins_from_what_is_kept(tmp_path, monkeypatch):
     """Lost and had back while another stream was read: nobody looked, but what is in memory is old."""
-    desk = Sized()
-    bench = sized(tmp_path, desk)
-    bench.poll()
-    runner = runner_on(bench, monkeypatch)
-    runner._share = share = Lost()  # type: ignore[assignment]
+    desk, bench, runner, share = shared(tmp_path, monkeypatch)
     (reading,) = runner._ours()
     runner._poll(reading)
     desk.size = 2
@@ -263,7 +265,7 @@ def test_a_stream_that_was_another_ones_while_a_turn_took_its_time_begins_from_w
 
 
 class Lost:
-    """A share that is lost while an answer is waited for."""
+    """A share that is lost while an answer is waited for, and may be had back before anybody looks."""
 
     def __init__(self) -> None:
         self._ours, self.losses = True, 0
