@@ -19,24 +19,16 @@ from faust.types import TP
 from yarl import URL
 
 from agents import changelog
-from agents.changelog import PartitionLog, Record, StateError, TopicState
+from agents.changelog import PartitionLog, Record, StateError
 from agents.copies import Copies
 from agents.fence import Pulse
+from agents.flushing import Flushes
 from agents.producing import kafka_producer, produce
 from agents.topics import STATE_TABLE, changelog_topic
-from pipeline.engine.state import STEPS, VERSION, Step, upgrade
+from pipeline.engine.state import STEPS, VERSION, Step
 from pipeline.errors import CsfError
-from pipeline.events.families import EVENT_TOPICS
-from pipeline.topics import ALERT_INPUTS, PARTIALS
 
 _log = logging.getLogger(__name__)
-
-
-def _kind(topic: str) -> str:
-    """Return whose state is kept for a topic."""
-    if topic in EVENT_TOPICS:
-        return "ingest"
-    return {PARTIALS: "rollup", ALERT_INPUTS: "alerting"}.get(topic, "closing")
 
 
 class StaleAssignment(CsfError):
@@ -127,21 +119,14 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._logs: dict[int, PartitionLog] = {}
         self._read_bytes = self._read_records = 0
         self._failed: StateError | None = None
-        self._recovered: dict[tuple[str, int], TopicState] = {}
         self._owned: set[int] = set()
         self._generation: dict[int, int] = {}
         self._claimed: set[int] = set()
         self._next: dict[int, int] = {}
-        self._flushes: dict[tuple[str, int], int] = {}
-        self._positions: dict[tuple[str, int], int] = {}
-        self._repairs: dict[tuple[str, int], dict[bytes, bytes | None]] = {}
-        self._dropped: dict[tuple[str, int], set[bytes]] = {}
-        self._parts: dict[tuple[str, int, bytes], int] = {}
+        self._flushes: dict[tuple[str, int], Flushes] = {}
         self._locks: dict[int, asyncio.Lock] = {}
         #: where the log of a partition ended when it was revoked: what is kept in memory holds if it ends there still
         self._left: dict[int, int] = {}
-        #: engines that folded what is not flushed
-        self._ahead: set[tuple[str, int]] = set()
         #: partition → epoch since which its state has been in memory
         self._since: dict[int, int] = {}
 
@@ -208,7 +193,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         self._claimed.clear()
         for partition in partitions:
             log = self._logs.pop(partition, None) or PartitionLog()
-            ahead = any(number == partition for _, number in self._ahead)
+            ahead = any(flushes.ahead for flushes in self._of(partition).values())
             if log.on_hold:  # nothing is taken over, and no copy is made that would not know of the hold
                 self._forget(partition)
                 self._since[partition] = self.epoch + 1
@@ -255,22 +240,24 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
     def _take_over(self, partition: int, log: PartitionLog) -> None:
         """Take the state of a partition from its log."""
         for topic, state in log.finish().items():
-            self._recovered[(topic, partition)] = state
-            self._flushes[(topic, partition)] = state.flush
-            self._positions[(topic, partition)] = state.position
+            self._flushes[(topic, partition)] = Flushes(topic, state)
         self.copies.follow(partition, log)
         self._since[partition] = self.epoch + 1
 
     def _forget(self, partition: int) -> None:
         """Forget what was in memory of a partition."""
-        for memory in (self._flushes, self._positions, self._repairs, self._dropped, self._recovered):
-            for at in [at for at in memory if at[1] == partition]:
-                del memory[at]
-        for part in [part for part in self._parts if part[1] == partition]:
-            del self._parts[part]
-        self._ahead = {at for at in self._ahead if at[1] != partition}
+        for topic in self._of(partition):
+            del self._flushes[(topic, partition)]
         self._since.pop(partition, None)
         self.copies.forget(partition)
+
+    def _of(self, partition: int) -> dict[str, Flushes]:
+        """Return the flushes of all topics' partitions of a number."""
+        return {topic: flushes for (topic, number), flushes in self._flushes.items() if number == partition}
+
+    def _at(self, topic: str, partition: int) -> Flushes:
+        """Return the flushes of a source partition, which may be new."""
+        return self._flushes.setdefault((topic, partition), Flushes(topic))
 
     def since(self, partition: int) -> int:
         """Return the epoch since which a partition's state has been in memory; -1 where it is not this worker's.
@@ -281,7 +268,8 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def position(self, topic: str, partition: int) -> int:
         """Return the last offset of a source partition that durable state holds, -1 for none."""
-        return self._positions.get((topic, partition), -1)
+        flushes = self._flushes.get((topic, partition))
+        return -1 if flushes is None else flushes.position
 
     def ends_at(self, partition: int) -> int:
         """Return the offset behind the last changelog record of a partition that this worker has read or written."""
@@ -289,11 +277,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def folding(self, topic: str, partition: int) -> None:
         """Note that an engine goes ahead of its flushed state, until ``flush`` is done."""
-        self._ahead.add((topic, partition))
+        self._at(topic, partition).ahead = True
 
     def nothing_to_flush(self, topic: str, partition: int) -> None:
         """Note that what an engine folded changed no state: read again it changes none either."""
-        self._ahead.discard((topic, partition))
+        self._at(topic, partition).ahead = False
 
     async def copy(self) -> None:
         """Bring the copies on this machine up to what was flushed; of what was not read whole none is made."""
@@ -303,11 +291,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
 
     def _owed(self, partition: int) -> dict[str, list[bytes]]:
         """Return the chunks that must be written again, by topic."""
-        owed = {t: list(chunks) for (t, p), chunks in self._repairs.items() if p == partition and chunks}
-        for (topic, number), state in self._recovered.items():
-            if number == partition and state.disturbed:
-                owed[topic] = list(state.disturbed)
-        return owed
+        return {topic: owed for topic, flushes in self._of(partition).items() if (owed := flushes.owed())}
 
     def recovered(self, topic: str, partition: int) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Return position and chunks of a source partition, once a rebalance; -1 and nothing where it is new.
@@ -319,27 +303,7 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         if self._failed is not None:
             raise self._failed
         self.progress += 1
-        state = self._recovered.pop((topic, partition), None)
-        if state is None:
-            return -1, []
-        held = dict(state.chunks())
-        chunks = upgrade(_kind(topic), state.version, held, to=self._version, steps=self._steps)
-        self._repairs[(topic, partition)] = state.repairs()
-        for chunk, payload in held.items():
-            self._note_parts(topic, partition, chunk, payload)
-        if chunks is not held:  # written with the next flush, whose commit says the new version
-            changed = {c for c in chunks.keys() | held.keys() if chunks.get(c) != held.get(c)}
-            self._repairs[(topic, partition)] |= {c: chunks.get(c) for c in changed}
-        return state.position, list(chunks.items())
-
-    def _note_parts(self, topic: str, partition: int, chunk: bytes, payload: bytes | None) -> int:
-        """Remember how many parts a large chunk has; return how many it had."""
-        at = (topic, partition, chunk)
-        before = self._parts.pop(at, 1)
-        parts = 1 if payload is None else max(1, -(-len(payload) // changelog.PART_BYTES))
-        if parts > 1:
-            self._parts[at] = parts
-        return before
+        return self._at(topic, partition).recovered(version=self._version, steps=self._steps)
 
     # --- flushing ---
 
@@ -363,11 +327,11 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
                 self._note(partition, claim, {})
                 self._claimed.add(partition)
                 self._check(partition, epoch)
-            records = self._records(topic, partition, chunks, position)
+            flushes = self._at(topic, partition)
+            records = flushes.next(self._generation[partition], chunks, position, self._version)
             await self._send(partition, records)
-            self._note(partition, records, {topic: (position, self._flushes[(topic, partition)], self._version)})
-            self._ahead.discard((topic, partition))
-            self._positions[(topic, partition)] = position
+            self._note(partition, records, {topic: (position, flushes.number, self._version)})
+            flushes.ahead, flushes.position = False, position
             self.progress += 1
             self._timed(time.monotonic() - started)
 
@@ -383,30 +347,6 @@ class StateTable(faust.Table):  # type: ignore[misc]  # Faust is untyped for us
         """Note for the copy what was written."""
         offset, generation = self._next[partition] - 1, self._generation[partition]
         self.copies.note(partition, records, standing, offset=offset, generation=generation)
-
-    def _records(
-        self, topic: str, partition: int, chunks: list[tuple[bytes, bytes | None]], position: int
-    ) -> list[Record]:
-        """Return the records of one flush: tombstones of the one before, chunks, commit."""
-        at = (topic, partition)
-        generation = self._generation[partition]
-        flush = self._flushes[at] = self._flushes.get(at, 0) + 1
-        changed = self._repairs.pop(at, {}) | dict(chunks)
-        records = [changelog.tombstone_record(topic, key) for key in self._dropped.pop(at, ()) if key not in changed]
-        dropped = set()
-        for chunk, payload in changed.items():
-            records += changelog.chunk_records(topic, generation, flush, chunk, payload)
-            had = self._note_parts(topic, partition, chunk, payload)
-            has = self._parts.get((topic, partition, chunk), 1)
-            for number in range(has, had):
-                name = changelog.part_name(chunk, number)
-                records += changelog.chunk_records(topic, generation, flush, name, None)
-                dropped.add(name)
-            if payload is None:
-                dropped.add(chunk)
-        if dropped:
-            self._dropped[at] = dropped
-        return [*records, changelog.commit_record(topic, generation, flush, position, self._version)]
 
     async def _send(self, partition: int, records: list[Record]) -> None:
         sent = await produce(kafka_producer(self.app), self.changelog_name, partition, records)

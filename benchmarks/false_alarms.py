@@ -17,8 +17,8 @@ from numpy.random import Generator, default_rng
 
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Kpi
+from pipeline.report.kpireport import Point
 from pipeline.report.measures import days_of
-from pipeline.report.model import Point
 from pipeline.report.movement import assess
 
 SEED = 20261101

@@ -16,7 +16,8 @@ from cli.output import counted, json_text, print_rows, rows_text, say
 from pipeline.errors import ConfigError
 from pipeline.report.desk import sip_id
 from pipeline.report.entering import SipChange, SipDraft
-from pipeline.report.model import Point, SipReport, SipStatus
+from pipeline.report.kpireport import Point
+from pipeline.report.model import SipReport, SipStatus
 from pipeline.report.programmes import in_report, read_months, sip_reports
 from pipeline.report.register import Entry, Sip, fold_sips
 from pipeline.report.trail import changes, did

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from pipeline.report import words
-from pipeline.report.model import Contributor, KpiReport, Report
+from pipeline.report.kpireport import Contributor, KpiReport
+from pipeline.report.model import Report
 from reports.figures import scope_words, service
 from reports.view import Definition, Provenance, Quality, Table
 

@@ -16,7 +16,7 @@ from importlib import resources
 from itertools import pairwise
 
 from pipeline.report import words
-from pipeline.report.model import KpiReport, NaturalLimits, Point, Signal
+from pipeline.report.kpireport import KpiReport, NaturalLimits, Point, Signal
 
 #: months at the end of a trend line that a run rule speaks of; ``outside_limits`` is the last month alone
 _RUNS = {"outside_limits": 1, "run_of_eight": 8, "three_of_four": 4}

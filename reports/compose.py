@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from pipeline.report import words
-from pipeline.report.model import CsfReport, Finding, KpiReport, Movement, Report, SipReport, TargetState
+from pipeline.report.kpireport import KpiReport, Movement, TargetState
+from pipeline.report.model import CsfReport, Finding, Report, SipReport
 from pipeline.values import CsfState
 from reports import annex, charts
 from reports.figures import change_from, scope_words, service, target_words

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.report import words
-from pipeline.report.model import Contributor, KpiReport, Report
+from pipeline.report.kpireport import Contributor, KpiReport
+from pipeline.report.model import Report
 from reports.view import Change, Service
 
 _BOUNDS = {"up": "at least ", "down": "at most ", "zero": "within \u00b1"}

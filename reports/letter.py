@@ -6,7 +6,8 @@ import msgspec
 
 from pipeline.plain import printable
 from pipeline.report import words
-from pipeline.report.model import CsfReport, KpiReport, Report
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import CsfReport, Report
 
 
 def subject(report: Report) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.report import words
-from pipeline.report.model import KpiReport
+from pipeline.report.kpireport import KpiReport
 from reports.figures import target_words
 from reports.view import Silence, Unvalued
 

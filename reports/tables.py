@@ -6,7 +6,8 @@ import csv as csv_format
 import io
 
 from pipeline.plain import csv_cell
-from pipeline.report.model import CsfReport, KpiReport, Report
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import CsfReport, Report
 
 COLUMNS = (
     "month", "scope", "revision", "csf", "csf_verdict", "kpi", "name", "unit", "value", "numerator", "denominator", "count", "coverage",

@@ -9,8 +9,9 @@ from pipeline.report.figures import MonthlyFigures
 from pipeline.report.goals import goal_reports
 from pipeline.report.inputs import ReportInputs
 from pipeline.report.insights import interpret
+from pipeline.report.kpireport import KpiReport
 from pipeline.report.kpis import kpi_reports
-from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, KpiReport, Report, SipReport
+from pipeline.report.model import SCHEMA_VERSION, CsfReport, Finding, Report, SipReport
 from pipeline.report.months import MonthState
 from pipeline.report.proposals import propose
 from pipeline.report.quality import quality

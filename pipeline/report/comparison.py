@@ -8,8 +8,8 @@ from functools import reduce
 from operator import add
 
 from pipeline.catalogue.model import Kpi
+from pipeline.report.kpireport import Point
 from pipeline.report.measures import Sample, sample
-from pipeline.report.model import Point
 from pipeline.report.statistics import overdispersion, two_proportions, two_rates, widened
 
 #: Events come in clusters; until so many earlier months tell how much, their variance is taken to be so many times the

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from pipeline.catalogue import model
 from pipeline.evaluate.judge import badness_by
 from pipeline.evaluate.words import growth
-from pipeline.report.model import Contributor, KpiReport, Point
+from pipeline.report.kpireport import Contributor, KpiReport, Point
 
 #: A service dominates a change that it makes more than half of.
 DOMINANT = 0.5

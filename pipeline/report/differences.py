@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pipeline.report import words
-from pipeline.report.model import CsfReport, Difference, KpiReport, Report, SipReport
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import CsfReport, Difference, Report, SipReport
 
 _NOT_THERE = "not in the report"
 

@@ -20,7 +20,7 @@ from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.plan import Plan
 from pipeline.events.families import TYPES, event_topic
 from pipeline.report.inputs import EntityEvidence
-from pipeline.report.model import Evidence
+from pipeline.report.kpireport import Evidence
 
 #: Record types that have a number people know them by; survey answers are their respondents' own.
 NUMBERED = frozenset(

@@ -9,7 +9,7 @@ from pipeline.catalogue.insight_language import EACH, NUMBERS, TRUTHS, split
 from pipeline.evaluate.judge import badness_by
 from pipeline.report import words
 from pipeline.report.contributors import driver
-from pipeline.report.model import KpiReport
+from pipeline.report.kpireport import KpiReport
 from pipeline.report.verdict import Standing
 
 #: Other months there must be for a record.

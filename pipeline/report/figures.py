@@ -11,7 +11,8 @@ from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.evaluate.words import unknown_reason
 from pipeline.report import words
 from pipeline.report.inputs import ReportInputs, month_name, months_to
-from pipeline.report.model import Point, Restatement
+from pipeline.report.kpireport import Point
+from pipeline.report.model import Restatement
 from pipeline.report.months import MonthState, elapsed_share, month_point, value_state
 from pipeline.time.calendar import Calendar
 from pipeline.values import KpiRevision, KpiValue

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from pipeline.report.model import MONTHS, Comment, Evidence, SipReport
+from pipeline.report.kpireport import MONTHS, Evidence
+from pipeline.report.model import Comment, SipReport
 from pipeline.time.calendar import Calendar
 from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue
 

@@ -14,7 +14,8 @@ from pipeline.catalogue import insight_language as language
 from pipeline.catalogue.model import Catalogue, Insight, Tone
 from pipeline.report import words
 from pipeline.report.facts import Facts, aim, ask
-from pipeline.report.model import Figure, Finding, KpiReport
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Figure, Finding
 from pipeline.report.verdict import Standing, standing
 
 _FIRST: dict[Tone, int] = {"bad": 0, "mixed": 1, "good": 2, "neutral": 3, "unknown": 4}

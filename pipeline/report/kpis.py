@@ -9,7 +9,7 @@ from pipeline.evaluate.words import sample_unit
 from pipeline.report.contributors import contributors
 from pipeline.report.figures import MonthlyFigures, notes, percent_change, sample_known
 from pipeline.report.inputs import EntityEvidence
-from pipeline.report.model import Contributor, KpiReport, Point
+from pipeline.report.kpireport import Contributor, KpiReport, Point
 from pipeline.report.movement import assess
 from pipeline.report.targets import target_state
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.catalogue import model
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 
 #: ``5.2 of 7``: a scale's least and greatest answer stand in its unit
 _SCALE = re.compile(r"points \((\d+)-(\d+)\)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 from pipeline.values import KpiValue
 
 MonthState = Literal["to_date", "closed", "restated"]

@@ -22,9 +22,9 @@ from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import growth
 from pipeline.report import words
 from pipeline.report.comparison import by_chance, by_chance_and_spread
+from pipeline.report.kpireport import Movement, NaturalLimits, Point, Signal, Trend
 from pipeline.report.levels import FEWEST, Level, level
 from pipeline.report.measures import bounds, month_number, sample
-from pipeline.report.model import Movement, NaturalLimits, Point, Signal, Trend
 from pipeline.report.statistics import (
     LIMIT_FACTOR,
     RUN,

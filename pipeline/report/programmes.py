@@ -11,7 +11,8 @@ from datetime import date
 from pipeline.catalogue.directory import Directory
 from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.report.inputs import month_name
-from pipeline.report.model import Point, SipReport
+from pipeline.report.kpireport import Point
+from pipeline.report.model import SipReport
 from pipeline.report.months import elapsed_share, month_point, value_state
 from pipeline.report.register import Sip
 from pipeline.report.results import judge_sip

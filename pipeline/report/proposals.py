@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pipeline.catalogue.model import Catalogue, Kpi
 from pipeline.report import words
 from pipeline.report.contributors import driver
-from pipeline.report.model import KpiReport, Point, Proposal
+from pipeline.report.kpireport import KpiReport, Point
+from pipeline.report.model import Proposal
 from pipeline.report.movement import assess
 from pipeline.report.targets import meets
 

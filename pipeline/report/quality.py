@@ -8,7 +8,8 @@ from pipeline.catalogue.model import Catalogue
 from pipeline.evaluate.exits import totals
 from pipeline.report import words
 from pipeline.report.figures import ENOUGH_COVERAGE, MonthlyFigures
-from pipeline.report.model import KpiReport, Quality
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Quality
 from pipeline.values import Exits
 
 

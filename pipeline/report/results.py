@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pipeline.catalogue.model import Kpi
 from pipeline.evaluate.judge import badness
 from pipeline.report import words
-from pipeline.report.model import Movement, Point, SipResult
+from pipeline.report.kpireport import Movement, Point
+from pipeline.report.model import SipResult
 from pipeline.report.movement import CHART_MONTHS, assess, comparable, find_trend
 from pipeline.report.register import Sip
 from pipeline.report.statistics import RUN, natural_limits, run_length

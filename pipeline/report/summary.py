@@ -8,7 +8,8 @@ from statistics import NormalDist
 from pipeline.catalogue.model import Catalogue
 from pipeline.report import words
 from pipeline.report.facts import after, aim, limits_text, move
-from pipeline.report.model import Change, Finding, KpiReport, Proposal, Summary
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Change, Finding, Proposal, Summary
 from pipeline.report.verdict import Verdict, overall
 from pipeline.values import CsfState
 

@@ -15,8 +15,8 @@ from pipeline.catalogue.model import Kpi
 from pipeline.evaluate.forecast import month_end, settled
 from pipeline.evaluate.judge import badness
 from pipeline.evaluate.words import growth
+from pipeline.report.kpireport import Point, TargetState
 from pipeline.report.levels import level
-from pipeline.report.model import Point, TargetState
 from pipeline.report.movement import comparable, finest, known
 
 #: Share of the month that must have passed for a forecast.

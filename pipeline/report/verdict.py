@@ -20,7 +20,8 @@ from typing import NamedTuple
 from pipeline.catalogue.model import Catalogue
 from pipeline.evaluate.judge import judge_csf
 from pipeline.report import words
-from pipeline.report.model import Finding, KpiReport
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Finding
 from pipeline.values import CsfState
 
 #: Share of a CSF's weight from which a KPI alone decides.

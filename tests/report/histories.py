@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pipeline.catalogue.loader import load_catalogue
 from pipeline.catalogue.model import Kpi
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 
 CATALOGUE = load_catalogue()
 

@@ -11,29 +11,23 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
+from pipeline.report.kpireport import Contributor, Evidence, KpiReport, NaturalLimits, Point, Signal, Trend
 from pipeline.report.model import (
     SCHEMA_VERSION,
     Change,
     Comment,
-    Contributor,
     CsfReport,
     Difference,
-    Evidence,
     Figure,
     Finding,
     GoalReport,
     Issue,
-    KpiReport,
-    NaturalLimits,
-    Point,
     Proposal,
     Quality,
     Report,
     Restatement,
-    Signal,
     SipReport,
     Summary,
-    Trend,
 )  # fmt: skip
 
 MONTHS = [f"2025-{m:02d}" for m in range(10, 13)] + [f"2026-{m:02d}" for m in range(1, 11)]

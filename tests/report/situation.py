@@ -4,7 +4,7 @@ from typing import Any
 
 from pipeline.catalogue.model import Kpi
 from pipeline.evaluate.judge import judge
-from pipeline.report.model import Contributor, KpiReport, NaturalLimits, Signal, Trend
+from pipeline.report.kpireport import Contributor, KpiReport, NaturalLimits, Signal, Trend
 from pipeline.report.targets import meets
 from tests.report.histories import CATALOGUE, months, values
 

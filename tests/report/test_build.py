@@ -14,7 +14,8 @@ from pipeline.catalogue.model import Service, Target
 from pipeline.evaluate.judge import judge
 from pipeline.report.build import build_report
 from pipeline.report.inputs import ReportInputs, months_to
-from pipeline.report.model import KpiReport, Report, SipReport
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Report, SipReport
 from pipeline.time.calendar import Calendar
 from pipeline.values import CsfStatus, Exits, KpiRevision, KpiValue
 from reports import tables

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 from msgspec.structs import replace
 
-from pipeline.report.model import NaturalLimits, Point, Signal
+from pipeline.report.kpireport import NaturalLimits, Point, Signal
 from reports import charts
 from tests.report.sample import points
 

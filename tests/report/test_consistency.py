@@ -15,7 +15,8 @@ import pytest
 from pipeline.catalogue.model import Kpi
 from pipeline.report.facts import Facts, move
 from pipeline.report.insights import interpret
-from pipeline.report.model import Finding, KpiReport
+from pipeline.report.kpireport import KpiReport
+from pipeline.report.model import Finding
 from tests.report.histories import CATALOGUE
 from tests.report.situation import report
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.contributors import contributors, dominant
-from pipeline.report.model import Contributor, Point
+from pipeline.report.kpireport import Contributor, Point
 from tests.report.histories import kpi
 
 

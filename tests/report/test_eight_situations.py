@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from pipeline.report.insights import interpret
-from pipeline.report.model import Finding, KpiReport, Point
+from pipeline.report.kpireport import KpiReport, Point
+from pipeline.report.model import Finding
 from pipeline.report.movement import assess
 from pipeline.report.targets import target_state
 from pipeline.report.verdict import Verdict, judge_verdicts, overall, standing

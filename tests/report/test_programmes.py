@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pipeline.catalogue.loader import load_catalogue
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 from pipeline.report.programmes import in_report, read_months, sip_reports
 from pipeline.report.register import Sip, fold_sips
 from pipeline.stores.sqlite import SqliteStore

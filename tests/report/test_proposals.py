@@ -1,7 +1,7 @@
 """A concern that recurs is proposed as a programme, where it recurs."""
 
 from pipeline.report.facts import ask
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 from pipeline.report.proposals import propose
 from tests.report.histories import CATALOGUE, kpi, values
 from tests.report.situation import report

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pipeline.report.model import Point
+from pipeline.report.kpireport import Point
 from pipeline.report.register import Sip, fold_sips
 from pipeline.report.results import judge_sip
 from tests.report.histories import kpi, values

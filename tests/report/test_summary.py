@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pipeline.report.goals import goal_reports
 from pipeline.report.insights import interpret
-from pipeline.report.model import CsfReport, Finding, KpiReport, Signal
+from pipeline.report.kpireport import KpiReport, Signal
+from pipeline.report.model import CsfReport, Finding
 from pipeline.report.proposals import propose
 from pipeline.report.summary import Summary, changes, insight, summarise
 from pipeline.report.verdict import Verdict, judge_verdicts, standing
