@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
 
@@ -16,6 +16,7 @@ from pipeline.events.families import TYPES, event_topic
 from pipeline.values import WINDOWS, CsfStatus, Exits, Happening, KpiRevision, KpiValue
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+H, M, D = timedelta(hours=1), timedelta(minutes=1), timedelta(days=1)
 
 
 def kpi(name: str, csf: str, measure: m.AnyMeasure, direction: m.Direction = "up", **rest: Any) -> m.Kpi:
@@ -221,3 +222,27 @@ class World:
 
     def live(self, name: str, window: str = "24h", scope: str = "org") -> KpiValue:
         return self.values[(name, scope, window, 0)]
+
+
+def incident(world: World, number: str, opened: datetime, updated: datetime, state: str, **more: Any) -> None:
+    data = {
+        "number": number, "state": state, "opened_at": opened.isoformat(), "updated_at": updated.isoformat(),
+        **{k: v.isoformat() if isinstance(v, datetime) else v for k, v in more.items() if k not in {"subject", "arrival", "csfteam"}},
+    }  # fmt: skip
+    world.event(
+        "incident.updated", updated, data, key=number, subject=more.get("subject", "shop"), arrival=more.get("arrival"),
+        csfteam=more.get("csfteam"),
+    )  # fmt: skip
+
+
+def polled(world: World, start: datetime, end: datetime, types: list[str]) -> None:
+    data = {"source": "s", "from": start.isoformat(), "to": end.isoformat(), "types": types}
+    world.event("source.polled", end, data, subject="")
+
+
+def view(world: World, user: str, at: datetime, **more: Any) -> None:
+    world.event("page.viewed", at, {"user": user, "path": "/"}, key=user, **more)
+
+
+def check(world: World, at: datetime, up: bool | None, **more: Any) -> None:
+    world.event("uptime.checked", at, {"up": up, "interval_s": 60, **more}, key="c")

@@ -15,8 +15,7 @@ from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.rollup import FLOOR_KEY, RollupPartition
 from pipeline.errors import DefinitionChanged
-from tests.core.bench_world import NOW, World, catalogue, kpi
-from tests.core.test_engine import incident, polled
+from tests.core.bench_world import NOW, World, catalogue, incident, kpi, polled
 
 H, D = timedelta(hours=1), timedelta(days=1)
 STOPPED = NOW - 4 * D

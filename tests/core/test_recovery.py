@@ -9,11 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.catalogue.model import CSF_IDS
 from pipeline.engine.plan import build_plan
-from tests.core.bench_world import NOW, World, catalogue
-from tests.core.test_engine import check, incident, polled, view
+from tests.core.bench_world import NOW, H, World, catalogue, check, incident, polled, view
 from tests.properties.harness import Cluster
-
-H = timedelta(hours=1)
 
 
 def history(seed: int) -> list[Any]:

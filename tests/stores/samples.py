@@ -6,6 +6,24 @@ from pipeline.values import WINDOWS, AlertChange, AlertNote, CsfStatus, Happenin
 
 MAY = 1462060800
 DAY = 86400
+#: what somebody might give as a name, to a store that builds queries of text
+HOSTILE = [
+    "service:a b,c=d",
+    'service:"quoted" \\ back\\',
+    "service:new\nline\r\n\ttab",
+    "service:${interpolated} #{x}",
+    '") |> drop() //',
+    "' OR 1=1; DROP TABLE kpi_period; --",
+    "service:ünï-日本-🙂",
+    "service:%0041%",
+    "service:\\0041",
+    "service:trailing\\",
+    "service:nul\x00byte",
+    "service:u2028\u2028x",
+    " leading and trailing ",
+    "-",
+    "",
+]
 
 
 def period_value(**changed: Any) -> KpiValue:

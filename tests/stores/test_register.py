@@ -13,7 +13,7 @@ from pipeline.stores.register_influx import InfluxRegister
 from pipeline.stores.register_sqlite import SqliteRegister
 from tests.services.influx import Influx
 from tests.stores.entries import AT, entry
-from tests.stores.test_contract import HOSTILE
+from tests.stores.samples import HOSTILE
 
 _NUMBER = itertools.count()
 
