@@ -6,6 +6,7 @@ import pytest
 
 from agents.topics import ensure_topics, topic_specs
 from cli.embedded.kafka import EmbeddedKafka, free_port
+from tests.connectors.desk import quick  # noqa: F401 - a fixture
 from tests.connectors.dropping import drop  # noqa: F401 - a fixture
 from tests.connectors.pulling import benches_cleared  # noqa: F401 - a fixture
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from tests.connectors.vendor import Asked, Says
+import pytest
+import stamina
+
+from tests.connectors.pulling import Bench, on_bench
+from tests.connectors.vendor import Asked, Says, Vendor
 
 MAPPING: dict[str, Any] = {
     "service": {"column": "service"},
@@ -113,3 +119,27 @@ class Desk:
             "token": str(start + size) if more else "",
         }
         return Says(body, headers={"Link": f'<{path}?{rest}>; rel="first", <{url}>; rel="next"'} if more else {})
+
+
+#: what a configuration says of the desk beside its address
+ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
+#: how often a request is tried
+ATTEMPTS = 6
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Retries do not wait, and the token is there."""
+    monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
+    with stamina.set_testing(True, attempts=ATTEMPTS, cap=True):
+        yield
+
+
+def bench_at(vendor: Vendor, folder: Path, declaration: dict[str, Any] = DECLARATION, **entry: Any) -> Bench:
+    """Put a connector that reads a desk on a bench."""
+    return on_bench(folder, declaration, options={"address": vendor.address}, **{**ENTRY, **entry})
+
+
+def numbers(events: list[dict[str, Any]]) -> list[str]:
+    """Return the numbers of the tickets that events tell of."""
+    return [e["data"]["number"] for e in events]

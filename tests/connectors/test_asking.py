@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
-import stamina
 
 from connectors.engine.bodies import decoded
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
-from tests.connectors.desk import DECLARATION, declared
+from tests.connectors import desk
+from tests.connectors.desk import DECLARATION, declared, numbers
 from tests.connectors.pulling import on_bench
 from tests.connectors.vendor import Says, serving
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 TICKETS = [
     {"id": f"T{n}", "service": "shop", "state": "open", "opened": "2026-11-26T10:00:00Z", "updated": f"2026-11-26T11:0{n}:00Z"}
@@ -17,21 +19,8 @@ TICKETS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
-    with stamina.set_testing(True, attempts=2, cap=True):
-        yield
-
-
 def bench_at(vendor, tmp_path, **stream):
-    options = {"address": vendor.address}
-    since = "2026-11-26T11:00:00Z"
-    return on_bench(tmp_path, declared(**stream), options=options, auth={"token": {"env": "DESK_TOKEN"}}, since=since)
-
-
-def numbers(events):
-    return [e["data"]["number"] for e in events]
+    return desk.bench_at(vendor, tmp_path, declared(**stream), since="2026-11-26T11:00:00Z")
 
 
 def test_pages_of_a_graph_are_asked_for_within_the_body(tmp_path):

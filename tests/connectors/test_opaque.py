@@ -5,25 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import stamina
 
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
-from tests.connectors.desk import Desk, declared
-from tests.connectors.pulling import on_bench
+from tests.connectors import desk
+from tests.connectors.desk import Desk, declared, numbers
 from tests.connectors.vendor import Says, serving
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 CURSOR: dict[str, Any] = {
     "kind": "opaque", "path": "after", "parameter": "cursor", "begin": {"from": "{since}"}, "last": "end", "limit": "limit",
     "size": 3, "lost": {"status": 400, "says": "unknown cursor"}, "again_s": 600, "lag_s": 60,
 }  # fmt: skip
 STREAM = {"cursor": CURSOR, "paginator": {"kind": "none"}, "request": {"path": "/export"}}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
-    with stamina.set_testing(True, attempts=1, cap=True):
-        yield
 
 
 class Export:
@@ -62,14 +56,7 @@ def export():
 
 
 def bench_at(export, tmp_path, **more):
-    return on_bench(
-        tmp_path, declared(**{**STREAM, **more}), options={"address": export.address},
-        auth={"token": {"env": "DESK_TOKEN"}}, since="2026-11-26",
-    )  # fmt: skip
-
-
-def numbers(events):
-    return [e["data"]["number"] for e in events]
+    return desk.bench_at(export, tmp_path, declared(**{**STREAM, **more}))
 
 
 def test_the_next_poll_and_the_next_process_ask_on_from_the_cursor(export, tmp_path):

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import Any
 
 import httpx2
 import pytest
-import stamina
 
 from connectors.engine.declaration import RateLimit
 from connectors.engine.retry import transient, wait_s
 from pipeline.errors import ConfigError, ServiceUnavailable, SourceRefused
-from tests.connectors.desk import DECLARATION, Desk, declared
+from tests.connectors.desk import ATTEMPTS, DECLARATION, ENTRY, Desk, bench_at, declared
 from tests.connectors.pulling import on_bench
 from tests.connectors.vendor import Says, serving
 
-ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
+pytestmark = pytest.mark.usefixtures("quick")
+
 FAULTS = {
     "500": Says({"error": "oops"}, 500),
     "503": Says(None, 503),
     "no JSON": Says(raw=b'{"tickets": [{"id'),
     "an empty answer of a proxy": Says(raw=b"<html>try later</html>", status=502),
 }
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
-    with stamina.set_testing(True, attempts=4, cap=True):
-        yield
-
-
-def bench_at(vendor, tmp_path, declaration=DECLARATION, **entry):
-    return on_bench(tmp_path, declaration, options={"address": vendor.address}, **{**ENTRY, **entry})
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
@@ -51,7 +39,7 @@ def test_a_fault_that_stays_is_told_with_the_address_and_no_cursor_moves(tmp_pat
         bench = bench_at(vendor, tmp_path)
         with pytest.raises(ServiceUnavailable, match=f"{vendor.address}/tickets: answers ") as caught:
             bench.poll()
-        assert len(vendor.asked) == 4
+        assert len(vendor.asked) == ATTEMPTS
     assert "\n" not in str(caught.value)
     assert not bench.sink.cursors
 

@@ -16,16 +16,11 @@ from connectors.engine import run
 from connectors.engine.client import Answer, Call
 from connectors.engine.seat import seat_in
 from connectors.engine.turns import Turn, turn_of
-from tests.connectors.desk import DECLARATION, Desk, at
+from tests.connectors.desk import DECLARATION, ENTRY, Desk, at
 from tests.connectors.pulling import Bench, Memory, closed_later, on_bench
 from tests.connectors.vendor import Asked, Says
 
-ENTRY: dict[str, Any] = {"auth": {"token": {"env": "DESK_TOKEN"}}, "since": "2026-11-26"}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setenv("DESK_TOKEN", "s3cret-token")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 class Died(BaseException):
