@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -239,9 +240,16 @@ def _check_marks(value: Value, where: str) -> None:
 
 def _check_pattern(pattern: str, where: str, groups: int = 0) -> None:
     try:
-        compiled = re.compile(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            compiled = re.compile(pattern)
     except re.error as e:
         raise MappingError(f"{where}: is no regular expression: {e}") from None
+    except FutureWarning as e:  # what a mapping makes of a file must not depend on the interpreter
+        raise MappingError(
+            f"{where}: another version of Python may read this regular expression in another way ({str(e).lower()}): "
+            "put a \\ before what stands for itself"
+        ) from None
     if compiled.groups < groups:
         raise MappingError(f"{where}: put the part that is wanted in (parentheses)")
 
