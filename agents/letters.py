@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
-
 from agents.transport import Batch
-from pipeline.engine.letters import DEAD_LETTER_BYTES
+from pipeline.engine.letters import dead_letter
+from pipeline.errors import InvalidEvent
+
+_DETAIL_CHARACTERS = 500
 
 
 def letter_of(batch: Batch, record: tuple[int, int, bytes], why: Exception) -> tuple[bytes, bytes]:
     """Return key and value of the dead letter of a record (offset, arrival in epoch ms, value) of a batch."""
     offset, arrival_ms, value = record
-    letter = {
-        "reason": "internal-error",
-        "detail": f"{type(why).__name__}: {why}",
-        "topic": batch.topic,
-        "partition": batch.partition,
-        "offset": offset,
-        "index": 0,
-        "arrival_ms": arrival_ms,
-        "size": len(value or b""),
-        "event_base64": b64encode((value or b"")[:DEAD_LETTER_BYTES]).decode(),
-    }
-    return f"{batch.topic}|{batch.partition}|{offset}|0".encode(), json.dumps(letter).encode()
+    fault = InvalidEvent("internal-error", f"{type(why).__name__}: {why}"[:_DETAIL_CHARACTERS])
+    return dead_letter(fault, batch.topic, batch.partition, (offset, 0), arrival_ms, value or b"")
