@@ -14,7 +14,7 @@ from pipeline.aggregate.base import Contribution, State
 from pipeline.engine.bases import Base
 from pipeline.engine.cellstore import CellId, CellStore, cell_id, cell_key
 from pipeline.time.calendar import Calendar
-from pipeline.time.panes import DAY, KEEP, LEVELS, MINUTE, expired, levels_for, pane_start
+from pipeline.time.panes import DAY, HOUR, KEEP, LENGTH, LEVELS, MINUTE, expired, levels_for, pane_start, part_start
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
@@ -73,19 +73,19 @@ class Cells:
             sign: 1 to add; -1 takes back what was added with the same times.
         """
         finest = max(levels_for((clock_ms - at_ms) / 1000)[0], base.levels[0])
-        states = self.gathered((finest, pane_start(finest, at_ms // 1000, self._calendar), service))
+        states = self.gathered((finest, part_start(finest, at_ms // 1000, self._calendar), service))
         states[base.key] = base.aggregator.add(states.get(base.key), contribution, sign)
 
     def cell_of(self, service: str, at_ms: int, clock_ms: int) -> CellId:
-        """Return the finest cell that takes what is dated ``at_ms``, for bases that enter every level."""
+        """Return the finest cell that takes what is dated ``at_ms``, for bases that enter every level; see ``gathered``."""
         if clock_ms - at_ms <= _FRESH_MS:  # most events: levels_for and pane_start in short
             at_s = at_ms // 1000
             return MINUTE, at_s - at_s % 60, service
         finest = levels_for((clock_ms - at_ms) / 1000)[0]
-        return finest, pane_start(finest, at_ms // 1000, self._calendar), service
+        return finest, part_start(finest, at_ms // 1000, self._calendar), service
 
     def gathered(self, cell: CellId) -> dict[str, State]:
-        """Return the batch's states whose finest cell is this one, to be added to."""
+        """Return the states gathered whose finest cell is this one, to be added to; it starts where ``part_start`` says."""
         pending = self._pending[cell[0]]
         states = pending.get(cell)
         if states is None:
@@ -99,12 +99,12 @@ class Cells:
             for cell, states in pending.items():
                 if not states:  # no base took the events
                     continue
+                _, start, service = cell
                 if level != DAY:
-                    _, start, service = cell
                     if start not in above:
-                        above[start] = pane_start(level + 1, start, self._calendar)
+                        above[start] = part_start(level + 1, start, self._calendar)
                     self._absorb(self.gathered((level + 1, above[start], service)), states)
-                self._merge(cell, states)
+                self._merge((HOUR, start - start % LENGTH[HOUR], service) if level == HOUR else cell, states)
             pending.clear()
 
     def _absorb(self, whole: dict[str, State], states: dict[str, State]) -> None:
@@ -141,6 +141,10 @@ class Cells:
     def _set(self, cell: CellId, base: Base, state: State) -> None:
         self._warm[cell][base.key] = state
         self._dirty.setdefault(cell, set()).add(base.key)
+
+    def turns(self, clock_ms: int) -> bool:
+        """Return whether ``expire`` would drop panes: what was gathered is to be settled before."""
+        return clock_ms // 60_000 * 60.0 != self._minute
 
     def expire(self, clock_ms: int) -> None:
         """Drop panes that can take no more records."""

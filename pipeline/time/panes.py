@@ -45,6 +45,15 @@ def pane_start(level: int, at_s: int, calendar: Calendar) -> int:
     return calendar.day_start(at_s) if level == DAY else at_s - at_s % LENGTH[level]
 
 
+def part_start(level: int, at_s: int, calendar: Calendar) -> int:
+    """Return the start of the part of a pane that holds an instant and lies within one pane of the next level.
+
+    That is the pane itself, but for an hour that a local midnight parts in two (zones with half-hour offsets).
+    """
+    start = pane_start(level, at_s, calendar)
+    return max(start, calendar.day_start(at_s)) if level == HOUR else start
+
+
 def window_bounds(window: str, now_s: float) -> tuple[int, int]:
     """Return [start, end) of a rolling window as of now: it ends with the pane that holds now."""
     length = LENGTH[SLIDE[window]]

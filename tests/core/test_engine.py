@@ -183,6 +183,23 @@ def test_the_peak_is_the_busiest_local_hour() -> None:
     assert w.month("peak_response_time").value == pytest.approx(900, rel=0.01)
 
 
+@pytest.mark.parametrize("delay", [timedelta(), 130 * M, 5 * D], ids=["minutes", "five minutes", "hours"])
+def test_a_midnight_within_a_utc_hour_parts_the_days(delay: timedelta) -> None:
+    """18:30 UTC is midnight in Kolkata: what lies before and after it in one UTC hour is of two days."""
+    w = World(build_plan(catalogue("Asia/Kolkata")))
+    for minute, user in ((15, "before"), (30, "after"), (59, "later")):
+        at = datetime(2026, 11, 17, 18, minute, tzinfo=UTC)
+        view(w, user, at, arrival=at + delay)
+        w.event("request.measured", at, {"latency_ms": 5.0, "count": 1, "status": 200}, arrival=at + delay)
+    w.tick()
+    w.run()
+    days = [int(datetime(2026, 11, day, 18, 30, tzinfo=UTC).timestamp()) for day in (16, 17)]
+    for kpi in ("active_users", "pages_per_session", "peak_throughput"):
+        assert [w.values[(kpi, "service:shop", "day", day)].count for day in days] == [1, 2], kpi
+    hour = int(datetime(2026, 11, 17, 18, tzinfo=UTC).timestamp())
+    assert w.values[("active_users", "service:shop", "hour", hour)].value == 3
+
+
 def test_a_bad_event_ends_in_the_exit_its_rule_names() -> None:
     w = World()
     topic = "csf.events.incident"

@@ -21,7 +21,7 @@ from tests.properties.harness import Cluster, Place
 #: A Wednesday; summer time ended in Europe ten days before, a month began three days before.
 NOW = datetime(2026, 11, 4, 10, 17, 30, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
-ZONES = ("UTC", "Europe/Zurich", "Asia/Kolkata")
+ZONES = ("UTC", "Europe/Zurich", "Asia/Kolkata", "America/St_Johns")
 SUBJECTS = ["shop", "shop", "SHOP-1", "portal", "mail", "nobody", "Old Site"]
 MINUTE = timedelta(minutes=1)
 
@@ -68,9 +68,14 @@ def text(at: datetime) -> str:
     return at.isoformat()
 
 
+#: Minutes before now, just before the last midnights in Kolkata and St. John's, which part hours of UTC.
+_MIDNIGHTS = (948, 408)
+_AROUND_MIDNIGHT = st.sampled_from(_MIDNIGHTS).flatmap(lambda minutes: st.integers(minutes - 30, minutes + 30))
+
+
 def ago(longest: int = 42 * 1440) -> st.SearchStrategy[datetime]:
     """Return instants before now, most of them recent, in half minutes."""
-    recent = st.one_of(st.integers(0, 180), st.integers(0, 3000), st.integers(0, longest))
+    recent = st.one_of(st.integers(0, 180), st.integers(0, 3000), st.integers(0, longest), _AROUND_MIDNIGHT)
     return st.tuples(recent, st.sampled_from([0, 30])).map(lambda p: NOW - p[0] * MINUTE - timedelta(seconds=p[1]))
 
 
@@ -83,7 +88,7 @@ SUBJECT = st.sampled_from(SUBJECTS)
 @st.composite
 def page_views(draw: Any) -> tuple[str, datetime, dict[str, Any], str]:
     near = draw(st.sampled_from([0, 1, 29, 30, 31, 59, 60, 61]))
-    at = NOW - draw(st.sampled_from([60, 200, 1500, 20000])) * MINUTE + near * MINUTE
+    at = NOW - draw(st.sampled_from([60, 200, *_MIDNIGHTS, 1500, 20000])) * MINUTE + near * MINUTE
     user = draw(NAMES)
     if draw(st.integers(0, 3)) == 0:
         return "task.finished", at, {"user": user, "completed": draw(st.booleans())}, user
