@@ -141,6 +141,13 @@ class DirectPath:
         self._size = _LEAST
         #: services of the batch, numbered
         self._numbers: dict[str, int] = {}
+        #: codes of the cells of what is gathered
+        self._touched: set[int] = set()
+
+    @property
+    def cells(self) -> int:
+        """How many cells take what is gathered, at their finest level."""
+        return len(self._touched)
 
     def take(self, items: Sequence[Item], start: int, clock_ms: int) -> Taken:
         """Lead items from ``start`` on to their exits, as far as they go this way.
@@ -226,6 +233,7 @@ class DirectPath:
         kinds = set(map(type, events))
         if kinds:
             codes = self._codes_of(chunk)
+            self._touched.update(np.unique(codes).tolist())
         for kind in kinds:
             if len(kinds) == 1:
                 self._types[kind].gather(codes, [event.data for event in events])
@@ -295,6 +303,7 @@ class DirectPath:
                             held = states.get(key)
                             states[key] = state if held is None else absorb(held, state)
         self._numbers.clear()
+        self._touched.clear()
 
 
 def _code(starts: Codes, levels: Codes | int, services: Codes) -> Codes:

@@ -39,6 +39,8 @@ from pipeline.values import Exits
 _OBJECT = ord("{")
 #: Combinations of bases whose readers are remembered.
 _REMEMBERED = 1_024
+#: Events gathered before they are brought into the cells, at most: some ten megabytes of columns.
+MOST_UNSETTLED = 262_144
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
 
 
@@ -89,6 +91,7 @@ class IngestPartition:
         self._counts = {"received": 0, "kpi": 0, "dead_letter": 0, "duplicate": 0, "unmapped": 0, "ignored": 0}
         self._reasons: dict[str, int] = {}
         self._counted = False
+        self._settled_at = 0
         self._partials: list[tuple[str, bytes, bytes]] = []
         #: base keys of a cell → the CSFs that read some, with these: few combinations, many cells
         self._readers: dict[tuple[str, ...], list[tuple[str, list[str]]]] = {}
@@ -124,6 +127,7 @@ class IngestPartition:
                 self._services.restore(services)
             else:
                 parts[key[:1]](key, value)
+        self._settled_at = self._counts["received"]
         self._cells.expire(self._clock_ms)  # a block may still have what was dropped of it
         self._sessions.restored()
         if recovered is not None:
@@ -156,7 +160,8 @@ class IngestPartition:
             if self.position == checkpoint:
                 self._bound()
             start = end
-        self._settle()
+        if self._cells.turns(self._clock_ms) or self._unsettled >= MOST_UNSETTLED:
+            self._settle()
         self._cells.expire(self._clock_ms)
         self._seen.expire(self._clock_ms)
         self._sessions.expire(self._clock_ms)
@@ -206,19 +211,26 @@ class IngestPartition:
     def _event(self, item: Item, index: int) -> None:
         self._safely(item[2], item[0], index, item[1])
 
+    @property
+    def _unsettled(self) -> int:
+        """How many events were led to their exits since what they say was brought into the cells."""
+        return self._counts["received"] - self._settled_at
+
     def _settle(self) -> None:
-        """Bring what the batch gathered into the cells."""
+        """Bring what was gathered into the cells: once for many events, since it costs by the cells they touch."""
+        self._settled_at = self._counts["received"]
         self._direct.settle()
         self._sessions.settle()
         self._cells.settle()
 
     @property
     def changed_cells(self) -> int:
-        """How many cells changed since they were taken last."""
-        return self._cells.changes
+        """How many cells changed since they were taken last, about: of what is not settled those of the finest level."""
+        return self._cells.changes + self._direct.cells
 
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""
+        self._settle()
         self._tell_services()
         self._emit_cells()
         self._tell_happenings()
