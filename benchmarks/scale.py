@@ -23,7 +23,7 @@ import psutil
 from msgspec.structs import replace as changed
 
 from agents.app import _collect_rarely
-from agents.taking import MOST_CELLS
+from agents.taking import MOST_CELLS, GatheringAgent
 from benchmarks.peer.catalogue import peer_catalogue
 from benchmarks.workload import TOPIC, events, produce
 from cli.embedded.instance import get_json, make_topics, worker_child
@@ -40,19 +40,20 @@ _FETCH = 27_000
 _encode = msgspec.json.Encoder().encode
 
 
-def page_views(services: int, count: int, now: float) -> list[tuple[int, int, bytes]]:
-    """Return page views of the ten minutes up to now, spread unevenly over services."""
+def page_views(services: int, count: int, now: float) -> Iterator[list[tuple[int, int, bytes]]]:
+    """Yield fetches of page views of the ten minutes up to now, spread unevenly over services."""
     rng = random.Random(7)
-    log = []
-    for i in range(count):
-        at = datetime.fromtimestamp(now - 600 + 600 * i / count, UTC).isoformat(timespec="milliseconds")
-        event = {
-            "specversion": "1.0", "id": f"{rng.getrandbits(96):024x}", "source": "bench", "type": "page.viewed",
-            "subject": f"svc-{int(services * rng.random() ** 1.5):03d}", "time": at,
-            "data": {"user": f"u{rng.randrange(20_000)}", "status": 200, "duration_ms": rng.randrange(1, 2_000)},
-        }  # fmt: skip
-        log.append((i, int(now * 1000), _encode(event)))
-    return log
+    for first in range(0, count, _FETCH):
+        fetch = []
+        for i in range(first, min(first + _FETCH, count)):
+            at = datetime.fromtimestamp(now - 600 + 600 * i / count, UTC).isoformat(timespec="milliseconds")
+            event = {
+                "specversion": "1.0", "id": f"{rng.getrandbits(96):024x}", "source": "bench", "type": "page.viewed",
+                "subject": f"svc-{int(services * rng.random() ** 1.5):03d}", "time": at,
+                "data": {"user": f"u{rng.randrange(20_000)}", "status": 200, "duration_ms": rng.randrange(1, 2_000)},
+            }  # fmt: skip
+            fetch.append((i, int(now * 1000), _encode(event)))
+        yield fetch
 
 
 def cpu_each(services: int, count: int, *, gather: bool) -> tuple[float, float]:
@@ -61,23 +62,25 @@ def cpu_each(services: int, count: int, *, gather: bool) -> tuple[float, float]:
     Args:
         services: that the page views are spread over.
         count: of page views.
-        gather: flush as a worker that is behind does, when so many cells changed as may wait; else after every fetch.
+        gather: flush as a worker that is behind does: after some seconds, or once so many cells changed as may wait; else
+            after every fetch.
     """
     plan = build_plan(peer_catalogue(services))
-    log = page_views(services, count, time.time())
     engine, rollup = IngestPartition(plan, TOPIC, 0), RollupPartition(plan, 0)
     _collect_rarely()
-    folded = rolled = 0.0
-    told = 0
-    for start in range(0, count, _FETCH):
+    folded = rolled = since_flush = 0.0
+    told = left = count
+    for fetch in page_views(services, count, time.time()):
+        left -= len(fetch)
         began = time.process_time()
-        engine.fold(log[start : start + _FETCH])
-        folded += time.process_time() - began
-        if gather and start + _FETCH < count and engine.changed_cells < MOST_CELLS:
+        engine.fold(fetch)
+        since_flush += time.process_time() - began
+        if gather and left and since_flush < GatheringAgent.behind_s and engine.changed_cells < MOST_CELLS:
             continue
         began = time.process_time()
         out = engine.take()
-        folded += time.process_time() - began
+        folded += since_flush + time.process_time() - began
+        since_flush = 0.0
         began = time.process_time()
         rollup.fold([(told + i, 0, value) for i, (_, _, value) in enumerate(out.partials)])
         rollup.mark()
@@ -87,14 +90,19 @@ def cpu_each(services: int, count: int, *, gather: bool) -> tuple[float, float]:
     return folded / count * 1e6, rolled / count * 1e6
 
 
-def services(counts: list[int], events_each: int) -> None:
-    print("| services | flush | ingest µs an event | rollup µs an event | × fewest |\n| --- | --- | --- | --- | --- |")
-    base = None
-    for number in counts:
-        for gather, name in ((False, "a fetch"), (True, "when many cells wait")):
-            found = min((cpu_each(number, events_each, gather=gather) for _ in range(2)), key=sum)
-            base = base or sum(found)
-            print(f"| {number:,} | {name} | {found[0]:.2f} | {found[1]:.2f} | {sum(found) / base:.2f} |", flush=True)
+def services(counts: list[int], amounts: list[int]) -> None:
+    print("| events | services | flush | ingest µs an event | rollup µs an event | × fewest |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for amount in amounts:
+        base = None
+        for number in counts:
+            for gather, name in ((False, "a fetch"), (True, "gathered")):
+                found = min((cpu_each(number, amount, gather=gather) for _ in range(2)), key=sum)
+                base = base or sum(found)
+                row = (
+                    f"| {amount:,} | {number:,} | {name} | {found[0]:.2f} | {found[1]:.2f} | {sum(found) / base:.2f} |"
+                )
+                print(row, flush=True)
 
 
 # --- working values out ---
@@ -342,18 +350,19 @@ def until_folded(base: Settings, kafka: EmbeddedKafka, number: int, count: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=["services", "values", "history", "workers"])
-    parser.add_argument("--events", type=int, default=270_000)
+    parser.add_argument("--events", type=int, help="of services: one amount instead of two; of workers: 270,000 else")
     parser.add_argument("--services", type=int, default=500)
     parser.add_argument("--months", type=int, default=13)
     arguments = parser.parse_args()
     if arguments.what == "services":
-        services([50, 1_000, 10_000], arguments.events)
+        # one event a service and minute at 10,000 services, and what 4,500 a second are
+        services([50, 500, 1_000, 10_000], [arguments.events] if arguments.events else [81_000, 2_700_000])
     elif arguments.what == "values":
         values(arguments.services)
     elif arguments.what == "history":
         history(arguments.months, arguments.services)
     else:
-        workers(arguments.events)
+        workers(arguments.events or 270_000)
 
 
 if __name__ == "__main__":

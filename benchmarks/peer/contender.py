@@ -57,17 +57,16 @@ def answer(rollups: list[Any]) -> list[dict[str, Any]]:
     """Return the rows of every (service, minute) that rollup holds."""
     from pipeline.aggregate.distinct import cardinality
     from pipeline.aggregate.quantiles import bucket_value, sketch_quantile
+    from pipeline.engine.merging import merged
     from pipeline.time.panes import MINUTE
 
     rows = []
     for rollup in rollups:
-        facts, roles = rollup.heard.facts, rollup.heard.plan.roles
-        for level, start, service in sorted(c for c in facts._cells if c[0] == MINUTE):
-            at = {
-                kpi: facts.at(mine["main"], f"service:{service}", (level, start))
-                for kpi, mine in roles.items()
-                if facts.has(mine["main"].key, service, (level, start))
-            }
+        cells = rollup.heard.facts._cells
+        bases = {kpi: mine["main"] for kpi, mine in rollup.heard.plan.roles.items()}
+        for cell in sorted(c for c in cells if c[0] == MINUTE):
+            said, (_, start, service) = cells.whole(cell), cell
+            at = {kpi: merged(base, said[base.key]) for kpi, base in bases.items() if base.key in said}
             count, total, _ = at["duration"]
             rows.append(
                 {

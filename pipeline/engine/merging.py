@@ -152,7 +152,7 @@ class Merging:
         if key in self._services:
             return self._services[key]
         said = self._said(base, service, pane) if entries is None else entries
-        state = self._services[key] = _merged(base, said)
+        state = self._services[key] = merged(base, said)
         _keep_newest(self._services)
         return state
 
@@ -184,7 +184,7 @@ class Merging:
         aggregator = base.aggregator
         changed, whole.changed = whole.changed, {}
         for service, was in changed.items():
-            old = _merged(base, was.entries) if was.state is None else was.state
+            old = merged(base, was.entries) if was.state is None else was.state
             new = self._of_service(base, service, pane)
             if new is None:
                 return False
@@ -235,7 +235,7 @@ def _pane_set(panes: tuple[Pane, ...]) -> frozenset[Pane]:
     return frozenset(panes)
 
 
-def _merged(base: Base, entries: Sequence[Entry]) -> State | None:
+def merged(base: Base, entries: Sequence[Entry]) -> State | None:
     """Return what sources said of a service, merged."""
     aggregator = base.aggregator
     state: State | None = None
