@@ -85,7 +85,7 @@ class Oracle:
     def services(self, scope: str) -> list[str]:
         kind, _, name = scope.partition(":")
         if kind == "service":
-            return [name]
+            return [name] if name in self.read.teams else []
         return sorted(s for s, team in self.read.teams.items() if kind == "org" or team == name)
 
     def scopes(self) -> list[str]:
