@@ -94,9 +94,9 @@ def services(counts: list[int], amounts: list[int]) -> None:
     print("| events | services | flush | ingest µs an event | rollup µs an event | × fewest |")
     print("| --- | --- | --- | --- | --- | --- |")
     for amount in amounts:
-        base = None
-        for number in counts:
-            for gather, name in ((False, "a fetch"), (True, "gathered")):
+        for gather, name in ((False, "a fetch"), (True, "gathered")):
+            base = None
+            for number in counts:
                 found = min((cpu_each(number, amount, gather=gather) for _ in range(2)), key=sum)
                 base = base or sum(found)
                 row = (

@@ -1,6 +1,6 @@
 """The engine on worked examples: what each rule of docs/semantics.md comes to."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
