@@ -38,7 +38,7 @@ class Cells:
         self._warm: dict[CellId, dict[str, State]] = {}
         self._dirty: dict[CellId, set[str]] = {}
         self._unsaved: set[CellId] = set()
-        #: what the batch gathered, by level, under its finest cell
+        #: what was gathered and is not settled, by level, under its finest cell
         self._pending: list[dict[CellId, dict[str, State]]] = [{} for _ in LEVELS]
         self._minute = 0.0
 
@@ -62,7 +62,7 @@ class Cells:
     def gather(
         self, base: Base, service: str, at_ms: int, clock_ms: int, contribution: Contribution, sign: int = 1
     ) -> None:
-        """Add (or take back) a contribution to the batch; ``settle`` merges the batch into the cells.
+        """Gather a contribution (or its taking back); ``settle`` merges what was gathered into the cells.
 
         Args:
             base: what it contributes to.
@@ -93,7 +93,7 @@ class Cells:
         return states
 
     def settle(self) -> None:
-        """Merge what the batch gathered into every level that takes it: each level's sum becomes part of the next."""
+        """Merge what was gathered into every level that takes it: each level's sum becomes part of the next."""
         for level, pending in enumerate(self._pending):
             above: dict[int, int] = {}  # many services share a pane
             for cell, states in pending.items():

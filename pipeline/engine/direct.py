@@ -40,7 +40,7 @@ _FUTURE_S = FUTURE_LIMIT_MS / 1000 - _EDGE_S
 _HOUR_MS, _DAY_S = 3_600_000, 86_400
 #: Events of one chunk: few enough that a processor's cache holds them, many enough that passes cost little.
 _MOST, _LEAST = 1024, 8
-#: Bits of a cell's code that number its service; more than a batch has events.
+#: Bits of a cell's code that number its service; more than may be gathered at once.
 _SERVICE_BITS = 27
 Codes: TypeAlias = NDArray[np.int64]
 
@@ -68,7 +68,7 @@ class _Type:
         naming: the type, where its events bring names that are bounded.
         by: how their data is folded.
         visit: tells sessions of an event, where sessions are measured.
-        gathered: codes of cells, and columns, of the batch's chunks.
+        gathered: codes of cells, and columns, of the chunks since ``settle``.
     """
 
     check: Callable[[Any, int], None] | None
@@ -139,7 +139,7 @@ class DirectPath:
         self._looked_into = any(how.check or how.naming for how in self._types.values())
         self._decode = whole_decoder(types) if types else None
         self._size = _LEAST
-        #: services of the batch, numbered
+        #: services of what is gathered, numbered
         self._numbers: dict[str, int] = {}
         #: codes of the cells of what is gathered
         self._touched: set[int] = set()
@@ -291,7 +291,7 @@ class DirectPath:
                     gather(base, service, dated_ms, clock_ms, contribution)
 
     def settle(self) -> None:
-        """Fold the gathered columns into the states that the batch gathers."""
+        """Fold the gathered columns into the states that cells gather."""
         services = list(self._numbers)
         for how in self._types.values():
             if how.gathered:

@@ -120,7 +120,7 @@ class Sessions:
         self._rows: dict[int, _Session | _Task] = {}
         self._next_row = 0
         self._segments = Segments("s")
-        #: sessions changed by the batch: they contribute once, when it settles
+        #: sessions changed since they were settled: they contribute once, then
         self._due: dict[int, _Session] = {}
         self._swept = 0
 
@@ -134,7 +134,7 @@ class Sessions:
             self.task(service, data.user, at_ms, clock_ms)
 
     def view(self, service: str, user: str, at_ms: int, clock_ms: int) -> None:
-        """Fold a page view; what its session contributes follows when the batch settles."""
+        """Fold a page view; what its session contributes follows with ``settle``."""
         visitor = (service, user)
         visits = self._of(visitor, clock_ms)
         earliest, latest = at_ms - self._gap, at_ms + self._gap
@@ -171,7 +171,7 @@ class Sessions:
                 self._due[session.row] = session
 
     def settle(self) -> None:
-        """Let every session the batch changed contribute what it is now."""
+        """Let every session that changed contribute what it is now."""
         for session in self._due.values():
             visits = self._visits.get(session.visitor)
             tasks = visits.tasks if visits is not None else ()

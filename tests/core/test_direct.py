@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.catalogue import model as m
-from pipeline.engine import direct, seen
+from pipeline.engine import direct, ingest, seen
 from pipeline.engine.ingest import IngestOutput, IngestPartition
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.seen import SeenIds
 from pipeline.time.calendar import to_ms
+from pipeline.time.panes import LEVELS
 from tests.core.bench_world import NOW, catalogue, kpi
 
 TOPICS = {"csf.events.usage", "csf.events.uptime", "csf.events.performance", "csf.events.insight"}
@@ -115,16 +116,19 @@ def content(out: IngestOutput) -> Any:
 
 @given(
     log=logs(), topic=st.sampled_from(sorted(TOPICS)), cuts=st.lists(st.integers(0, 60), max_size=2),
-    size=st.sampled_from([8, 1024]),
+    size=st.sampled_from([8, 1024]), unsettled=st.sampled_from([1, ingest.MOST_UNSETTLED]),
 )  # fmt: skip
-def test_both_ways_lead_to_the_same(log: list[tuple[int, int, bytes]], topic: str, cuts: list[int], size: int) -> None:
+def test_both_ways_lead_to_the_same(
+    log: list[tuple[int, int, bytes]], topic: str, cuts: list[int], size: int, unsettled: int
+) -> None:
+    most = ingest.MOST_UNSETTLED
     try:
-        direct._LEAST = size
+        direct._LEAST, ingest.MOST_UNSETTLED = size, unsettled
         quick = folded(PLAN, topic, log, cuts)
         additive, direct.additive_types = direct.additive_types, set
         long = folded(PLAN, topic, log, cuts)
     finally:
-        direct._LEAST = 8
+        direct._LEAST, ingest.MOST_UNSETTLED = 8, most
         direct.additive_types = additive
     assert content(quick) == content(long)
     states = [[(k, v) for k, v in sorted(out.chunks, key=lambda c: c[0]) if k[:1] == b"c"] for out in (quick, long)]
@@ -148,6 +152,34 @@ def test_most_events_go_the_direct_way(monkeypatch: Any) -> None:
     engine.fold(log)
     assert long == [700]
     assert engine.take().exits.kpi == 2_999
+
+
+def test_events_are_gathered_until_a_flush_or_a_new_minute_or_until_they_are_many(monkeypatch: Any) -> None:
+    monkeypatch.setattr(ingest, "MOST_UNSETTLED", 30)
+    engine = IngestPartition(PLAN, "csf.events.usage", 0)
+    settled: list[int] = []
+    settle = IngestPartition._settle
+    monkeypatch.setattr(IngestPartition, "_settle", lambda self: (settled.append(self.position), settle(self))[1])
+
+    def views(first: int, arrival_ms: int, subject: str = "shop") -> list[tuple[int, int, bytes]]:
+        return [
+            (i, arrival_ms, json.dumps(view(id=f"e{i}", subject=subject)).encode()) for i in range(first, first + 10)
+        ]
+
+    engine.fold(views(0, ARRIVAL))
+    assert settled == [9]  # the first minute there is
+    engine.fold(views(10, ARRIVAL))
+    engine.fold(views(20, ARRIVAL, "portal"))
+    assert settled == [9]
+    assert engine.changed_cells == len(LEVELS) + 2  # those of the shop, and what waits of it and of the portal
+    engine.fold(views(30, ARRIVAL))
+    assert settled == [9, 39]  # so many
+    engine.fold(views(40, ARRIVAL + 60_000))
+    assert settled == [9, 39, 49]
+    engine.fold(views(50, ARRIVAL + 60_000))
+    assert engine.take().exits.kpi == 60
+    assert settled == [9, 39, 49, 59]
+    assert engine.changed_cells == 0
 
 
 def test_events_that_no_base_takes_make_no_cell() -> None:
