@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CSF := $(BIN)/csf
 
 .DEFAULT_GOAL := help
-.PHONY: chaos chaos-connectors help install dev up test test-services check fmt lock audit fuzz bench bench-compare scale soak docs clean
+.PHONY: chaos chaos-connectors explore help install dev up test test-services check fmt lock audit fuzz bench bench-compare scale soak docs clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ fmt: dev  ## format the code
 	$(BIN)/ruff check --fix .
 
 STORE ?= sqlite influx
+explore: dev  ## draw a thousand new histories a property and compare with the oracle (CSF_EXAMPLES for more or fewer; hours)
+	CSF_HYPOTHESIS=explore $(BIN)/python -m pytest -n 2 -o timeout=0 tests/properties
+
 chaos: dev  ## every crash point, then a hundred kills on each store, judged by the oracle (prints how to repeat one)
 	CSF_CRASH_EVERY=1 $(BIN)/python -m pytest -q -n 2 tests/crashes
 	for store in $(STORE); do $(BIN)/python -m tests.chaos.run --store $$store $(ARGS) || exit 1; done
