@@ -39,8 +39,9 @@ from pipeline.values import Exits
 _OBJECT = ord("{")
 #: Combinations of bases whose readers are remembered.
 _REMEMBERED = 1_024
-#: Events gathered before they are brought into the cells, at most: some ten megabytes of columns.
-MOST_UNSETTLED = 262_144
+#: Events gathered before they are brought into the cells, at most (some ten megabytes of columns), and cells of the finest
+#: level that take them: how many others change with them is known once they are settled, and few may wait for a flush.
+MOST_UNSETTLED, MOST_TOUCHED = 262_144, 25_000
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
 
 
@@ -160,7 +161,8 @@ class IngestPartition:
             if self.position == checkpoint:
                 self._bound()
             start = end
-        if self._cells.turns(self._clock_ms) or self._unsettled >= MOST_UNSETTLED:
+        many = self._unsettled >= MOST_UNSETTLED or self._direct.cells >= MOST_TOUCHED
+        if many or self._cells.turns(self._clock_ms):
             self._settle()
         self._cells.expire(self._clock_ms)
         self._seen.expire(self._clock_ms)

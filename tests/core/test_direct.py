@@ -180,6 +180,11 @@ def test_events_are_gathered_until_a_flush_or_a_new_minute_or_until_they_are_man
     assert engine.take().exits.kpi == 60
     assert settled == [9, 39, 49, 59]
     assert engine.changed_cells == 0
+    monkeypatch.setattr(ingest, "MOST_TOUCHED", 2)
+    engine.fold(views(60, ARRIVAL + 60_000))
+    assert settled[-1] == 59
+    engine.fold(views(70, ARRIVAL + 60_000, "portal"))
+    assert settled[-1] == 79  # so many cells
 
 
 def test_events_that_no_base_takes_make_no_cell() -> None:
