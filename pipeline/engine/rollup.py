@@ -69,7 +69,7 @@ class RollupPartition:
         self._unsaved_services = False
         #: (CSF, polled key) whose first word made coverage known
         self._covered_by: set[tuple[str, str]] = set()
-        #: those of them whose consequences were all worked out
+        #: those of them whose consequences were all told
         self._covered_told: set[tuple[str, str]] = set()
 
     @property
@@ -230,6 +230,9 @@ class RollupPartition:
         if self._told_at != self._asking.running_at:
             self._told_at = self._asking.running_at
             self._unsaved_now = True
+        if len(self._covered_told) != len(self._covered_by):
+            self._covered_told = set(self._covered_by)
+            self._unsaved_now = True
         return True
 
     def evaluate(self, limit: int, *, urgent_only: bool = False) -> RollupOutput:
@@ -254,9 +257,6 @@ class RollupPartition:
             out.exits.append(self._exits[source])
         self._exits_dirty = set()
         out.happenings, self._happened = self._happened, []
-        if not self._agenda and len(self._covered_told) != len(self._covered_by):
-            self._covered_told = set(self._covered_by)
-            self._unsaved_now = True
         return out
 
     def _evaluate_rest(self, limit: int, out: RollupOutput) -> None:

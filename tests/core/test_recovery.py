@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline.catalogue.model import CSF_IDS
 from pipeline.engine.plan import build_plan
-from tests.core.bench_world import NOW, H, World, catalogue, check, incident, polled, view
+from tests.core.bench_world import NOW, D, H, World, catalogue, check, incident, polled, view
 from tests.properties.harness import Cluster
 
 
@@ -103,3 +103,21 @@ def test_a_recovered_partition_speaks_only_of_its_own_csfs() -> None:
         own = {csf for index, csf in enumerate(CSF_IDS) if index % 2 == number}
         assert {v.csf for v in spoken.values} | {s.csf for s in spoken.statuses} <= own
         assert spoken.statuses
+
+
+def test_what_a_first_poll_says_of_the_past_is_told_though_a_worker_dies_while_the_store_is_away() -> None:
+    w = World()
+    opened = NOW - 35 * D
+    incident(w, "I1", opened, opened, "new")
+    w.tick()
+    w.run()
+    assert w.month("backlog", "2026-10").coverage is None
+    polled(w, NOW - D, NOW, ["incident.updated"])
+    said = ("csf.events.control", 0)
+    w.step(said, len(w.log[said]))
+    while w.rollup.pending:
+        w.rollup.evaluate(500)  # worked out, and never written
+    w.keep_rollup()
+    w.crash_rollup()
+    w.evaluate()
+    assert w.month("backlog", "2026-10").coverage == 0.0
