@@ -74,6 +74,8 @@ def up() -> Iterator[Callable[..., Up]]:
     for run in started:
         if run.process.poll() is None:
             run.kill_all()
+        if run.process.stdout is not None:
+            run.process.stdout.close()
 
 
 def csf(*arguments: str, timeout: float = 280) -> subprocess.CompletedProcess[str]:

@@ -17,7 +17,6 @@ class Server(socketserver.ThreadingTCPServer):
     """Takes mails; ``refusals`` are answers to MAIL FROM, used up one a mail before it takes any."""
 
     allow_reuse_address = True
-    daemon_threads = True
 
     def __init__(self, context: ssl.SSLContext | None, password: str | None, *, implicit: bool) -> None:
         super().__init__(("127.0.0.1", 0), _Session)
@@ -39,9 +38,14 @@ class _Session(socketserver.StreamRequestHandler):
 
     def _wrap(self) -> None:
         assert self.server.context is not None
+        self.rfile.close()
         self.request = self.server.context.wrap_socket(self.request, server_side=True)
         self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
         self.secure = True
+
+    def finish(self) -> None:
+        super().finish()
+        self.request.close()  # the server closes the one that it accepted, which is not the encrypted one
 
     def _say(self, text: str) -> None:
         self.wfile.write(text.encode() + b"\r\n")
