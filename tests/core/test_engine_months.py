@@ -5,13 +5,19 @@ from datetime import UTC, datetime
 from tests.core.bench_world import NOW, D, H, World, incident, polled, view
 
 
-def test_a_month_is_closed_and_restated_by_late_events() -> None:
+def with_an_incident_after_the_barriers() -> World:
+    """Return a world whose October was closed between two incidents of one hour and of three."""
     w = World()
     opened = datetime(2026, 10, 5, tzinfo=UTC)
     incident(w, "I1", opened, opened + H, "resolved", resolved_at=opened + H)
     view(w, "u", opened)
     w.close("2026-10")
     incident(w, "I2", opened, NOW, "resolved", resolved_at=opened + 3 * H)
+    return w
+
+
+def test_a_month_is_closed_and_restated_by_late_events() -> None:
+    w = with_an_incident_after_the_barriers()
     w.step(("csf.events.incident", 0), 2)
     w.evaluate()
     w.run()
@@ -26,12 +32,7 @@ def test_a_month_is_closed_and_restated_by_late_events() -> None:
 
 def test_revision_one_is_exactly_what_lay_before_the_barriers() -> None:
     """A partition past its barrier goes on while another has not reached its own."""
-    w = World()
-    opened = datetime(2026, 10, 5, tzinfo=UTC)
-    incident(w, "I1", opened, opened + H, "resolved", resolved_at=opened + H)
-    view(w, "u", opened)
-    w.close("2026-10")
-    incident(w, "I2", opened, NOW, "resolved", resolved_at=opened + 3 * H)
+    w = with_an_incident_after_the_barriers()
     w.step(("csf.events.incident", 0), len(w.log[("csf.events.incident", 0)]))  # far past its barrier
     w.evaluate()
     w.crash_rollup()

@@ -5,27 +5,13 @@ import logging
 import os
 import re
 import signal
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
 from pipeline.archive import ArchiveDamaged, ArchiveError, ArchiveFull, ArchiveReader, ArchiveWriter
 from pipeline.archive.blocks import FILE_HEADER_BYTES
-from tests.paths import ROOT
 from tests.stores.archived import TOPIC, files, fill, offsets, value
-
-
-def run(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+from tests.stores.children import run
 
 
 class TestDamage:

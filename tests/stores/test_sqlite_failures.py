@@ -5,9 +5,6 @@ import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
-import textwrap
 import threading
 from dataclasses import replace
 
@@ -17,20 +14,9 @@ from pipeline.errors import StoreRejected, StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import Schema
-from tests.paths import ROOT
+from tests.stores.children import run
 from tests.stores.conftest import NOW
 from tests.stores.samples import DAY, MAY, live_value, period_value, status
-
-
-def run(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
 
 
 def _with(step: tuple[str, ...]) -> Schema:
