@@ -173,13 +173,16 @@ class Sessions:
     def settle(self) -> None:
         """Let every session that changed contribute what it is now."""
         for session in self._due.values():
-            visits = self._visits.get(session.visitor)
-            tasks = visits.tasks if visits is not None else ()
-            inside = sum(session.start <= t.at <= session.end for t in tasks) if tasks else 0
-            self._recount(session, (session.start, session.end, session.pages, inside))
-            if session.row in self._rows:
-                self._segments.touch(session.row)
+            self._settle(session)
         self._due = {}
+
+    def _settle(self, session: _Session) -> None:
+        visits = self._visits.get(session.visitor)
+        tasks = visits.tasks if visits is not None else ()
+        inside = sum(session.start <= t.at <= session.end for t in tasks) if tasks else 0
+        self._recount(session, (session.start, session.end, session.pages, inside))
+        if session.row in self._rows:
+            self._segments.touch(session.row)
 
     def _new_row(self) -> int:
         self._next_row += 1
@@ -250,6 +253,9 @@ class Sessions:
         gone = [s.row for s in visits.sessions if s.touched < oldest]
         gone += [t.row for t in visits.tasks if t.touched < oldest]
         if gone:
+            for session in visits.sessions:  # as long as the tasks are there that engage them
+                if self._due.pop(session.row, None) is not None:
+                    self._settle(session)
             for row in gone:
                 del self._rows[row]
                 self._segments.forget(row)

@@ -108,6 +108,22 @@ def test_a_task_engages_its_session_before_or_after_the_view() -> None:
     assert w.month("engagement_rate").value == pytest.approx(200 / 3)
 
 
+def test_a_task_engages_its_session_though_one_fetch_goes_on_until_both_are_forgotten() -> None:
+    at = NOW - 3 * D
+    found = []
+    for cuts in ([3], [2, 1]):
+        w = World()
+        view(w, "u", at)
+        w.event("task.finished", at, {"user": "u", "completed": True}, key="u")
+        view(w, "u", at + 26 * H)
+        for count in cuts:
+            w.step(("csf.events.usage", 0), count)
+        w.tick()
+        w.run()
+        found.append(w.month("engagement_rate").value)
+    assert found == [50, 50]
+
+
 def test_reported_sessions_replace_derived_ones_where_the_service_says_so() -> None:
     w = World()
     view(w, "u", NOW - H, subject="mail")
