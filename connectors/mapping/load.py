@@ -243,7 +243,7 @@ def _check_pattern(pattern: str, where: str, groups: int = 0) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", FutureWarning)
             compiled = re.compile(pattern)
-    except re.error as e:
+    except (re.error, OverflowError, RecursionError) as e:
         raise MappingError(f"{where}: is no regular expression: {e}") from None
     except FutureWarning as e:  # what a mapping makes of a file must not depend on the interpreter
         raise MappingError(

@@ -182,6 +182,7 @@ def test_every_shipped_mapping_is_valid_and_described():
         (("as: bool", "as: boolean"), ["data", "'boolean' is not allowed; allowed: text, int"]),
         (("Europe/Zurich", "Europe/Zuerich"), ["zone", "Europe/Zuerich", "is no time zone"]),
         (('"^P(\\\\d)"', '"^P(\\\\d"'), ["priority.pattern", "is no regular expression"]),
+        (('"^P(\\\\d)"', '"^P(\\\\d){4294967296}"'), ["priority.pattern", "the repetition number is too large"]),
         (('"^P(\\\\d)"', '"[[P](\\\\d)"'), ["priority.pattern", "possible nested set at position 1", "put a \\ before"]),
         (('"^P(\\\\d)"', '"[P--Q](\\\\d)"'), ["priority.pattern", "possible set difference at position 2", "put a \\ before"]),
         (("{var:origin}", "{var:orign}"), ["there is no variable 'orign'", "allowed: stem, file, origin"]),
