@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.catalogue.model import Catalogue
-from pipeline.engine.ingest import IngestOutput, IngestPartition
+from pipeline.engine.ingest import IngestPartition
+from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.rollup import RollupPartition
 from pipeline.engine.telling import RollupOutput
@@ -29,7 +30,7 @@ class Ingest(Protocol):
 
     @property
     def changed_cells(self) -> int:
-        """How many cells changed since they were taken last."""
+        """About how many cells changed since they were taken last."""
 
     def take(self) -> IngestOutput:
         """Return what changed since the last call."""

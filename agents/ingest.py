@@ -18,6 +18,7 @@ from agents.tables import restore
 from agents.taking import GatheringAgent, Held, Unflushed
 from agents.transport import Batch
 from pipeline.catalogue.model import CSF_IDS
+from pipeline.errors import SettlingFailed
 from pipeline.topics import DEAD_LETTERS, PARTIALS
 
 _log = logging.getLogger(__name__)
@@ -96,6 +97,8 @@ class IngestAgent(GatheringAgent):
         try:
             engine.fold(batch.records)
             return []
+        except SettlingFailed:
+            raise  # skipping messages would not help
         except Exception:
             _log.exception("%s/%s: a batch failed, its messages are folded one by one", batch.topic, batch.partition)
         letters: list[tuple[bytes, bytes | None]] = []
@@ -104,6 +107,8 @@ class IngestAgent(GatheringAgent):
                 continue
             try:
                 engine.fold([record])
+            except SettlingFailed:
+                raise
             except Exception as e:
                 if engine.position < record[0]:
                     engine.position = record[0]

@@ -98,6 +98,10 @@ class GrafanaRejected(CsfError):
     """Grafana refuses what was asked of it; trying again will not help."""
 
 
+class SettlingFailed(CsfError):
+    """What ingest gathered of many events cannot be brought into its state: a fault of ours that no event can be blamed for."""
+
+
 class StateRefused(CsfError):
     """The durable state is none this program may go on from; nothing was changed."""
 

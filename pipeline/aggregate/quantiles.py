@@ -63,7 +63,7 @@ class CountsAggregator:
             both = get(key, 0) + count
             if both:
                 left[key] = both
-            else:  # a batch may hold what takes back earlier contributions
+            else:  # what was gathered may take back earlier contributions
                 del left[key]
         return left
 

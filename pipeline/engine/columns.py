@@ -30,6 +30,8 @@ Form = Callable[[list[Any]], Column]
 #: Integers up to this are summed in 64 bits, if as many as there are cannot exceed them; others as Python's.
 _LIMIT = 2**62
 _UNKNOWN, _FALSE, _TRUE = -1, 0, 1
+#: A number as far from zero as this is none that was measured, but the end of a division by next to nothing: unknown.
+_FARTHEST = 1e100
 
 #: Buckets remembered by value: whole milliseconds repeat. A plain dictionary costs half of what an LRU cache does.
 _REMEMBERED = 65_536
@@ -124,7 +126,7 @@ class Columns:
 
 
 def to_micro(value: object) -> int | None:
-    """Return a value as an integer of a millionth (durations: microseconds), None where it is no number."""
+    """Return a value as an integer of a millionth (durations: microseconds), None where it is no number or too far from 0."""
     if isinstance(value, timedelta):
         return value // MICROSECOND
     if isinstance(value, bool):
@@ -132,7 +134,7 @@ def to_micro(value: object) -> int | None:
     if isinstance(value, int):
         return value * MICRO
     if isinstance(value, float):
-        return round(value * MICRO)
+        return round(value * MICRO) if abs(value) < _FARTHEST else None  # no comparison holds of NaN
     return None
 
 
@@ -141,14 +143,16 @@ def _bucket(value: float) -> int:
     if known is None:
         if len(_buckets) >= _REMEMBERED:
             _buckets.clear()
+        if not abs(value) < _FARTHEST:
+            raise OverflowError(f"{value} is too far from 0")
         known = _buckets[value] = bucket_of(value)
     return known
 
 
 def bucket_key(value: object) -> int | None:
-    """Return the sketch bucket of a number or a duration in seconds, None where it is neither."""
+    """Return the sketch bucket of a number or a duration in seconds, None where it is neither or too far from 0."""
     if isinstance(value, float):
-        return _bucket(value)
+        return _bucket(value) if abs(value) < _FARTHEST else None
     if isinstance(value, timedelta):
         return _bucket(value.total_seconds())
     return _bucket(float(value)) if isinstance(value, int) else None
@@ -169,7 +173,8 @@ def _integers(values: list[Any]) -> Column:
 def _micros(values: list[Any]) -> Column:
     """Return values in millionths."""
     if set(map(type, values)) == _FLOATS:
-        scaled = np.array(values) * MICRO
+        with np.errstate(over="ignore"):
+            scaled = np.array(values) * MICRO
         if np.abs(scaled).max() < _LIMIT:
             whole: NDArray[np.int64] = np.rint(scaled).astype(np.int64)
             return whole
@@ -187,9 +192,12 @@ def _items(values: list[Any], key_of: Callable[[object], int | None]) -> Column:
 
 def _bucket_items(values: list[Any]) -> Column:
     """Return the sketch buckets of values, and of lists those of each item."""
-    if set(map(type, values)) != _FLOATS:
-        return _items(values, bucket_key)
-    return _integers(remembered(_buckets, values, _bucket))
+    if set(map(type, values)) == _FLOATS:
+        try:
+            return _integers(remembered(_buckets, values, _bucket))
+        except OverflowError:
+            pass
+    return _items(values, bucket_key)
 
 
 def _hashes(values: list[Any]) -> Column:

@@ -77,10 +77,6 @@ class _Type:
     visit: Visit | None
     gathered: list[tuple[Codes, list[Column]]] = field(default_factory=list)
 
-    def gather(self, codes: Codes, data: list[Any]) -> None:
-        """Keep the columns of events, given the codes of their cells."""
-        self.gathered.append((codes, self.by.read(data)))
-
     def rows(self) -> tuple[list[int], Rows]:
         """Return the codes of the cells of what was gathered, and its records in their order; then it is forgotten."""
         codes = np.concatenate([codes for codes, _ in self.gathered])
@@ -162,12 +158,16 @@ class DirectPath:
             part = items[at : at + self._size]
             chunk = self._read(part, clock_ms)
             taken = len(chunk.events)
-            at += taken
             if taken:
-                clock_ms = chunk.clocks[-1]
+                clock = chunk.clocks[-1]
                 counted = self._fold(chunk)
-                kpi += counted
-                duplicate += taken - counted
+                if counted is None:
+                    taken = 0
+                else:
+                    clock_ms = clock
+                    kpi += counted
+                    duplicate += taken - counted
+            at += taken
             if taken < len(part):
                 self._size = max(_LEAST, taken)  # what is decoded behind such an event is decoded again
                 break
@@ -226,25 +226,38 @@ class DirectPath:
                 return False
         return True
 
-    def _fold(self, chunk: _Chunk) -> int:
-        """Gather the events that are no duplicates; return how many these are."""
-        self._drop_duplicates(chunk)
+    def _fold(self, chunk: _Chunk) -> int | None:
+        """Gather the events that are no duplicates; return how many these are, None where one of them is a fault's."""
+        noted = self._drop_duplicates(chunk)
         events = chunk.events
         kinds = set(map(type, events))
         if kinds:
-            codes = self._codes_of(chunk)
-            self._touched.update(np.unique(codes).tolist())
-        for kind in kinds:
-            if len(kinds) == 1:
-                self._types[kind].gather(codes, [event.data for event in events])
-            else:
-                mine = [type(event) is kind for event in events]
-                self._types[kind].gather(codes[mine], [event.data for event in compress(events, mine)])
+            try:
+                self._gather(chunk, kinds)
+            except Exception:  # the long way finds the event, and makes a letter of it alone
+                self._seen.forget(noted, chunk.clocks[-1])
+                return None
         if any(self._types[kind].visit or self._types[kind].by.others for kind in kinds):
             self._each(chunk)
         return len(events)
 
-    def _drop_duplicates(self, chunk: _Chunk) -> None:
+    def _gather(self, chunk: _Chunk, kinds: set[type]) -> None:
+        """Keep the columns of a chunk's events: of all of them or, where one cannot be read, of none."""
+        events, codes = chunk.events, self._codes_of(chunk)
+        found: list[tuple[_Type, Codes, list[Column]]] = []
+        for kind in kinds:
+            how = self._types[kind]
+            if len(kinds) == 1:
+                found.append((how, codes, how.by.read([event.data for event in events])))
+            else:
+                mine = [type(event) is kind for event in events]
+                found.append((how, codes[mine], how.by.read([event.data for event in compress(events, mine)])))
+        for how, its_codes, columns in found:
+            how.gathered.append((its_codes, columns))
+        self._touched.update(np.unique(codes).tolist())
+
+    def _drop_duplicates(self, chunk: _Chunk) -> list[bytes]:
+        """Leave the events that are new; return their keys, which are noted."""
         keys = event_keys(chunk.events)
         ids, fresh = self._seen.of_hour(chunk.clocks[0])
         known, before = ids.intersection(keys), len(ids)
@@ -257,6 +270,7 @@ class DirectPath:
             keys = list(compress(keys, mask))
             chunk.keep(mask)
         fresh += keys
+        return keys
 
     def _codes_of(self, chunk: _Chunk) -> Codes:
         """Return the code of the finest cell of each event, for bases that enter every level."""

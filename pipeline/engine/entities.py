@@ -39,6 +39,13 @@ def entity_id(event_type: str, data: Any, event_id: str) -> str:
     return str(data.number)
 
 
+def sequence_number(sequence: int | str | None) -> int | None:
+    """Return a CloudEvents sequence where it is an integer, also as text."""
+    if isinstance(sequence, str):
+        return int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) <= 18 else None
+    return sequence
+
+
 @dataclass
 class Entity:
     """The last state of one entity and what it contributes."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
@@ -21,15 +20,16 @@ from pipeline.engine.cells import Cells
 from pipeline.engine.control import Control
 from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.direct import DirectPath, Item
-from pipeline.engine.entities import Entities, HeldEntity, entity_id
+from pipeline.engine.entities import Entities, HeldEntity, entity_id, sequence_number
 from pipeline.engine.happenings import HAPPENING_TYPES
 from pipeline.engine.letters import dead_letter
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
+from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
-from pipeline.engine.seen import SeenIds
+from pipeline.engine.seen import SeenIds, event_key
 from pipeline.engine.services import ServiceBook
 from pipeline.engine.sessions import Sessions, reported_record
-from pipeline.errors import InvalidEvent
+from pipeline.errors import InvalidEvent, SettlingFailed
 from pipeline.events.envelope import Envelope
 from pipeline.events.families import SessionEnded, event_topic
 from pipeline.events.validate import CONTROL_TYPES, decode_data, decode_envelope, split_message
@@ -43,26 +43,6 @@ _REMEMBERED = 1_024
 #: level that take them: how many others change with them is known once they are settled, and few may wait for a flush.
 MOST_UNSETTLED, MOST_TOUCHED = 262_144, 25_000
 _NO_BASES: tuple[tuple[Hot, ...], tuple[Base, ...]] = ((), ())
-
-
-@dataclass
-class IngestOutput:
-    """What changed since the last take, to be made durable in this order: dead letters, chunks, partials.
-
-    Partials follow the chunks: rollup must hear of no state that a crash could still undo. The chunks hold an
-    outbox, so that partials lost between the two are said again after a recovery.
-
-    Attributes:
-        dead_letters: (key, message) for ``csf.dead-letters``.
-        chunks: (key, value or None) of durable state, to be kept atomically with ``position``.
-        partials: (CSF id, message key, message) for ``csf.partials``.
-        exits: absolute exit counts of this partition.
-    """
-
-    dead_letters: list[tuple[bytes, bytes]]
-    chunks: list[tuple[bytes, bytes | None]]
-    partials: list[tuple[str, bytes, bytes]]
-    exits: Exits
 
 
 class IngestPartition:
@@ -219,11 +199,21 @@ class IngestPartition:
         return self._counts["received"] - self._settled_at
 
     def _settle(self) -> None:
-        """Bring what was gathered into the cells: once for many events, since it costs by the cells they touch."""
+        """Bring what was gathered into the cells: once for many events, since it costs by the cells they touch.
+
+        Raises:
+            SettlingFailed: half of it may be there; no event can be named, and what follows would be wrong.
+        """
         self._settled_at = self._counts["received"]
-        self._direct.settle()
-        self._sessions.settle()
-        self._cells.settle()
+        try:
+            self._direct.settle()
+            self._sessions.settle()
+            self._cells.settle()
+        except Exception as e:
+            raise SettlingFailed(
+                f"{self.topic}/{self.partition}: what was gathered up to offset {self.position} cannot be folded: {e!r}; "
+                "the state is as of the last flush, from which a restart goes on"
+            ) from e
 
     @property
     def changed_cells(self) -> int:
@@ -259,6 +249,8 @@ class IngestPartition:
         received = self._counts["received"]
         try:
             self._one(raw, offset, index, arrival_ms)
+        except SettlingFailed:
+            raise
         except Exception as e:
             if self._counts["received"] > received:
                 raise  # it had its exit: what failed is not this event alone
@@ -289,7 +281,11 @@ class IngestPartition:
         elif (refused := self._names.refuse(event.type, data, service)) is not None:
             self._count("unmapped", refused)
         else:
-            self._fact(event, data, at_ms, service)
+            try:
+                self._fact(event, data, at_ms, service)
+            except Exception:
+                self._seen.forget([event_key(event.source, event.id)], self._clock_ms)  # its letter can be sent again
+                raise
 
     def _fact(self, event: Envelope, data: Any, at_ms: int, service: str) -> None:
         """Fold one fact about a known service."""
@@ -298,31 +294,31 @@ class IngestPartition:
             if self._entities.full(key):
                 self._count("unmapped", "entity-limit")
                 return
-            sequence = _integer(event.sequence)
+            sequence = sequence_number(event.sequence)
             kept = self._entities.update(key, service, data, at_ms, sequence, self._clock_ms)
             self._count(*(("kpi", "") if kept else ("ignored", "superseded")))
             return
         reported = service in self._services.reporting
+        if event.type == "session.ended" and not reported:
+            self._count("ignored", "not-required")
+            return
+        # all is read before anything is changed: an event that cannot be read leaves nothing behind
+        hot, others = self._plan.hot.get(event.type, _NO_BASES)
+        read = [(key, add, found) for key, add, contribution_of in hot if (found := contribution_of(data)) is not None]
+        dated = [(base, *each) for base in others for each in base.extract(data, at_ms, "")]
         if event.type == "session.ended":
-            if not reported:
-                self._count("ignored", "not-required")
-                return
             self._reported_session(data, at_ms, service)
         elif not reported and SESSION in self._plan.by_type:
             if event.type == "page.viewed":
                 self._sessions.view_page(service, data, at_ms, self._clock_ms)
             elif event.type == "task.finished":
                 self._sessions.finish(service, data, at_ms, self._clock_ms)
-        hot, others = self._plan.hot.get(event.type, _NO_BASES)
-        if hot:
+        if read:
             states = self._cells.gathered(self._cells.cell_of(service, at_ms, self._clock_ms))
-            for base_key, add, contribution_of in hot:
-                found = contribution_of(data)
-                if found is not None:
-                    states[base_key] = add(states.get(base_key), found, 1)
-        for base in others:
-            for dated_ms, contribution in base.extract(data, at_ms, ""):
-                self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)
+            for base_key, add, found in read:
+                states[base_key] = add(states.get(base_key), found, 1)
+        for base, dated_ms, contribution in dated:
+            self._cells.gather(base, service, dated_ms, self._clock_ms, contribution)
         self._counts["received"] += 1
         self._counts["kpi"] += 1
         self._counted = True
@@ -399,10 +395,3 @@ class IngestPartition:
         if index >= LETTERS_A_MESSAGE:
             return
         self._dead.append(dead_letter(why, self.topic, self.partition, (offset, index), arrival_ms, raw))
-
-
-def _integer(sequence: int | str | None) -> int | None:
-    """Return a CloudEvents sequence where it is an integer, also as text."""
-    if isinstance(sequence, str):
-        return int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) <= 18 else None
-    return sequence

@@ -93,6 +93,12 @@ class SeenIds:
         fresh.append(key)
         return True
 
+    def forget(self, keys: list[bytes], clock_ms: int) -> None:
+        """Forget ids that were the last to be noted: their events were not folded after all."""
+        ids, fresh = self.of_hour(clock_ms)
+        ids.difference_update(keys)
+        del fresh[len(fresh) - len(keys) :]
+
     def expire(self, clock_ms: int) -> None:
         """Forget the hours that are over."""
         oldest = clock_ms // _HOUR_MS - HORIZON_HOURS

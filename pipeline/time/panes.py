@@ -48,7 +48,7 @@ def pane_start(level: int, at_s: int, calendar: Calendar) -> int:
 def part_start(level: int, at_s: int, calendar: Calendar) -> int:
     """Return the start of the part of a pane that holds an instant and lies within one pane of the next level.
 
-    That is the pane itself, but for an hour that a local midnight parts in two (zones with half-hour offsets).
+    That is the pane itself, but for an hour that a local midnight parts in two (zones whose offset is no full hour).
     """
     start = pane_start(level, at_s, calendar)
     return max(start, calendar.day_start(at_s)) if level == HOUR else start

@@ -19,7 +19,7 @@ from agents.config import WorkerConfig
 from agents.engines import Engines
 from pipeline.catalogue.alerts import Channel, Route
 from pipeline.catalogue.model import CSF_IDS, Catalogue, Csf, Organisation
-from pipeline.engine.ingest import IngestOutput
+from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.telling import RollupOutput
 from pipeline.errors import CsfError, StoreRejected, StoreUnavailable

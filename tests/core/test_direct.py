@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.ingest import IngestAgent
+from agents.transport import Batch
 from pipeline.catalogue import model as m
 from pipeline.engine import direct, ingest, seen
-from pipeline.engine.ingest import IngestOutput, IngestPartition
+from pipeline.engine.cells import Cells
+from pipeline.engine.ingest import IngestPartition
+from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import Plan, build_plan
 from pipeline.engine.seen import SeenIds
+from pipeline.errors import SettlingFailed
 from pipeline.time.calendar import to_ms
 from pipeline.time.panes import LEVELS
 from tests.core.bench_world import NOW, catalogue, kpi
@@ -185,6 +192,92 @@ def test_events_are_gathered_until_a_flush_or_a_new_minute_or_until_they_are_man
     assert settled[-1] == 59
     engine.fold(views(70, ARRIVAL + 60_000, "portal"))
     assert settled[-1] == 79  # so many cells
+
+
+def of_one(measure: m.AnyMeasure) -> Plan:
+    return build_plan(msgspec.structs.replace(catalogue(), kpis={"far": kpi("far", "data_driven_insights", measure)}))
+
+
+SCORED = ["prediction.scored"]
+
+
+@pytest.mark.parametrize("subject", ["shop", "new"])  # the direct way; the long one, of a service nobody knows yet
+@pytest.mark.parametrize(
+    "measure",
+    [
+        m.Mean(events=SCORED, value="predicted / actual"),
+        m.Quantile(events=SCORED, value="predicted / actual", q=0.5),
+        m.Ratio(events=SCORED, numerator="predicted / actual", denominator="1"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("divisor", [1e-310, 1e-200])
+def test_what_comes_of_a_division_by_next_to_nothing_is_unknown(
+    measure: m.AnyMeasure, subject: str, divisor: float
+) -> None:
+    plan = of_one(measure)
+    engine = IngestPartition(plan, "csf.events.insight", 0)
+    for i, actual in enumerate([divisor, 2.5, 5.0]):
+        data = {"model": "a", "predicted": 1000.5, "actual": actual}
+        event = view(
+            type="prediction.scored", id=f"e{i}", subject=subject if not i else "shop", csfteam="web", data=data
+        )
+        engine.fold([(i, ARRIVAL, json.dumps(event).encode())])
+    out = engine.take()
+    assert (out.exits.kpi, out.dead_letters) == (3, [])
+    days = [msgspec.msgpack.decode(value, type=dict[str, bytes]) for key, value in out.chunks
+            if value is not None and key.startswith(b"c|3|")]  # fmt: skip
+    (base,) = (b for b in plan.bases.values() if b.spec.how not in {"count"})
+    states = [base.aggregator.unpack(msgspec.msgpack.decode(day[base.key])) for day in days if base.key in day]
+    assert [sum(s.values()) if isinstance(s, dict) else s[0] for s in states] == [2]
+
+
+def poisoned(monkeypatch: Any, engine: IngestPartition) -> None:
+    """Let the engine's bases fail on events of one user, on either way."""
+
+    def failing(read: Any) -> Any:
+        def reads(data: Any) -> Any:
+            if any(d.user == "poison" for d in (data if isinstance(data, list) else [data])):
+                raise ValueError("a fault of ours with this event")
+            return read(data)
+
+        return reads
+
+    for how in engine._direct._types.values():
+        monkeypatch.setattr(how, "by", replace(how.by, read=failing(how.by.read)))
+    hot, others = engine._plan.hot["page.viewed"]
+    failed = tuple((key, add, failing(contribution_of)) for key, add, contribution_of in hot)
+    monkeypatch.setitem(engine._plan.hot, "page.viewed", (failed, others))
+
+
+def test_an_event_that_cannot_be_folded_is_a_letter_alone_and_can_be_sent_again(monkeypatch: Any) -> None:
+    plan = build_plan(catalogue())
+    log = [
+        (i, ARRIVAL, json.dumps(view(id=f"e{i}", data={"user": "poison" if i == 50 else "u"})).encode())
+        for i in range(100)
+    ]
+    engine = IngestPartition(plan, "csf.events.usage", 0)
+    with monkeypatch.context() as patched:
+        poisoned(patched, engine)
+        engine.fold(log)
+    out = engine.take()
+    assert (out.exits.kpi, out.exits.duplicate, out.exits.dead_letter) == (99, 0, 1)
+    (letter,) = out.dead_letters
+    again = IngestPartition(plan, "csf.events.usage", 0)
+    again.restore(engine.position, [(key, value) for key, value in out.chunks if value is not None])
+    again.fold([(100, ARRIVAL, json.loads(letter[1])["event"].encode()), (101, ARRIVAL, log[0][2])])
+    exits = again.take().exits
+    assert (exits.kpi, exits.duplicate, exits.dead_letter) == (100, 1, 1)
+
+
+def test_a_fault_while_settling_is_no_events_and_is_not_passed_over(monkeypatch: Any) -> None:
+    engine = IngestPartition(PLAN, "csf.events.usage", 0)
+    log = [(0, ARRIVAL, json.dumps(view()).encode())]
+    monkeypatch.setattr(Cells, "settle", lambda _self: 1 / 0)
+    batch = Batch("csf.events.usage", 0, 0, ARRIVAL, log, None)
+    with pytest.raises(
+        SettlingFailed, match=r"csf\.events\.usage/0: what was gathered up to offset 0 cannot be folded"
+    ):
+        IngestAgent._fold(cast(IngestAgent, None), engine, batch)
 
 
 def test_events_that_no_base_takes_make_no_cell() -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from pipeline.catalogue.model import CSF_IDS
-from pipeline.engine.ingest import IngestOutput, IngestPartition
+from pipeline.engine.ingest import IngestPartition
+from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import Plan
 from pipeline.engine.rollup import RollupPartition
 from pipeline.values import WINDOWS, CsfStatus, Exits, KpiRevision, KpiValue
@@ -110,9 +111,8 @@ class Cluster:
             flush: without it the machine dies before its state is durable.
             emit: how often the partials are delivered; 0: it dies between flush and emit.
         """
+        self.gather(place, upto, back=back)
         machine = self.machine(place)
-        start = max(0, machine.position + 1 - back)
-        machine.fold(self.log[place][start:upto])
         out = machine.take()
         if not flush:
             self.crash(place)
@@ -122,6 +122,11 @@ class Cluster:
             self._emit(out)
         if not emit:
             self.crash(place)
+
+    def gather(self, place: Place, upto: int, *, back: int = 0) -> None:
+        """Fold a partition's log up to an offset (exclusive) in one batch that waits for its flush; see ``fetch``."""
+        machine = self.machine(place)
+        machine.fold(self.log[place][max(0, machine.position + 1 - back) : upto])
 
     def _flush(self, place: Place, machine: IngestPartition, out: IngestOutput) -> None:
         self.dead_letters |= dict(out.dead_letters)

@@ -42,6 +42,10 @@ def disturbed(cluster: Cluster, rng: Random) -> Cluster:
         if not open_places:
             break
         place = rng.choice(open_places)
+        while rng.random() < 0.5:  # more than one batch waits for a flush
+            cluster.gather(
+                place, cluster.machine(place).position + 1 + rng.choice([1, 1, 2, 5]), back=rng.choice([0, 0, 2])
+            )
         upto = cluster.machine(place).position + 1 + rng.choice([1, 2, 5, 100])
         cluster.fetch(
             place, upto, back=rng.choice([0, 0, 3]), flush=rng.random() > 0.1, emit=rng.choice([1, 1, 1, 2, 0])
