@@ -10,7 +10,7 @@ everything for each was a tenth slower (decision 0007).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, compress
 from typing import Any, TypeAlias
@@ -18,6 +18,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.aggregate.base import Contribution
+from pipeline.engine.bases import Base
 from pipeline.engine.bounds import NAMING, Names
 from pipeline.engine.cells import Cells
 from pipeline.engine.cellstore import CellId
@@ -237,8 +239,8 @@ class DirectPath:
             except Exception:  # the long way finds the event, and makes a letter of it alone
                 self._seen.forget(noted, chunk.clocks[-1])
                 return None
-        if any(self._types[kind].visit or self._types[kind].by.others for kind in kinds):
-            self._each(chunk)
+        if any(self._types[kind].visit for kind in kinds):
+            self._visit(chunk)
         return len(events)
 
     def _gather(self, chunk: _Chunk, kinds: set[type]) -> None:
@@ -252,9 +254,21 @@ class DirectPath:
             else:
                 mine = [type(event) is kind for event in events]
                 found.append((how, codes[mine], how.by.read([event.data for event in compress(events, mine)])))
+        dated = list(self._by_others(chunk)) if any(self._types[kind].by.others for kind in kinds) else ()
+        # all is read: what follows fails for no event's sake
         for how, its_codes, columns in found:
             how.gathered.append((its_codes, columns))
+        for base, service, dated_ms, clock_ms, contribution in dated:
+            self._cells.gather(base, service, dated_ms, clock_ms, contribution)
         self._touched.update(np.unique(codes).tolist())
+
+    def _by_others(self, chunk: _Chunk) -> Iterator[tuple[Base, str, int, int, Contribution]]:
+        """Yield what the bases that have no columns read of the events, each with its service, its time and its clock."""
+        for event, service, clock_ms in zip(chunk.events, chunk.services, chunk.clocks, strict=True):
+            assert service is not None
+            for base in self._types[type(event)].by.others:
+                for dated_ms, contribution in base.extract(event.data, to_ms(event.time), ""):
+                    yield base, service, dated_ms, clock_ms, contribution
 
     def _drop_duplicates(self, chunk: _Chunk) -> list[bytes]:
         """Leave the events that are new; return their keys, which are noted."""
@@ -292,17 +306,14 @@ class DirectPath:
             numbers = [known.setdefault(service, len(known)) for service in services]
         return np.array(numbers, dtype=np.int64)
 
-    def _each(self, chunk: _Chunk) -> None:
-        """Tell sessions of the events, and the bases that have no columns, in their order."""
-        reporting, gather = self._services.reporting, self._cells.gather
+    def _visit(self, chunk: _Chunk) -> None:
+        """Tell sessions of the events, in their order."""
+        reporting = self._services.reporting
         for event, service, clock_ms in zip(chunk.events, chunk.services, chunk.clocks, strict=True):
-            how, at_ms = self._types[type(event)], to_ms(event.time)
+            visit = self._types[type(event)].visit
             assert service is not None
-            if how.visit is not None and service not in reporting:
-                how.visit(service, event.data, at_ms, clock_ms)
-            for base in how.by.others:
-                for dated_ms, contribution in base.extract(event.data, at_ms, ""):
-                    gather(base, service, dated_ms, clock_ms, contribution)
+            if visit is not None and service not in reporting:
+                visit(service, event.data, to_ms(event.time), clock_ms)
 
     def settle(self) -> None:
         """Fold the gathered columns into the states that cells gather."""

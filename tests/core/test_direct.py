@@ -16,6 +16,7 @@ from agents.ingest import IngestAgent
 from agents.transport import Batch
 from pipeline.catalogue import model as m
 from pipeline.engine import direct, ingest, seen
+from pipeline.engine.bases import Base
 from pipeline.engine.cells import Cells
 from pipeline.engine.ingest import IngestPartition
 from pipeline.engine.output import IngestOutput
@@ -267,6 +268,28 @@ def test_an_event_that_cannot_be_folded_is_a_letter_alone_and_can_be_sent_again(
     again.fold([(100, ARRIVAL, json.loads(letter[1])["event"].encode()), (101, ARRIVAL, log[0][2])])
     exits = again.take().exits
     assert (exits.kpi, exits.duplicate, exits.dead_letter) == (100, 1, 1)
+
+
+def test_an_event_that_a_base_without_columns_fails_on_is_a_letter_alone(monkeypatch: Any) -> None:
+    def failing(base: Base) -> Base:
+        def extract(record: Any, t_ms: int, entity: str) -> Any:
+            if record.latency_ms == 666:
+                raise ValueError("a fault of ours with this event")
+            return base.extract(record, t_ms, entity)
+
+        return replace(base, extract=extract)
+
+    plan = build_plan(catalogue())
+    engine = IngestPartition(plan, "csf.events.performance", 0)
+    (how,) = (h for h in engine._direct._types.values() if h.by.others)
+    monkeypatch.setattr(how, "by", replace(how.by, others=tuple(map(failing, how.by.others))))
+    hot, others = plan.hot["request.measured"]
+    monkeypatch.setitem(plan.hot, "request.measured", (hot, tuple(map(failing, others))))
+    measured = [{"latency_ms": 666 if i == 5 else 20, "count": 1} for i in range(20)]
+    events = [view(type="request.measured", id=f"e{i}", data=data) for i, data in enumerate(measured)]
+    engine.fold([(i, ARRIVAL, json.dumps(event).encode()) for i, event in enumerate(events)])
+    exits = engine.take().exits
+    assert (exits.kpi, exits.duplicate, exits.dead_letter) == (19, 0, 1)
 
 
 def test_a_fault_while_settling_is_no_events_and_is_not_passed_over(monkeypatch: Any) -> None:
