@@ -69,7 +69,7 @@ def cpu_each(services: int, count: int, *, gather: bool) -> tuple[float, float]:
     engine, rollup = IngestPartition(plan, TOPIC, 0), RollupPartition(plan, 0)
     _collect_rarely()
     folded = rolled = since_flush = 0.0
-    told = left = count
+    told, left = 0, count
     for fetch in page_views(services, count, time.time()):
         left -= len(fetch)
         began = time.process_time()

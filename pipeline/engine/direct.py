@@ -159,16 +159,14 @@ class DirectPath:
         while self._decode is not None and not self._seen.legacy and at < len(items):
             part = items[at : at + self._size]
             chunk = self._read(part, clock_ms)
-            taken = len(chunk.events)
-            if taken:
-                clock = chunk.clocks[-1]
-                counted = self._fold(chunk)
-                if counted is None:
-                    taken = 0
-                else:
-                    clock_ms = clock
-                    kpi += counted
-                    duplicate += taken - counted
+            taken, clock = len(chunk.events), chunk.clocks[-1] if chunk.clocks else clock_ms
+            counted = self._fold(chunk) if taken else 0
+            if counted is None:
+                taken = 0
+            else:
+                clock_ms = clock
+                kpi += counted
+                duplicate += taken - counted
             at += taken
             if taken < len(part):
                 self._size = max(_LEAST, taken)  # what is decoded behind such an event is decoded again

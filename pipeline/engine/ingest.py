@@ -22,7 +22,7 @@ from pipeline.engine.definitions import BASES_KEY, HeldBases
 from pipeline.engine.direct import DirectPath, Item
 from pipeline.engine.entities import Entities, HeldEntity, entity_id, sequence_number
 from pipeline.engine.happenings import HAPPENING_TYPES
-from pipeline.engine.letters import dead_letter
+from pipeline.engine.letters import dead_letter, own_fault
 from pipeline.engine.outbox import OUTBOX_KEY, Outbox
 from pipeline.engine.output import IngestOutput
 from pipeline.engine.plan import ENTITY_TYPES, SESSION, Hot, Plan
@@ -254,7 +254,7 @@ class IngestPartition:
         except Exception as e:
             if self._counts["received"] > received:
                 raise  # it had its exit: what failed is not this event alone
-            why = InvalidEvent("internal-error", f"{type(e).__name__}: {e}"[:500])
+            why = own_fault(e)
             self._count("dead_letter", why.reason)
             self._bury(why, offset, index, arrival_ms, bytes(raw))
 

@@ -11,6 +11,13 @@ from pipeline.time.calendar import from_ms
 
 #: Bytes of a bad event that its dead letter keeps.
 DEAD_LETTER_BYTES = 65_536
+#: Characters that a letter tells of a fault of ours.
+_FAULT_CHARACTERS = 500
+
+
+def own_fault(why: Exception) -> InvalidEvent:
+    """Return what the letter of an event says that nothing is wrong with, but that we failed on."""
+    return InvalidEvent("internal-error", f"{type(why).__name__}: {why}"[:_FAULT_CHARACTERS])
 
 
 def dead_letter(

@@ -1,5 +1,7 @@
 """Other processes that write while a test looks on, or kills them."""
 
+import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,3 +20,16 @@ def run(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         text=True,
         **options,
     )
+
+
+def killed_after(child: subprocess.Popen[str], lines: int) -> int:
+    """Kill a child once it wrote so many lines; return the number that its last line says, also of those written meanwhile."""
+    assert child.stdout is not None
+    said = -1
+    for _ in range(lines):
+        line = child.stdout.readline()
+        assert line, child.communicate()[1]
+        said = int(line)
+    os.kill(child.pid, signal.SIGKILL)
+    rest = child.communicate()[0].split()
+    return int(rest[-1]) if rest else said

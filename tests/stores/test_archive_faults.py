@@ -2,16 +2,14 @@
 
 import json
 import logging
-import os
 import re
-import signal
 
 import pytest
 
 from pipeline.archive import ArchiveDamaged, ArchiveError, ArchiveFull, ArchiveReader, ArchiveWriter
 from pipeline.archive.blocks import FILE_HEADER_BYTES
 from tests.stores.archived import TOPIC, files, fill, offsets, value
-from tests.stores.children import run
+from tests.stores.children import killed_after, run
 
 
 class TestDamage:
@@ -132,17 +130,8 @@ class TestCrash:
                 print(offset, flush=True)
                 offset += 1
             """
-        acknowledged = -1
         for round_number in range(4):
-            child = run(code, str(tmp_path))
-            assert child.stdout is not None
-            for _ in range(15 + round_number):
-                line = child.stdout.readline()
-                assert line, child.communicate()[1]
-                acknowledged = int(line)
-            os.kill(child.pid, signal.SIGKILL)
-            rest = child.communicate()[0].split()
-            acknowledged = int(rest[-1]) if rest else acknowledged
+            acknowledged = killed_after(run(code, str(tmp_path)), 15 + round_number)
             found = offsets(tmp_path)
             assert found == list(range(len(found)))
             assert found[-1] >= acknowledged

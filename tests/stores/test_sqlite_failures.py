@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import threading
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pipeline.errors import StoreRejected, StoreUnavailable
 from pipeline.stores.sqlite import SqliteStore
 from pipeline.stores.sqlite_schema import KPI_SCHEMA
 from pipeline.stores.sqlite_versions import Schema
-from tests.stores.children import run
+from tests.stores.children import killed_after, run
 from tests.stores.conftest import NOW
 from tests.stores.samples import DAY, MAY, live_value, period_value, status
 
@@ -245,15 +244,7 @@ class TestProcesses:
         path = str(tmp_path / "kpis.db")
         following = 0
         for _ in range(4):
-            child = run(code, path, str(following))
-            assert child.stdout is not None
-            for _ in range(20):
-                line = child.stdout.readline()
-                assert line, child.communicate()[1]
-                acknowledged = int(line)
-            os.kill(child.pid, signal.SIGKILL)
-            rest = child.communicate()[0].split()
-            acknowledged = int(rest[-1]) if rest else acknowledged
+            acknowledged = killed_after(run(code, path, str(following)), 20)
             store = SqliteStore(path)
             found = store.periods(period="hour")
             assert "schema" in store.check()
